@@ -1,0 +1,216 @@
+"""The configuration: one dataclass per group option, and the checks across groups.
+
+The top level is `Config`. The groups (`env`, `sampler`, `algo`, `policy`, `value`) each hold one of
+several dataclasses; `GROUPS` lists them. Defaults here are those of the algorithm papers or of a
+measured sweep; YAML files under ``conf/`` may set what one algorithm or environment needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from trpo_cli.errors import UserError
+from trpo_cli.settings import check_ranges, setting
+
+
+@dataclass
+class EnvConfig:
+    id: str = setting("Hopper-v4", "Gymnasium id; module:Id-v0 imports the module first")
+    kwargs: dict[str, Any] = setting({}, "keyword arguments for the environment's constructor")
+    max_episode_steps: int | None = setting(
+        None, "time limit in steps; null keeps the registered one", low=1
+    )
+
+
+@dataclass
+class SinglePathConfig:
+    """Trajectories from the start distribution (TRPO paper, section 5.1)."""
+
+    name: str = setting("single_path", "the sampler", choices=["single_path"])
+    num_envs: int = setting(16, "environments stepped together", low=1)
+    steps_per_env: int = setting(128, "steps of each environment per iteration", low=1)
+    groups: int = setting(
+        2, "independent parts of the environments; each is stepped by a thread of its own", low=1
+    )
+
+
+@dataclass
+class MLPPolicyConfig:
+    """Gaussian or categorical policy with a multi-layer perceptron."""
+
+    name: str = setting("mlp", "the policy", choices=["mlp"])
+    hidden_sizes: list[int] = setting([64, 64], "units of each hidden layer", low=1)
+    activation: str = setting("tanh", "hidden activation", choices=["tanh", "relu"])
+    output_gain: float = setting(0.01, "gain of the last layer's orthogonal start", low=0)
+    init_log_std: float = setting(-0.5, "first log standard deviation (continuous actions)")
+    normalize_observations: bool = setting(True, "running mean and variance of observations")
+    observation_clip: float = setting(10.0, "bound on normalised observations", above=0)
+    actions: str = setting(
+        "rescale",
+        "bounded actions: rescale [-1, 1] to the bounds, clip at them, or raw",
+        choices=["rescale", "clip", "raw"],
+    )
+
+
+@dataclass
+class LinearPolicyConfig:
+    """Linear-Gaussian policy u ~ N(Wx + b, sigma), or softmax of a linear map."""
+
+    name: str = setting("linear", "the policy", choices=["linear"])
+    bias: bool = setting(True, "add a constant term")
+    output_gain: float = setting(0.01, "gain of the orthogonal start", low=0)
+    init_log_std: float = setting(-0.5, "first log standard deviation (continuous actions)")
+    normalize_observations: bool = setting(True, "running mean and variance of observations")
+    observation_clip: float = setting(10.0, "bound on normalised observations", above=0)
+    actions: str = setting(
+        "rescale",
+        "bounded actions: rescale [-1, 1] to the bounds, clip at them, or raw",
+        choices=["rescale", "clip", "raw"],
+    )
+
+
+@dataclass
+class MLPValueConfig:
+    """State value V(s) by regression on the returns."""
+
+    name: str = setting("mlp", "the value function", choices=["mlp"])
+    hidden_sizes: list[int] = setting([64, 64], "units of each hidden layer", low=1)
+    activation: str = setting("tanh", "hidden activation", choices=["tanh", "relu"])
+    learning_rate: float = setting(1e-3, "Adam's step size", above=0)
+    schedule: str = setting("constant", "step size over training", choices=["constant", "linear"])
+    epochs: int = setting(10, "passes over each batch", low=1)
+    minibatch_size: int | None = setting(64, "samples per Adam step; null: the whole batch", low=1)
+    max_grad_norm: float | None = setting(None, "clip the gradient's norm; null: never", above=0)
+    normalize_targets: bool = setting(True, "fit standardised returns (outputs preserved)")
+
+
+@dataclass
+class VPGConfig:
+    """Vanilla policy gradient: theta + alpha grad J (theory section 2)."""
+
+    name: str = setting("vpg", "the update rule", choices=["vpg"])
+    learning_rate: float = setting(1e-3, "step size", above=0)
+    optimizer: str = setting("adam", "how the gradient is applied", choices=["adam", "sgd"])
+    schedule: str = setting("constant", "step size over training", choices=["constant", "linear"])
+    entropy_coef: float = setting(0.0, "weight of the entropy bonus", low=0)
+    max_grad_norm: float | None = setting(None, "clip the gradient's norm; null: never", above=0)
+
+
+@dataclass
+class NPGConfig:
+    """Natural policy gradient: theta + alpha F^-1 grad J (Kakade 2001)."""
+
+    name: str = setting("npg", "the update rule", choices=["npg"])
+    step_rule: str = setting(
+        "normalized",
+        "normalized: alpha = sqrt(2 max_kl / g'F^-1 g); fixed: alpha = step_size",
+        choices=["normalized", "fixed"],
+    )
+    max_kl: float = setting(0.01, "trust-region size of the normalized step, nats", above=0)
+    step_size: float = setting(0.1, "alpha of the fixed step", above=0)
+    cg_iterations: int = setting(10, "conjugate-gradient iterations", low=1)
+    cg_tolerance: float = setting(1e-10, "stop below this squared residual", low=0)
+    damping: float = setting(0.1, "added to the Fisher matrix's diagonal", low=0)
+    fisher_fraction: float = setting(
+        0.25, "share of the batch in Fisher products", above=0, high=1
+    )
+
+
+@dataclass
+class TRPOConfig:
+    """Trust region policy optimisation (Schulman et al. 2015)."""
+
+    name: str = setting("trpo", "the update rule", choices=["trpo"])
+    max_kl: float = setting(0.02, "bound on the batch's mean KL(old || new), nats", above=0)
+    cg_iterations: int = setting(10, "conjugate-gradient iterations", low=1)
+    cg_tolerance: float = setting(1e-10, "stop below this squared residual", low=0)
+    damping: float = setting(0.1, "added to the Fisher matrix's diagonal", low=0)
+    fisher_fraction: float = setting(
+        0.25, "share of the batch in Fisher products", above=0, high=1
+    )
+    backtrack_ratio: float = setting(0.8, "shrink per line-search trial", above=0, below=1)
+    max_backtracks: int = setting(10, "line-search trials after the first", low=0)
+
+
+@dataclass
+class PPOConfig:
+    """Proximal policy optimisation with the clipped surrogate (Schulman et al. 2017)."""
+
+    name: str = setting("ppo", "the update rule", choices=["ppo"])
+    clip_range: float = setting(0.2, "bound on |ratio - 1|", above=0)
+    epochs: int = setting(10, "passes over each batch", low=1)
+    minibatch_size: int | None = setting(64, "samples per Adam step; null: the whole batch", low=1)
+    learning_rate: float = setting(3e-4, "Adam's step size", above=0)
+    schedule: str = setting("linear", "step size over training", choices=["constant", "linear"])
+    entropy_coef: float = setting(0.0, "weight of the entropy bonus", low=0)
+    max_grad_norm: float | None = setting(0.5, "clip the gradient's norm; null: never", above=0)
+    target_kl: float | None = setting(
+        None, "stop the epochs when the batch's mean KL passes this, nats; null: never", above=0
+    )
+
+
+@dataclass
+class AdvantageConfig:
+    gae_lambda: float = setting(0.95, "lambda of the advantage estimator", low=0, high=1)
+    standardize: bool = setting(True, "subtract the batch's mean, divide by its standard deviation")
+
+
+@dataclass
+class EvalConfig:
+    every: int = setting(0, "environment steps between evaluations; 0: only at the end", low=0)
+    episodes: int = setting(20, "episodes of the final evaluation and of each one in training; 0: none", low=0)
+    deterministic: bool = setting(False, "take the most likely action instead of sampling")
+
+
+@dataclass
+class CheckpointConfig:
+    every: int = setting(0, "environment steps between checkpoints; 0: only at the end", low=0)
+    keep: int = setting(2, "newest step checkpoints to keep", low=1)
+
+
+@dataclass
+class Config:
+    seed: int | None = setting(None, "root of every random stream; null draws one", low=0)
+    total_steps: int = setting(1_000_000, "environment steps to train for", low=1)
+    discount: float = setting(0.99, "gamma", low=0, high=1)
+    device: str = setting("auto", "where networks run", choices=["auto", "cpu", "cuda"])
+    threads: int | None = setting(None, "CPU threads of this run; null: every core", low=1)
+    debug: bool = setting(False, "show tracebacks")
+    env: EnvConfig = field(default_factory=EnvConfig)
+    sampler: Any = field(default_factory=SinglePathConfig)
+    algo: Any = field(default_factory=TRPOConfig)
+    policy: Any = field(default_factory=MLPPolicyConfig)
+    value: Any = field(default_factory=MLPValueConfig)
+    advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+
+GROUPS: dict[str, dict[str, type]] = {
+    "algo": {"vpg": VPGConfig, "npg": NPGConfig, "trpo": TRPOConfig, "ppo": PPOConfig},
+    "sampler": {"single_path": SinglePathConfig},
+    "policy": {"mlp": MLPPolicyConfig, "linear": LinearPolicyConfig},
+    "value": {"mlp": MLPValueConfig},
+}
+
+
+def validate(config: Config) -> None:
+    """Check every range and every combination that can be judged without an environment.
+
+    Raises `UserError` naming the key, the value received and what to try.
+    """
+    check_ranges(config)
+    sampler, batch = config.sampler, config.sampler.num_envs * config.sampler.steps_per_env
+    if sampler.num_envs % sampler.groups:
+        raise UserError(
+            f"sampler.num_envs={sampler.num_envs} cannot be split into "
+            f"sampler.groups={sampler.groups} equal parts; choose a multiple or groups=1."
+        )
+    for key, part in (("algo", config.algo), ("value", config.value)):
+        size = getattr(part, "minibatch_size", None)
+        if size is not None and size > batch:
+            raise UserError(
+                f"{key}.minibatch_size={size} is larger than the batch of {batch} samples "
+                f"(sampler.num_envs x sampler.steps_per_env); lower it or collect more."
+            )

@@ -1,0 +1,107 @@
+"""Fields of the configuration: default, help text and range in one place.
+
+A configuration is a tree of plain dataclasses whose fields are made by `setting`. The same
+declaration is Hydra's schema, the text of ``--help`` and the range check, so none can drift from
+the others. Nothing heavy is imported here: ``--help`` pays for the standard library only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from trpo_cli.errors import UserError
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
+    """A dataclass field with its help text and its range.
+
+    Parameters
+    ----------
+    default: the value when nothing is said; a list or dict is copied for each instance.
+    help: one line, units included, as ``--help`` prints it.
+    low, high: inclusive bounds; above, below: exclusive ones. For lists they hold per element.
+    choices: the allowed words of a string setting.
+    """
+    metadata = {
+        "help": help,
+        "low": low,
+        "high": high,
+        "above": above,
+        "below": below,
+        "choices": tuple(choices) if choices else None,
+    }
+    if isinstance(default, (list, dict)) or dataclasses.is_dataclass(default):
+        factory = default if isinstance(default, type) else lambda: type(default)(default)
+        return dataclasses.field(default_factory=factory, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def walk(config: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
+    """Every leaf setting below a configuration as (dotted key, field, value)."""
+    for field in dataclasses.fields(config):
+        value, key = getattr(config, field.name), prefix + field.name
+        if dataclasses.is_dataclass(value):
+            yield from walk(value, key + ".")
+        else:
+            yield key, field, value
+
+
+def range_text(metadata: Any) -> str:
+    """The allowed values of a setting in words, empty when anything goes."""
+    if metadata.get("choices"):
+        return "one of " + ", ".join(metadata["choices"])
+    words = [
+        f"{word} {metadata[name]:g}"
+        for name, word in (("low", ">="), ("above", ">"), ("high", "<="), ("below", "<"))
+        if metadata.get(name) is not None
+    ]
+    return " and ".join(words)
+
+
+def check_ranges(config: Any) -> None:
+    """Raise `UserError` for the first setting outside its declared range."""
+    for key, field, value in walk(config):
+        for item in value if isinstance(value, list) else [value]:
+            _check(key, field.metadata, item)
+
+
+def _check(key: str, metadata: Any, value: Any) -> None:
+    choices = metadata.get("choices")
+    if choices and value is not None and value not in choices:
+        raise UserError(
+            f"{key}={value} is not one of its values: {', '.join(choices)}."
+            + suggestion(str(value), choices)
+        )
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    bounds = {name: metadata.get(name) for name in ("low", "high", "above", "below")}
+    inside = (
+        math.isfinite(value)
+        and (bounds["low"] is None or value >= bounds["low"])
+        and (bounds["high"] is None or value <= bounds["high"])
+        and (bounds["above"] is None or value > bounds["above"])
+        and (bounds["below"] is None or value < bounds["below"])
+    )
+    if not inside:
+        allowed = range_text(metadata) or "finite"
+        raise UserError(f"{key}={value} is out of range: it must be {allowed}.")
+
+
+def suggestion(word: str, known: Sequence[str]) -> str:
+    """' Did you mean X?' for the closest of the known words, or nothing."""
+    folded = {k.casefold(): k for k in known}
+    close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
+    return f" Did you mean {folded[close[0]]}?" if close else ""
