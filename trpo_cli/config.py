@@ -214,3 +214,50 @@ def validate(config: Config) -> None:
                 f"{key}.minibatch_size={size} is larger than the batch of {batch} samples "
                 f"(sampler.num_envs x sampler.steps_per_env); lower it or collect more."
             )
+
+
+def config_to_yaml(config: Config) -> str:
+    """The text of a run's ``config.yaml``: every setting, nothing left to interpolate."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def config_from_yaml(text: str, source: str = "config.yaml") -> Config:
+    """The validated configuration back from its text; `source` is named in errors.
+
+    Raises `UserError` for text that is no configuration, for keys that this version does not know
+    and for wrong types or values.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        data: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+        if not isinstance(data, dict):
+            raise UserError(f"{source} is not a configuration: it holds no settings.")
+        chosen = {name: _option(name, data.get(name), source) for name in GROUPS}
+        blank = OmegaConf.structured(Config(**chosen))
+        config = OmegaConf.to_object(OmegaConf.merge(blank, data))
+    except YAMLError as error:
+        raise UserError(f"{source} cannot be read as YAML: {' '.join(str(error).split())}") from None
+    except OmegaConfBaseException as error:
+        key = error.full_key or "a key"
+        why = str(error.msg or error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{source}: {key} cannot be used: {why}."
+            " Was it written by another version of trpo_cli?"
+        ) from None
+    assert isinstance(config, Config)
+    validate(config)
+    return config
+
+
+def _option(group: str, section: Any, source: str) -> Any:
+    """An instance of the dataclass that a section's ``name`` chooses."""
+    name = section.get("name") if isinstance(section, dict) else None
+    if name not in GROUPS[group]:
+        known = ", ".join(GROUPS[group])
+        raise UserError(f"{source}: {group}.name={name} is not one of its options: {known}.")
+    return GROUPS[group][name]()

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+
+from trpo_cli.maths.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,25 @@ class Trajectories:
         """Simulated environment steps, T * N."""
         return int(self.rewards.size)
 
+    @property
+    def flat_observations(self) -> np.ndarray:
+        """(B, *obs), step-major."""
+        return self.observations.reshape(-1, *self.observations.shape[2:])
+
 
 @dataclass(frozen=True)
 class Batch:
     """What an update rule learns from.
 
-    observations: (B, *obs), normalised by the policy's own normaliser.
-    actions: (B, *act), in the policy's own units.
+    observations: (B, features), normalised by the policy's own normaliser.
+    actions: (B, A), in the policy's own units.
     advantages: (B,), standardised if the configuration says so.
-    returns: (B,), the value function's regression targets.
+    features: (B, features), the same observations for the value function, numpy.
+    returns: (B,), the value function's regression targets, numpy.
     """
 
-    observations: torch.Tensor
-    actions: torch.Tensor
-    advantages: torch.Tensor
-    returns: torch.Tensor
+    observations: Array
+    actions: Array
+    advantages: Array
+    features: np.ndarray
+    returns: np.ndarray

@@ -7,6 +7,7 @@ the others. Nothing heavy is imported here: ``--help`` pays for the standard lib
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import math
@@ -43,9 +44,8 @@ def setting(
         "below": below,
         "choices": tuple(choices) if choices else None,
     }
-    if isinstance(default, (list, dict)) or dataclasses.is_dataclass(default):
-        factory = default if isinstance(default, type) else lambda: type(default)(default)
-        return dataclasses.field(default_factory=factory, metadata=metadata)
+    if isinstance(default, (list, dict)):
+        return dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 

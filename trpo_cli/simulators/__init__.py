@@ -1,0 +1,1 @@
+"""Many environments behind one batched protocol: see `base` for it and `make` to get one."""

@@ -63,7 +63,9 @@ class Simulator(Protocol):
     restorable: str
     """Empty when snapshot and restore are exact; otherwise the reason why they are not."""
 
-    def reset(self, ids: Sequence[int] | None = None, seed: Sequence[int] | None = None) -> np.ndarray:
+    def reset(
+        self, ids: Sequence[int] | None = None, seed: Sequence[int] | None = None
+    ) -> np.ndarray:
         """Start new episodes in the environments `ids` (all when None).
 
         seed: one integer per environment of `ids`, which restarts its generator as

@@ -1,0 +1,53 @@
+# make run ARGS="algo=ppo env=CartPole-v1"   install once, then train
+# make test                                  what continuous integration runs
+# make check                                 style and types only
+# make learn, make bench                     learning curves, comparisons with other libraries
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
+CODE := trpo_cli tests scripts
+
+# Small matrices: more BLAS threads only wait for each other.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+
+.PHONY: run test check learn bench clean
+
+run: $(VENV)/.installed
+	$(BIN)/trpo-run $(ARGS)
+
+test: $(VENV)/.installed-dev check
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+
+learn: $(VENV)/.installed-dev
+	$(BIN)/python scripts/learn.py $(ARGS)
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python scripts/bench.py $(ARGS)
+
+# Stamp files: an installation is repeated only when what it depends on has changed.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(INSTALL) -e '.[dev,bench]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

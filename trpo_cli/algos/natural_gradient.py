@@ -1,0 +1,80 @@
+"""The natural direction x = F^-1 g, shared by NPG and TRPO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trpo_cli.algos.base import Metrics
+from trpo_cli.maths.arrays import Array
+from trpo_cli.maths.conjugate_gradient import conjugate_gradient
+from trpo_cli.models.policies import Policy
+from trpo_cli.records import Batch
+
+
+@dataclass(frozen=True)
+class NaturalDirection:
+    """direction: x ~ F^-1 g, (P,); curvature: x'Fx; reason: empty, or why there is no step."""
+
+    direction: Array
+    curvature: float
+    reason: str
+    metrics: Metrics
+
+
+def natural_direction(
+    policy: Policy, batch: Batch, gradient: Array, config: Any, generator: np.random.Generator
+) -> NaturalDirection:
+    """Solve (F + damping I) x = g by conjugate gradients, F from `fisher_fraction` of the states.
+
+    F is the Hessian of mean KL(old || new) at theta_old, in its exact Gauss-Newton form J'MJ
+    (the Hessian of the KL at equal distributions has no other term).
+    """
+    observations = batch.observations
+    if config.fisher_fraction < 1.0:
+        count = max(1, round(len(observations) * config.fisher_fraction))
+        rows = np.sort(generator.choice(len(observations), count, replace=False))
+        observations = observations[rows]
+    fisher = policy.linearize(observations)
+
+    def damped(v: Array) -> Array:
+        return fisher.fisher_product(v) + config.damping * v
+
+    solution = conjugate_gradient(damped, gradient, config.cg_iterations, config.cg_tolerance)
+    x = solution.x
+    curvature = float(x @ fisher.fisher_product(x))
+    reason = solution.reason if not float(abs(x).max()) > 0.0 else ""
+    if not reason and not 0.0 < curvature < float("inf"):
+        reason = "curvature is not positive"
+    return NaturalDirection(
+        x,
+        curvature,
+        reason,
+        {
+            "trust_region/cg_residual": solution.residual,
+            "trust_region/cg_iterations": solution.iterations,
+            "trust_region/curvature": curvature,
+        },
+    )
+
+
+def step_metrics(
+    accepted: bool, reason: str, backtracks: int, fraction: float, step: Array | None,
+    gradient: Array, max_kl: float, improvement: float,
+) -> Metrics:
+    """The rows of `trust_region/` that describe the step taken.
+
+    predicted_kl: quadratic model, fraction^2 delta. expected_improvement: linear model, g's.
+    """
+    linear = float(gradient @ step) if step is not None else 0.0
+    return {
+        "trust_region/accepted": int(accepted),
+        "trust_region/reason": reason,
+        "trust_region/backtracks": backtracks,
+        "trust_region/step_fraction": fraction,
+        "trust_region/predicted_kl": max_kl * fraction**2,
+        "trust_region/expected_improvement": fraction * linear,
+        "trust_region/actual_improvement": improvement,
+    }

@@ -1,0 +1,73 @@
+"""Natural policy gradient (Kakade 2001): TRPO without the line search.
+
+    theta <- theta + alpha F^-1 g
+
+    normalized:  alpha = sqrt(2 delta / x'Fx), x ~= F^-1 g: predicted KL of exactly delta
+    fixed:       alpha = step_size
+
+Departures from the paper:
+1. F^-1 g by conjugate gradients on F + damping I, F from a part of the batch.
+2. Advantages come from a learned value function (GAE).
+3. A step that leaves the policy without finite probabilities is taken back.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from trpo_cli.algos.base import Metrics, policy_gradient, policy_metrics
+from trpo_cli.algos.natural_gradient import natural_direction, step_metrics
+from trpo_cli.config import NPGConfig
+from trpo_cli.maths.arrays import Array, copy
+from trpo_cli.models.policies import Policy
+from trpo_cli.records import Batch
+
+
+class NPG:
+    """One natural step per batch, its length fixed by a rule and not checked."""
+
+    def __init__(self, config: NPGConfig) -> None:
+        self.config = config
+
+    def update(
+        self, policy: Policy, batch: Batch, generator: np.random.Generator, remaining: float
+    ) -> Metrics:
+        config = self.config
+        here = policy.linearize(batch.observations)
+        old = here.distribution.detach()
+        gradient, old_log_prob = policy_gradient(here, batch)
+        before = float(batch.advantages.mean())
+
+        natural = natural_direction(policy, batch, gradient, config, generator)
+        reason, step, alpha = natural.reason, None, 0.0
+        if not reason:
+            alpha = config.step_size
+            if config.step_rule == "normalized":
+                alpha = math.sqrt(2.0 * config.max_kl / natural.curvature)
+            step = natural.direction * alpha
+            saved = copy(policy.parameters)
+            policy.parameters[:] += step
+
+        metrics = policy_metrics(policy, batch, old, old_log_prob)
+        if step is not None and not math.isfinite(metrics["policy/kl"]):
+            policy.parameters[:] = saved
+            reason, metrics = "objective is not finite", policy_metrics(
+                policy, batch, old, old_log_prob
+            )
+        predicted = 0.5 * alpha**2 * natural.curvature
+        return {
+            **metrics,
+            **step_metrics(
+                not reason, reason, 0, 0.0 if reason else 1.0, step, gradient, predicted,
+                metrics["policy/surrogate_after"] - before,
+            ),
+            **natural.metrics,
+        }
+
+    def state(self) -> dict[str, Array]:
+        return {}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        pass

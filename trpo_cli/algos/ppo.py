@@ -1,0 +1,79 @@
+"""Proximal policy optimisation with the clipped surrogate (Schulman et al. 2017, 1707.06347).
+
+    maximise  mean min(r A, clip(r, 1 - eps, 1 + eps) A),   r = pi_theta / pi_old
+
+by several epochs of shuffled minibatches and Adam. pi_old and its log-probabilities are those of
+the whole batch before the first step.
+
+Departures from the paper:
+1. Policy and value function share nothing and are fitted one after the other.
+2. Advantages are standardised over the batch, not over each minibatch.
+3. The gradient's norm is clipped and the step size falls to zero (both settings).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trpo_cli.algos.base import Metrics, policy_metrics
+from trpo_cli.config import PPOConfig
+from trpo_cli.maths.adam import Adam, clip_norm, scheduled
+from trpo_cli.maths.arrays import Array, namespace
+from trpo_cli.maths.distributions import mean_kl
+from trpo_cli.maths.surrogate import clip_fraction, clipped_slope
+from trpo_cli.models.policies import Policy
+from trpo_cli.records import Batch
+
+
+class PPO:
+    """Epochs of clipped minibatch steps per batch."""
+
+    def __init__(self, config: PPOConfig, policy: Policy) -> None:
+        self.config = config
+        self._adam = Adam(policy.parameters, eps=1e-5)
+
+    def update(
+        self, policy: Policy, batch: Batch, generator: np.random.Generator, remaining: float
+    ) -> Metrics:
+        config = self.config
+        old = policy.distribution(batch.observations).detach()
+        old_log_prob = old.log_prob(batch.actions)
+        learning_rate = scheduled(config.learning_rate, config.schedule, remaining)
+        size = len(old_log_prob)
+        chunk = min(config.minibatch_size or size, size)
+        gradient = namespace(policy.parameters).empty_like(policy.parameters)
+        reason, epochs = "", 0
+        while epochs < config.epochs and not reason:
+            order = generator.permutation(size)
+            observations, actions = batch.observations[order], batch.actions[order]
+            advantages, before = batch.advantages[order], old_log_prob[order]
+            for start in range(0, size, chunk):
+                rows = slice(start, start + chunk)
+                here = policy.linearize(observations[rows])
+                log_prob, vjp = here.distribution.log_prob_vjp(actions[rows])
+                slope = clipped_slope(log_prob, before[rows], advantages[rows], config.clip_range)
+                here.vjp(vjp(slope * (-1.0 / len(slope))), out=gradient)
+                if config.entropy_coef:
+                    bonus = here.vjp(here.distribution.entropy_gradient())
+                    gradient -= config.entropy_coef * bonus
+                if reason := clip_norm(gradient, config.max_grad_norm):
+                    break
+                self._adam.step(gradient, learning_rate)
+            epochs += 1
+            if config.target_kl is not None:
+                kl = float(mean_kl(old, policy.distribution(batch.observations)))
+                if kl > config.target_kl:
+                    break
+        log_prob = policy.distribution(batch.observations).log_prob(batch.actions)
+        return {
+            **policy_metrics(policy, batch, old, old_log_prob),
+            "policy/clip_fraction": clip_fraction(log_prob, old_log_prob, config.clip_range),
+            "policy/epochs": epochs,
+            "policy/skipped": reason,
+        }
+
+    def state(self) -> dict[str, Array]:
+        return {f"adam/{k}": v for k, v in self._adam.state().items()}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        self._adam.load_state({k.removeprefix("adam/"): v for k, v in state.items()})

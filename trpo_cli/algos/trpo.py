@@ -1,0 +1,83 @@
+"""Trust region policy optimisation, single path (Schulman et al. 2015, arXiv 1502.05477).
+
+    maximise  mean r(theta) A   subject to  mean KL(pi_old || pi_theta) <= delta
+
+    g  = policy gradient at theta_old
+    x ~= F^-1 g               by k conjugate-gradient iterations on F + damping I
+    s  = sqrt(2 delta / x'Fx) x
+    try theta_old + ratio^j s, j = 0, 1, ...: keep the first whose surrogate improves and whose
+    mean KL over the whole batch is at most delta; otherwise keep theta_old
+
+Departures from the paper:
+1. Advantages come from a learned value function (GAE) instead of Monte Carlo Q-values.
+2. `damping` regularises the solve; the step length uses x'Fx without it.
+3. The Fisher product uses a quarter of the batch by default, the paper a tenth of a larger one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from trpo_cli.algos.base import Metrics, policy_gradient, policy_metrics
+from trpo_cli.algos.natural_gradient import natural_direction, step_metrics
+from trpo_cli.config import TRPOConfig
+from trpo_cli.maths.arrays import Array
+from trpo_cli.maths.distributions import mean_kl
+from trpo_cli.maths.line_search import LineSearchResult, line_search
+from trpo_cli.maths.surrogate import surrogate
+from trpo_cli.models.policies import Policy
+from trpo_cli.records import Batch
+
+
+class TRPO:
+    """One natural step per batch, as long as the trust region allows."""
+
+    def __init__(self, config: TRPOConfig) -> None:
+        self.config = config
+
+    def update(
+        self, policy: Policy, batch: Batch, generator: np.random.Generator, remaining: float
+    ) -> Metrics:
+        config = self.config
+        here = policy.linearize(batch.observations)
+        old = here.distribution.detach()
+        gradient, old_log_prob = policy_gradient(here, batch)
+        before = float(batch.advantages.mean())
+
+        natural = natural_direction(policy, batch, gradient, config, generator)
+        if natural.reason:
+            step, search = None, LineSearchResult(False, natural.reason, 0, 0.0, before, 0.0)
+        else:
+            step = natural.direction * math.sqrt(2.0 * config.max_kl / natural.curvature)
+
+            def evaluate() -> tuple[float, float]:
+                new = policy.distribution(batch.observations)
+                log_prob = new.log_prob(batch.actions)
+                objective = surrogate(log_prob, old_log_prob, batch.advantages)
+                return float(objective), float(mean_kl(old, new))
+
+            search = line_search(
+                evaluate,
+                policy.parameters,
+                step,
+                objective=before,
+                max_kl=config.max_kl,
+                ratio=config.backtrack_ratio,
+                max_backtracks=config.max_backtracks,
+            )
+        return {
+            **policy_metrics(policy, batch, old, old_log_prob),
+            **step_metrics(
+                search.accepted, search.reason, search.backtracks, search.fraction, step,
+                gradient, config.max_kl, search.objective - before,
+            ),
+            **natural.metrics,
+        }
+
+    def state(self) -> dict[str, Array]:
+        return {}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        pass

@@ -1,0 +1,54 @@
+"""Vanilla policy gradient: PPO without the clip and the epochs.
+
+    theta <- theta + alpha mean A grad log pi(a|s)
+
+one step per batch, plain (`optimizer: sgd`) or rescaled by Adam's moments.
+
+Departures from the textbook:
+1. The factor gamma^t in front of the score is dropped, as is usual.
+2. Advantages come from a learned value function (GAE).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trpo_cli.algos.base import Metrics, policy_gradient, policy_metrics
+from trpo_cli.config import VPGConfig
+from trpo_cli.maths.adam import Adam, clip_norm, scheduled
+from trpo_cli.maths.arrays import Array
+from trpo_cli.models.policies import Policy
+from trpo_cli.records import Batch
+
+
+class VPG:
+    """One gradient step per batch."""
+
+    def __init__(self, config: VPGConfig, policy: Policy) -> None:
+        self.config = config
+        self._adam = Adam(policy.parameters)
+
+    def update(
+        self, policy: Policy, batch: Batch, generator: np.random.Generator, remaining: float
+    ) -> Metrics:
+        config = self.config
+        here = policy.linearize(batch.observations)
+        old = here.distribution.detach()
+        gradient, old_log_prob = policy_gradient(here, batch, config.entropy_coef)
+        reason = clip_norm(gradient, config.max_grad_norm)
+        if not reason:
+            learning_rate = scheduled(config.learning_rate, config.schedule, remaining)
+            if config.optimizer == "adam":
+                self._adam.step(-gradient, learning_rate)
+            else:
+                policy.parameters[:] += learning_rate * gradient
+        return {
+            **policy_metrics(policy, batch, old, old_log_prob),
+            "policy/skipped": reason,
+        }
+
+    def state(self) -> dict[str, Array]:
+        return {f"adam/{k}": v for k, v in self._adam.state().items()}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        self._adam.load_state({k.removeprefix("adam/"): v for k, v in state.items()})

@@ -1,0 +1,104 @@
+"""``trpo-run``: Hydra composes, dataclasses validate, train() runs.
+
+Nothing heavy is imported before the command line is known to be right: help and errors take tenths
+of a second, where importing torch alone takes longer than a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from trpo_cli import __version__
+from trpo_cli.command.report import report
+from trpo_cli.errors import UserError
+
+INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are `UserError`s."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(
+            f"{message[0].upper()}{message[1:]}. Settings are written without dashes, such as"
+            " algo=ppo; trpo-run --help lists them."
+        )
+
+
+def make_parser() -> Parser:
+    parser = Parser(prog="trpo-run", add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("--hydra-help", action="store_true")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-r", "--run", action="store_true")
+    parser.add_argument("-c", "--cfg", choices=["job", "hydra", "all"])
+    parser.add_argument("-p", "--package")
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("-cd", "--config-dir")
+    parser.add_argument("-sc", "--shell-completion", action="store_true")
+    infos = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
+    parser.add_argument("-i", "--info", nargs="?", const="all", choices=infos)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns 0, 2 for bad input, 3 for a failed run, 130 for Ctrl-C."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    limit_library_threads()
+    return guarded(lambda: dispatch(arguments), debug="debug=true" in map(str.lower, arguments))
+
+
+def limit_library_threads() -> None:
+    """One thread per BLAS or OpenMP call unless the person says otherwise.
+
+    Read once, when numpy and torch are imported. The matrices here are small, so more threads only
+    wait for each other; a run's own threads step environments.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
+def guarded(command: Callable[[], int | None], *, debug: bool) -> int:
+    """Run a command; whatever goes wrong becomes one paragraph on stderr and an exit status."""
+    try:
+        return command() or 0
+    except KeyboardInterrupt:
+        print("trpo-run: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output (head, less) has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return report(error, debug=debug)
+
+
+def dispatch(arguments: list[str]) -> int:
+    args = make_parser().parse_intermixed_args(arguments)
+    if args.version:
+        print(f"trpo-run {__version__}")
+        return 0
+    if args.help:
+        from trpo_cli.command.help import help_text
+
+        print(help_text(args.overrides))
+        return 0
+    command = ["trpo-run", *arguments]
+    if args.hydra_help or args.cfg or args.info or args.shell_completion:
+        from trpo_cli.command.inspect import inspect
+
+        return inspect(args)
+    if args.multirun or "hydra.mode=MULTIRUN" in args.overrides:
+        from trpo_cli.command.sweep import sweep
+
+        return sweep(args.overrides, args.config_dir, command)
+    from trpo_cli.command.compose import compose, start_hydra
+    from trpo_cli.command.launch import launch
+
+    config, hydra = compose(start_hydra(args.config_dir), args.overrides)
+    return guarded(lambda: launch(config, hydra.run.dir, command), debug=config.debug)

@@ -1,0 +1,1 @@
+"""The parts of ``trpo-run``: composing, explaining errors, help, single runs and sweeps."""

@@ -1,0 +1,84 @@
+"""What can be said on the command line: the groups, their options and every dotted key.
+
+Read from the dataclasses and the YAML files without Hydra, for the help text and for suggestions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trpo_cli.config import GROUPS, Config
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def group_names() -> list[str]:
+    """The configuration groups in the order of the fields of `Config`."""
+    return [f.name for f in dataclasses.fields(Config) if f.name in GROUPS or f.name == "env"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One key: where it is declared, its type in words' terms, and which option has it."""
+
+    key: str
+    field: dataclasses.Field[Any]
+    type: Any
+    default: Any
+    option: tuple[str, str] | None  # (group, option name), None outside the groups
+
+
+def settings_of(
+    kind: type, prefix: str, option: tuple[str, str] | None = None
+) -> Iterator[Setting]:
+    """Every setting of one dataclass, nested plain sections included, groups left out."""
+    types, instance = typing.get_type_hints(kind), kind()
+    for field in dataclasses.fields(kind):
+        value = getattr(instance, field.name)
+        if field.name in GROUPS and kind is Config:
+            continue
+        if dataclasses.is_dataclass(value):
+            yield from settings_of(type(value), f"{prefix}{field.name}.", option)
+        else:
+            yield Setting(prefix + field.name, field, types[field.name], value, option)
+
+
+def all_settings() -> list[Setting]:
+    """Every key of every option of every group."""
+    found = list(settings_of(Config, ""))
+    for group, options in GROUPS.items():
+        for name, kind in options.items():
+            found.extend(settings_of(kind, group + ".", (group, name)))
+    return found
+
+
+def find_setting(key: str) -> Setting | None:
+    """The declaration of a dotted key (of any option that has it)."""
+    return next((s for s in all_settings() if s.key == key), None)
+
+
+def type_words(kind: Any) -> str:
+    """A field's type as a person says it."""
+    if kind is type(None):
+        return "null"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+    if kind in names:
+        return names[kind]
+    arguments = typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    if origin is list:
+        return f"a list such as [64,64], each {type_words(arguments[0])}"
+    if origin is dict:
+        return "a mapping such as {name: value}"
+    if arguments:
+        return " or ".join(type_words(a) for a in arguments)
+    return "a value"

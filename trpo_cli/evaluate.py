@@ -1,0 +1,170 @@
+"""Evaluation: whole episodes, fixed beforehand, under a policy that does not change."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trpo_cli.errors import UserError
+from trpo_cli.runs.directory import CONFIG
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from trpo_cli.config import Config
+    from trpo_cli.models.policies import Policy
+    from trpo_cli.simulators.base import Simulator
+
+MAX_ENVS = 16
+MAX_STEPS = 10_000
+"""Where an episode is cut in an environment that has no time limit of its own."""
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """What E episodes gave, in the order of their seeds.
+
+    returns: undiscounted sums of the rewards as the environment paid them. lengths: in steps.
+    capped: how many episodes were cut by the evaluation, for want of a time limit.
+    """
+
+    returns: list[float]
+    lengths: list[int]
+    seeds: list[int]
+    deterministic: bool
+    capped: int
+
+    @property
+    def mean(self) -> float:
+        import numpy as np
+
+        return float(np.mean(self.returns))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of these returns (divided by E, not E - 1)."""
+        import numpy as np
+
+        return float(np.std(self.returns))
+
+    def record(self, step: int) -> dict[str, Any]:
+        """The line of eval.jsonl for the policy after `step` environment steps."""
+        return {
+            "step": step,
+            "deterministic": self.deterministic,
+            "episodes": len(self.returns),
+            "return_mean": self.mean,
+            "return_std": self.std,
+            "returns": self.returns,
+            "seeds": self.seeds,
+            "lengths": self.lengths,
+        }
+
+
+def evaluate(
+    policy: Policy,
+    simulator: Simulator,
+    episodes: int,
+    deterministic: bool,
+    seeds: Sequence[int],
+    generator: np.random.Generator,
+    max_steps: int = MAX_STEPS,
+) -> EvalResult:
+    """Run exactly `episodes` episodes, number k started with `seeds[k]`, each to its end.
+
+    An environment that finishes an episode takes the next number. Which episodes count never
+    depends on how soon they end: the first E to finish would favour short ones.
+
+    policy: its `act` gets raw observations (N, *obs) float32. simulator: N environments, at most
+    `episodes`; its episodes in progress are given up. generator: noise of sampled actions.
+    max_steps: the length at which an episode is cut where the simulator has no time limit.
+    """
+    import numpy as np  # not before a command has set the number of its threads
+
+    n = simulator.num_envs
+    if not 1 <= n <= episodes or len(seeds) != episodes:
+        raise ValueError(f"{n} environments and {len(seeds)} seeds for {episodes} episodes")
+    limit = max_steps if simulator.max_episode_steps is None else None
+    returns, lengths, capped = [0.0] * episodes, [0] * episodes, 0
+    # Which episode each environment runs; None once there is none left for it.
+    current: list[int | None] = list(range(n))
+    waiting = list(range(episodes - 1, n - 1, -1))
+    paid, steps = np.zeros(n), np.zeros(n, dtype=np.int64)
+    observations = simulator.reset(seed=list(seeds[:n]))
+    while any(number is not None for number in current):
+        noise = None if deterministic else policy.noise(generator, (n,))
+        # As in training, the policy acts on float32 observations.
+        actions = policy.act(np.asarray(observations, dtype=np.float32), noise)
+        step = simulator.step(policy.to_env(actions))
+        paid += step.rewards
+        steps += 1
+        observations = step.observations
+        over = {int(i) for i in step.ended}
+        cut = set() if limit is None else {int(i) for i in np.flatnonzero(steps >= limit)} - over
+        restart = []
+        for i in sorted(over | cut):
+            number = current[i]
+            if number is not None:
+                returns[number], lengths[number] = float(paid[i]), int(steps[i])
+                capped += i in cut
+                current[i] = waiting.pop() if waiting else None
+                restart += [i] if current[i] is not None else []
+            paid[i], steps[i] = 0.0, 0
+        if restart:
+            numbers = [current[i] for i in restart]
+            observations = simulator.reset(
+                ids=restart, seed=[seeds[k] for k in numbers if k is not None]
+            )
+    return EvalResult(returns, lengths, list(seeds), deterministic, capped)
+
+
+def evaluation_streams(seed: int, episodes: int) -> tuple[list[int], np.random.Generator]:
+    """Seeds of the episodes and the generator of their action noise, from a root seed.
+
+    The same for every evaluation of a run, so that two of them differ by their policies only.
+    """
+    from trpo_cli.seeding import stream
+
+    generator = stream(seed, "evaluation")
+    return [int(word) for word in generator.integers(2**31, size=episodes)], generator
+
+
+def load_policy(folder: Path, config: Config, simulator: Simulator) -> Policy:
+    """The policy in a checkpoint folder, for the environments of a simulator.
+
+    Raises `UserError` when the checkpoint is damaged or does not fit the configuration.
+    """
+    from trpo_cli.models.policies import build_policy
+    from trpo_cli.runs.checkpoint import load
+    from trpo_cli.seeding import stream
+
+    tensors, _ = load(folder)
+    policy = build_policy(
+        config.policy,
+        simulator.observation_space,
+        simulator.action_space,
+        stream(0, "policy_init"),  # these first parameters are overwritten
+    )
+    prefix = "policy/"
+    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    try:
+        policy.load_state(state)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"The checkpoint {folder} does not fit its run's {CONFIG}: {error}."
+        ) from error
+    return policy
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command ``trpo-eval``; returns its exit status."""
+    from trpo_cli.command.evaluate import main
+
+    return main(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

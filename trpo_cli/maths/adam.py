@@ -1,0 +1,73 @@
+"""Adam on one flat parameter vector, and what goes with a gradient step."""
+
+from __future__ import annotations
+
+import math
+
+from trpo_cli.maths.arrays import Array, namespace, norm
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015, algorithm 1) with bias correction, descending along a gradient.
+
+    One flat vector needs a dozen array operations a step, where a general optimiser that walks
+    over parameter groups spends most of a small network's time on bookkeeping.
+    """
+
+    def __init__(
+        self, parameters: Array, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ) -> None:
+        xp = namespace(parameters)
+        self.parameters = parameters
+        self.betas, self.eps, self.steps = betas, eps, 0
+        self.first, self.second = xp.zeros_like(parameters), xp.zeros_like(parameters)
+        self._work = xp.zeros_like(parameters)
+
+    def step(self, gradient: Array, learning_rate: float) -> None:
+        """theta -= lr m_hat / (sqrt(v_hat) + eps), in place."""
+        xp, work, (beta1, beta2) = namespace(gradient), self._work, self.betas
+        self.steps += 1
+        self.first *= beta1
+        xp.multiply(gradient, 1.0 - beta1, out=work)
+        self.first += work
+        self.second *= beta2
+        xp.multiply(gradient, gradient, out=work)
+        work *= 1.0 - beta2
+        self.second += work
+        correction = math.sqrt(1.0 - beta2**self.steps)
+        # lr m / c1 / (sqrt(v) / c2 + eps) = (lr c2 / c1) m / (sqrt(v) + c2 eps)
+        xp.sqrt(self.second, out=work)
+        work += correction * self.eps
+        xp.divide(self.first, work, out=work)
+        work *= learning_rate * correction / (1.0 - beta1**self.steps)
+        self.parameters -= work
+
+    def state(self) -> dict[str, Array]:
+        """Arrays that resume the optimiser."""
+        steps = namespace(self.first).full_like(self.first[:1], self.steps)
+        return {"first": self.first, "second": self.second, "steps": steps}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        self.first[:] = state["first"]
+        self.second[:] = state["second"]
+        self.steps = int(state["steps"][0])
+
+
+def clip_norm(gradient: Array, max_norm: float | None) -> str:
+    """Scale a gradient, in place, so that its Euclidean norm is at most `max_norm`.
+
+    Returns why no step should be taken along it, or an empty string.
+    """
+    length = norm(gradient)
+    if not math.isfinite(length):
+        return "gradient is not finite"
+    if length == 0.0:
+        return "zero gradient"
+    if max_norm is not None and length > max_norm:
+        gradient *= max_norm / length
+    return ""
+
+
+def scheduled(learning_rate: float, schedule: str, remaining: float) -> float:
+    """A step size; `linear` falls to zero with the share of training that remains, in [0, 1]."""
+    return learning_rate * remaining if schedule == "linear" else learning_rate

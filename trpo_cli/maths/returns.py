@@ -1,0 +1,69 @@
+"""Returns and advantages over (T, N) arrays of T steps in N environments.
+
+Termination is data: a step carries the discount of what follows it and whether the sum goes on
+in the next row. Three cases, and nothing else:
+
+================  =================  ==========  ================================
+the episode       next_values        discounts   continues
+================  =================  ==========  ================================
+goes on           V(s_{t+1})         gamma       1
+terminated        anything finite    0           0
+was cut (limit)   V(final state)     gamma       0
+================  =================  ==========  ================================
+
+The end of the rollout is a cut as well: its last row has V of the state after it, and nothing
+follows in the recursion.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trpo_cli.maths.arrays import Array
+
+
+def td_residuals(rewards: Array, values: Array, next_values: Array, discounts: Array) -> Array:
+    """delta_t = r_t + gamma_t V(s_{t+1}) - V(s_t), (T, N) (GAE paper, equation 10)."""
+    return rewards + discounts * next_values - values
+
+
+def generalized_advantages(
+    rewards: Array,
+    values: Array,
+    next_values: Array,
+    discounts: Array,
+    continues: Array,
+    gae_lambda: float,
+) -> Array:
+    """A_t = delta_t + gamma_t lambda c_t A_{t+1}, (T, N) (Schulman et al. 2016, equation 16).
+
+    lambda = 0 gives the TD residual, lambda = 1 the discounted reward to go minus V(s_t).
+    All arguments are (T, N); see the table above for what they hold where episodes end.
+    """
+    advantages = td_residuals(rewards, values, next_values, discounts)
+    decay = discounts * continues * gae_lambda
+    for t in range(len(rewards) - 2, -1, -1):
+        advantages[t] += decay[t] * advantages[t + 1]
+    return advantages
+
+
+def standardize(x: Array) -> Array:
+    """(x - mean) / standard deviation; only centred where the deviation is (nearly) zero."""
+    centred = x - x.mean()
+    deviation = float((centred * centred).mean()) ** 0.5
+    # Below rounding error of the values themselves the deviation is noise, not a scale.
+    noise = 4.0 * float(np.finfo(np.float32).eps) * float(abs(x).max())
+    return centred / deviation if deviation > noise else centred
+
+
+def explained_variance(predictions: Array, targets: Array) -> float:
+    """1 - Var(targets - predictions) / Var(targets); NaN when the targets are constant."""
+    variance = _variance(targets)
+    if variance == 0.0:
+        return float("nan")
+    return 1.0 - _variance(targets - predictions) / variance
+
+
+def _variance(x: Array) -> float:
+    centred = x - x.mean()
+    return float((centred * centred).mean())

@@ -1,0 +1,42 @@
+"""Surrogate objectives of the probability ratio r = pi(a|s) / pi_old(a|s), and their slopes.
+
+A slope is the derivative of the sample's term with respect to log pi(a|s); divided by B and pulled
+back through `log_prob_vjp` and the policy's Jacobian it is the objective's gradient.
+"""
+
+from __future__ import annotations
+
+from trpo_cli.maths.arrays import Array, namespace
+
+
+def surrogate(log_prob: Array, old_log_prob: Array, advantages: Array) -> Array:
+    """mean r A (TRPO paper, equation 14). At r = 1 its gradient is the policy gradient."""
+    xp = namespace(log_prob)
+    return (xp.exp(log_prob - old_log_prob) * advantages).mean()
+
+
+def clipped_surrogate(
+    log_prob: Array, old_log_prob: Array, advantages: Array, clip_range: float
+) -> Array:
+    """mean min(r A, clip(r, 1 - eps, 1 + eps) A) (PPO paper, equation 7)."""
+    xp = namespace(log_prob)
+    ratio = xp.exp(log_prob - old_log_prob)
+    clipped = xp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range)
+    return xp.minimum(ratio * advantages, clipped * advantages).mean()
+
+
+def clipped_slope(
+    log_prob: Array, old_log_prob: Array, advantages: Array, clip_range: float
+) -> Array:
+    """r A where the unclipped term is the smaller one, else 0, (B,)."""
+    xp = namespace(log_prob)
+    ratio = xp.exp(log_prob - old_log_prob)
+    term = ratio * advantages
+    clipped = xp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range) * advantages
+    return term * (term <= clipped)
+
+
+def clip_fraction(log_prob: Array, old_log_prob: Array, clip_range: float) -> float:
+    """Share of samples with |r - 1| > eps."""
+    ratio = namespace(log_prob).exp(log_prob - old_log_prob)
+    return float((abs(ratio - 1.0) > clip_range).sum()) / len(ratio)

@@ -1,0 +1,95 @@
+"""Any torch module behind the interface of `models.mlp`: products with J by autograd.
+
+Slower than the closed form and independent of it, so it is also the oracle in its tests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trpo_cli.models.mlp import MLP
+
+
+class ModuleLinearization:
+    """Outputs (B, D) of a module at a batch, and products with its Jacobian."""
+
+    def __init__(self, network: ModuleNetwork, flat: Tensor, inputs: Tensor) -> None:
+        def forward(parameters: Tensor) -> Tensor:
+            return network.forward(parameters, inputs)
+
+        self._forward, self._flat = forward, flat.detach().clone()
+        self.outputs, self._vjp = torch.func.vjp(forward, self._flat)
+        self._jvp: Any = None
+
+    def vjp(self, u: Tensor, out: Tensor | None = None) -> Tensor:
+        """J' u summed over the batch: u (B, D) -> (P,), written into `out` when given."""
+        gradient: Tensor = self._vjp(u)[0]
+        return gradient if out is None else out.copy_(gradient)
+
+    def jvp(self, v: Tensor) -> Tensor:
+        """J v: v (P,) -> (B, D). The forward pass is traced once and reused for every v."""
+        if self._jvp is None:
+            _, self._jvp = torch.func.linearize(self._forward, self._flat)
+        tangent: Tensor = self._jvp(v)
+        return tangent
+
+
+class ModuleNetwork:
+    """A stateless view of an `nn.Module`: parameters come from a flat vector (P,), in the order
+    of `module.named_parameters()`."""
+
+    def __init__(self, module: nn.Module, device: str = "cpu") -> None:
+        self.module, self.device = module, device
+        self._shapes = {name: p.shape for name, p in module.named_parameters()}
+        self.num_parameters = sum(shape.numel() for shape in self._shapes.values())
+
+    def views(self, flat: Tensor) -> Tensor:
+        """What `linearize` and `predict` take; the flat vector itself."""
+        return flat
+
+    def array(self, x: np.ndarray) -> Tensor:
+        """x as this network's kind of array."""
+        return torch.from_numpy(x).to(self.device)
+
+    def forward(self, flat: Tensor, inputs: Tensor) -> Tensor:
+        parts = flat.split([shape.numel() for shape in self._shapes.values()])
+        parameters = {
+            name: part.view(shape)
+            for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
+        }
+        outputs: Tensor = torch.func.functional_call(self.module, parameters, (inputs,))
+        return outputs
+
+    def linearize(self, flat: Tensor, inputs: Tensor) -> ModuleLinearization:
+        return ModuleLinearization(self, flat, inputs)
+
+    def predict(self, flat: Tensor, inputs: np.ndarray) -> np.ndarray:
+        """Outputs (B, D) alone."""
+        with torch.no_grad():
+            outputs: np.ndarray = self.forward(flat, self.array(inputs)).cpu().numpy()
+        return outputs
+
+
+class _Affine(nn.Module):
+    """x W + b with W (inputs, outputs), so that the flat vector is laid out as `MLP` has it."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x @ self.weight
+        return y if self.bias is None else y + self.bias
+
+
+def torch_mlp(shape: MLP) -> nn.Module:
+    """The same function of the same flat vector as a torch module."""
+    layers: list[nn.Module] = []
+    for n, m in zip(shape.sizes[:-1], shape.sizes[1:], strict=True):
+        layers += [_Affine(n, m, shape.bias), nn.ReLU() if shape.activation == "relu" else nn.Tanh()]
+    return nn.Sequential(*layers[:-1])

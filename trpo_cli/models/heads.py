@@ -1,0 +1,136 @@
+"""From network outputs to actions, one head per kind of action space.
+
+Every head samples by adding noise that does not depend on the policy and taking a fixed function
+of the sum: mean + sigma * normal, argmax(logits + Gumbel), logit + logistic > 0. So the noise of a
+whole iteration can be drawn ahead (and shared between branches that want common random numbers),
+and no noise at all gives the most likely action.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import spaces
+
+from trpo_cli.maths.arrays import Array
+from trpo_cli.maths.distributions import Bernoulli, Categorical, Distribution, Gaussian
+
+
+class Head(Protocol):
+    """num_outputs: columns D that the network must have; num_extra: parameters E beside it."""
+
+    num_outputs: int
+    num_extra: int
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """float32 noise, shape + (k,)."""
+        ...
+
+    def act(self, outputs: np.ndarray, extra: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+        """Actions (n, A) for outputs (n, D)."""
+        ...
+
+    def to_env(self, actions: np.ndarray) -> np.ndarray:
+        """Actions as the environment takes them, (n, *act)."""
+        ...
+
+    def distribution(self, outputs: Array, extra: Array) -> Distribution: ...
+
+
+class GaussianHead:
+    """Box actions: the network gives the mean, `extra` is the log standard deviation.
+
+    The environment receives, for finite bounds, low + (clip(a, -1, 1) + 1) / 2 * (high - low)
+    (`rescale`) or clip(a, low, high) (`clip`); otherwise the action as it is. Log-probabilities
+    are those of the unclipped action.
+    """
+
+    def __init__(self, space: spaces.Box, actions: str) -> None:
+        self.num_outputs = self.num_extra = int(np.prod(space.shape))
+        self._shape, self._actions = space.shape, actions
+        self._low = space.low.reshape(-1).astype(np.float64)
+        self._high = space.high.reshape(-1).astype(np.float64)
+        bounded = np.isfinite(self._low) & np.isfinite(self._high)
+        rescale = bounded if actions == "rescale" else np.zeros_like(bounded)
+        # Identity where an action is not rescaled, so that one expression serves all.
+        self._scale = np.where(rescale, (self._high - self._low) / 2.0, 1.0)
+        self._shift = np.where(rescale, (self._high + self._low) / 2.0, 0.0)
+        self._identity = bool(np.all(self._scale == 1.0) and np.all(self._shift == 0.0))
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        return generator.standard_normal((*shape, self.num_outputs), dtype=np.float32)
+
+    def act(self, outputs: np.ndarray, extra: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+        if noise is None:
+            return outputs
+        return outputs + np.exp(extra) * noise
+
+    def to_env(self, actions: np.ndarray) -> np.ndarray:
+        if self._actions != "raw":
+            if not self._identity:
+                actions = actions * self._scale + self._shift
+            actions = np.minimum(np.maximum(actions, self._low), self._high)
+        return actions.reshape(len(actions), *self._shape)
+
+    def distribution(self, outputs: Array, extra: Array) -> Gaussian:
+        return Gaussian(outputs, extra)
+
+
+class CategoricalHead:
+    """Discrete (one size) and MultiDiscrete (several): actions are indices from 0."""
+
+    num_extra = 0
+
+    def __init__(self, sizes: tuple[int, ...], squeeze: bool) -> None:
+        self.sizes, self._squeeze = sizes, squeeze
+        self.num_outputs = sum(sizes)
+        self._cuts = np.cumsum(sizes)[:-1]
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        return generator.gumbel(size=(*shape, self.num_outputs)).astype(np.float32)
+
+    def act(self, outputs: np.ndarray, extra: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+        scores = outputs if noise is None else outputs + noise
+        parts = np.split(scores, self._cuts, axis=1)
+        return np.stack([part.argmax(axis=1) for part in parts], axis=1)
+
+    def to_env(self, actions: np.ndarray) -> np.ndarray:
+        return actions[:, 0] if self._squeeze else actions
+
+    def distribution(self, outputs: Array, extra: Array) -> Categorical:
+        return Categorical(outputs, self.sizes)
+
+
+class BernoulliHead:
+    """MultiBinary: independent coins."""
+
+    num_extra = 0
+
+    def __init__(self, size: int) -> None:
+        self.num_outputs = size
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        return generator.logistic(size=(*shape, self.num_outputs)).astype(np.float32)
+
+    def act(self, outputs: np.ndarray, extra: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+        return ((outputs if noise is None else outputs + noise) > 0.0).astype(np.int64)
+
+    def to_env(self, actions: np.ndarray) -> np.ndarray:
+        return actions.astype(np.int8)
+
+    def distribution(self, outputs: Array, extra: Array) -> Bernoulli:
+        return Bernoulli(outputs)
+
+
+def make_head(space: spaces.Space[Any], config: Any) -> Head:
+    """The head for an action space; the simulator has refused the spaces that have none."""
+    if isinstance(space, spaces.Box):
+        return GaussianHead(space, config.actions)
+    if isinstance(space, spaces.Discrete):
+        return CategoricalHead((int(space.n),), squeeze=True)
+    if isinstance(space, spaces.MultiDiscrete):
+        return CategoricalHead(tuple(int(n) for n in space.nvec), squeeze=False)
+    if isinstance(space, spaces.MultiBinary):
+        return BernoulliHead(int(np.prod(space.shape)))
+    raise TypeError(f"no policy head for the action space {space}")

@@ -1,0 +1,216 @@
+"""Checkpoints: tensors and JSON only, each file with a checksum, whole or not there at all.
+
+A checkpoint is a folder of three files. `tensors.safetensors` holds the tensors, `state.json` all
+else, `index.json` the format version and each file's size and SHA-256. Nothing is pickled:
+loading never runs code from a file.
+
+A folder is written under a temporary name, flushed to the disk, then renamed to `step_<n>`.
+`last` and `best` are symbolic links to such folders, replaced by one rename. So whatever happens,
+each name is a whole checkpoint or missing, and the previous one goes only after the new one is in
+place. Where links cannot be made they are missing, and `latest` still finds the newest step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trpo_cli.errors import UserError
+from trpo_cli.runs.directory import CHECKPOINTS, sync_folder, write_durably
+from trpo_cli.runs.exact_json import decode, encode
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FORMAT = 1
+TENSORS, STATE, INDEX = "tensors.safetensors", "state.json", "index.json"
+LINKS = ("last", "best")
+
+
+def path(run_dir: Path, step: int) -> Path:
+    """The folder of the checkpoint after `step` environment steps."""
+    return run_dir / CHECKPOINTS / f"step_{step}"
+
+
+def save(folder: Path, tensors: Mapping[str, Any], state: dict[str, Any]) -> None:
+    """Write a checkpoint as `folder` (parents are made), replacing one of that name.
+
+    tensors: numpy arrays or torch tensors of any device and shape; views are fine.
+    state: dicts with text keys, lists, text, bools, None, ints of any size and floats (infinities
+        and NaN too); anything else raises TypeError before anything is written. Tuples come back
+        as lists.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    separate = {key: _array(value) for key, value in tensors.items()}
+    contents = {TENSORS: to_bytes(separate), STATE: encode(state)}
+    index = {
+        "format": FORMAT,
+        "files": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in contents.items()
+        },
+    }
+    contents[INDEX] = json.dumps(index, indent=1).encode()
+    parent = folder.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    for leftover in parent.glob(".tmp-*"):  # of a run that was killed while it saved
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = parent / f".tmp-{folder.name}"
+    temporary.mkdir()
+    for name, data in contents.items():
+        write_durably(temporary / name, data)
+    sync_folder(temporary)
+    _put(temporary, folder)
+
+
+def _array(value: Any) -> np.ndarray:
+    """A copy of its own: the files hold no views, and training may go on meanwhile."""
+    import numpy as np  # not before: finding a checkpoint needs none of it
+
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    return np.array(value, order="C")
+
+
+def _put(temporary: Path, folder: Path) -> None:
+    """Rename into place. An older folder of that name steps aside first, under a name that
+    `latest` knows, and goes last."""
+    aside = folder.with_name(f".old-{folder.name}")
+    if folder.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(folder, aside)
+    os.rename(temporary, folder)
+    sync_folder(folder.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def load(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a checkpoint: its tensors, as numpy arrays that may be written to, and its state.
+
+    Raises `UserError` when it is missing, incomplete, changed since it was written, or written by
+    a newer version.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    contents = _verified(folder)
+    try:
+        return from_bytes(contents[TENSORS]), decode(contents[STATE])
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"The checkpoint {folder} cannot be read: {error}.") from error
+
+
+def point(run_dir: Path, name: str, step: int) -> None:
+    """Make `last` or `best` the checkpoint of `step`, by one rename."""
+    if name not in LINKS:
+        raise ValueError(f"{name!r} is none of {', '.join(LINKS)}")
+    folder = run_dir / CHECKPOINTS
+    temporary = folder / f".tmp-{name}"
+    try:
+        temporary.unlink(missing_ok=True)
+        os.symlink(path(run_dir, step).name, temporary)
+        os.replace(temporary, folder / name)
+        sync_folder(folder)
+    except OSError:  # a file system without links: `latest` does not need them
+        temporary.unlink(missing_ok=True)
+
+
+def latest(run_dir: Path) -> Path:
+    """The newest whole checkpoint of a run.
+
+    A damaged newer one is passed over with a warning. Raises `UserError` when none is whole.
+    """
+    damage: list[str] = []
+    for folder in _newest_first(run_dir):
+        try:
+            _verified(folder)
+        except UserError as error:
+            damage.append(str(error))
+            print(f"warning: {error} Using an older checkpoint.", file=sys.stderr)
+            continue
+        return folder
+    if damage:
+        raise UserError(f"{run_dir} has no whole checkpoint. {damage[0]}")
+    raise UserError(
+        f"{run_dir} has no checkpoint yet: a run writes one every checkpoint.every environment "
+        "steps and at its end."
+    )
+
+
+def find(run_dir: Path, name: str) -> Path:
+    """The checkpoint called `name` (last, best or step_<n>); `last` is the newest whole one."""
+    if name == "last":
+        return latest(run_dir)
+    folder = run_dir / CHECKPOINTS / name
+    if name != "best" and not re.fullmatch(r"step_\d+", name):
+        raise UserError(f"checkpoint={name} is none of last, best, step_<n>.")
+    if not folder.is_dir():
+        there = [known.name for known in reversed(_newest_first(run_dir))]
+        raise UserError(
+            f"{run_dir} has no checkpoint {name}; it has {', '.join(there) or 'none yet'}."
+        )
+    return folder.resolve()
+
+
+def prune(run_dir: Path, keep: int) -> None:
+    """Remove all but the newest `keep` (at least one) step checkpoints and those linked to."""
+    folder = run_dir / CHECKPOINTS
+    linked = {(folder / name).resolve() for name in LINKS if (folder / name).is_symlink()}
+    for old in _newest_first(run_dir)[max(1, keep) :]:
+        if old.resolve() not in linked:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def step_of(folder: Path) -> int:
+    """Environment steps of a checkpoint folder, from its name."""
+    found = re.fullmatch(r"(?:\.old-)?step_(\d+)", folder.resolve().name)
+    if found is None:
+        raise UserError(f"{folder} is not named like a checkpoint (step_<n>).")
+    return int(found.group(1))
+
+
+def _newest_first(run_dir: Path) -> list[Path]:
+    folder = run_dir / CHECKPOINTS
+    names = re.compile(r"(?:\.old-)?step_\d+")
+    found = [p for p in folder.glob("*step_*") if names.fullmatch(p.name)]
+    return sorted(found, key=lambda p: (step_of(p), p.name), reverse=True)
+
+
+def _verified(folder: Path) -> dict[str, bytes]:
+    """The contents of the tensor and state files, after every check."""
+    if not folder.is_dir():
+        raise UserError(f"There is no checkpoint at {folder}.")
+    broken = f"The checkpoint {folder} is damaged: "
+    try:
+        index = json.loads((folder / INDEX).read_bytes())
+        version = int(index["format"])
+        if version > FORMAT:
+            raise UserError(
+                f"The checkpoint {folder} has format {version} and this version reads up to "
+                f"{FORMAT}: a newer trpo-cli wrote it; use that one."
+            )
+        contents = {}
+        for name in (TENSORS, STATE):  # the names are ours, never the index's: no other file
+            data, entry = (folder / name).read_bytes(), index["files"][name]
+            if len(data) != entry["bytes"]:
+                raise UserError(
+                    f"{broken}{name} has {len(data)} bytes instead of {entry['bytes']}."
+                )
+            if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+                raise UserError(f"{broken}{name} was changed after it was written (SHA-256).")
+            contents[name] = data
+        return contents
+    except OSError as error:
+        raise UserError(f"{broken}{Path(error.filename or folder).name}: {error.strerror}.") from (
+            error
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{broken}{INDEX} cannot be read ({error}).") from error

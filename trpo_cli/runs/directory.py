@@ -1,0 +1,91 @@
+"""Names inside a run directory, and how one is made.
+
+A run directory alone is enough to evaluate, resume and compare a run. No two runs share one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from trpo_cli.errors import UserError
+
+CONFIG = "config.yaml"
+MANIFEST = "manifest.json"
+METRICS = "metrics.jsonl"
+EVAL = "eval.jsonl"
+CHECKPOINTS = "checkpoints"
+
+
+def create(path: str | os.PathLike[str]) -> Path:
+    """Make an empty run directory, parents included, and return it as an absolute path.
+
+    Raises `UserError` when the path is a file, cannot be made, or already holds something: a
+    second run would mix its rows with the first one's.
+    """
+    folder = Path(path).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = next(folder.iterdir(), None)
+    except OSError as error:
+        raise UserError(f"The run directory {path} cannot be made: {error.strerror}.") from error
+    if occupied is not None:
+        raise UserError(
+            f"The run directory {path} is not empty (it holds {occupied.name}); choose another "
+            "one with hydra.run.dir=..., or remove it."
+        )
+    return folder
+
+
+def require(path: str | os.PathLike[str]) -> Path:
+    """The run directory at `path`; raises `UserError` when there is none."""
+    folder = Path(path)
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"The run directory {path} {what}.")
+    if not (folder / CONFIG).is_file():
+        raise UserError(
+            f"{path} is not a run directory: it has no {CONFIG}. Give the folder that trpo-run "
+            "printed, the one that holds the run's metrics.jsonl."
+        )
+    return folder
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one whole line: two processes appending to one file never mix their lines."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        write_all(descriptor, line.encode() + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte; one system call unless the disk fills up."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace the file `path`: at each moment, also after a crash, it is the old or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    write_durably(temporary, data)
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file and wait until the disk has it."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the folder's list of names."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,107 @@
+"""Where progress is printed: a live bar on a terminal, plain lines elsewhere; and wording."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Any, TextIO
+
+
+class PlainLines:
+    """Prints lines to a file or pipe."""
+
+    live = False
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def show(self, step: int, text: str) -> None:
+        self.print(text)
+
+    def print(self, text: str) -> None:
+        """Print a line. A reader that has left (`trpo-run | head`) does not stop the run."""
+        try:
+            print(text, file=self._out, flush=True)
+        except UnicodeEncodeError:
+            self.print(text.encode("ascii", "replace").decode())
+        except OSError:
+            # Whatever is still in the buffer would fail again when Python exits.
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+
+    def close(self) -> None:
+        pass
+
+
+class LiveBar:
+    """A bar that stays in place on a terminal, drawn only when told to (no thread of its own:
+    it would compete with the simulators for the interpreter)."""
+
+    live = True
+
+    def __init__(self, out: TextIO, total: int, completed: int) -> None:
+        """total, completed: environment steps. Raises ImportError without rich."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._console = Console(file=out, highlight=False)
+        self._bar = Progress(
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}", markup=False),
+            console=self._console,
+            auto_refresh=False,
+            redirect_stdout=out is sys.stdout,
+            redirect_stderr=sys.stderr.isatty(),  # never `2> file`
+        )
+        self._task = self._bar.add_task("", total=total, completed=completed)
+
+    def show(self, step: int, text: str) -> None:
+        """Draw the bar; it appears with the first call."""
+        if not self._bar.live.is_started:
+            self._bar.start()
+        self._bar.update(self._task, completed=step, description=text, refresh=True)
+
+    def print(self, text: str) -> None:
+        """Print a line that stays, above the bar."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Leave the terminal a plain one; the last bar stays on the screen."""
+        if self._bar.live.is_started:
+            self._bar.stop()
+
+
+def display(out: TextIO, total: int, completed: int) -> Any:
+    """The live bar when `out` is a terminal that can show one, otherwise plain lines."""
+    if out.isatty() and os.environ.get("TERM") != "dumb":
+        try:
+            return LiveBar(out, total, completed)
+        except ImportError:
+            pass
+    return PlainLines(out)
+
+
+def duration(seconds: float) -> str:
+    """48 s, 3 min 20 s, 2 h 05 min."""
+    total = round(seconds)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60:02d} s"
+    return f"{total // 3600} h {total % 3600 // 60:02d} min"
+
+
+def count(number: int, noun: str) -> str:
+    """1 step, 2,048 steps."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def time_limit(max_episode_steps: int | None) -> str:
+    """How the end of an episode by its time limit is treated, in words."""
+    if max_episode_steps is None:
+        return "episodes have no time limit"
+    return (
+        f"episodes are cut after {count(max_episode_steps, 'step')}; the value function stands "
+        "for the rewards that would have followed"
+    )

@@ -1,0 +1,157 @@
+"""The metrics of a run: metrics.jsonl and eval.jsonl, which every tool reads, and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trpo_cli.errors import RunFailed
+from trpo_cli.runs.directory import EVAL, METRICS, append_line, write_all
+
+Scalar = float | int | str | None
+
+EVAL_KEYS = ("step", "deterministic", "episodes", "return_mean", "return_std", "returns", "seeds")
+
+
+class MetricsLogger:
+    """Writes the rows of one run. Every row is on its way to the disk when `write` returns, so
+    that a killed run loses nothing but the row it was computing.
+
+    hyperparameters: name -> value, for TensorBoard's table (HParams) in this same run. Lists and
+        other values are shown as text.
+    """
+
+    def __init__(self, run_dir: Path, hyperparameters: Mapping[str, Any]) -> None:
+        self._run_dir = run_dir
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._metrics = os.open(run_dir / METRICS, flags, 0o644)
+        self._keys: tuple[str, ...] = ()
+        self._events = _open_events(run_dir, hyperparameters)
+        self._closed = False
+
+    def write(self, row: Mapping[str, Scalar]) -> None:
+        """Append one row to metrics.jsonl and to TensorBoard at the step `row["step"]`.
+
+        The first row fixes the keys and their order. A key that was not there raises ValueError;
+        a missing one is written as null. So is a number that is not finite: JSON has no others.
+        Text and null stay out of TensorBoard. Raises `RunFailed` when the disk refuses.
+        """
+        if not self._keys:
+            self._keys = tuple(row)
+        values = {key: _plain(row.get(key)) for key in self._keys}
+        new = row.keys() - values.keys()
+        if new:
+            raise ValueError(
+                f"metrics {', '.join(sorted(new))}: not in the run's first row, which fixes the "
+                "keys; an update rule must give all its metrics on every update (null if unknown)"
+            )
+        try:
+            write_all(self._metrics, json.dumps(values, allow_nan=False).encode() + b"\n")
+        except OSError as error:
+            raise RunFailed(f"{METRICS} cannot be written: {error.strerror}.") from error
+        self._scalars(int(values["step"]), values)
+
+    def write_eval(self, record: Mapping[str, Any]) -> None:
+        """Append one evaluation to eval.jsonl (keys `EVAL_KEYS`, and lengths), and its means to
+        TensorBoard as eval/return_mean, eval/return_std and eval/length_mean."""
+        append_eval(self._run_dir, record)
+        values = {f"eval/{key}": record[key] for key in ("return_mean", "return_std")}
+        lengths = record.get("lengths")
+        if lengths:
+            values["eval/length_mean"] = sum(lengths) / len(lengths)
+        self._scalars(int(record["step"]), values)
+
+    def flush(self) -> None:
+        """Wait until the disk has every row of metrics.jsonl (before a checkpoint refers to it)."""
+        os.fsync(self._metrics)
+
+    def close(self, succeeded: bool = True) -> None:
+        """Close the files; `succeeded` goes into TensorBoard's table. Once is enough."""
+        if self._closed:
+            return
+        self._closed = True
+        os.close(self._metrics)
+        if self._events is not None:
+            try:
+                self._events.session_end(succeeded)
+                self._events.close()
+            except OSError as error:
+                _warn(error)
+
+    def _scalars(self, step: int, values: Mapping[str, Any]) -> None:
+        if self._events is None:
+            return
+        try:
+            self._events.scalars(
+                step,
+                {
+                    key: value
+                    for key, value in values.items()
+                    if key != "step" and isinstance(value, (int, float))
+                },
+            )
+        except OSError as error:
+            _warn(error)
+            self._events = None
+
+
+def append_eval(run_dir: Path, record: Mapping[str, Any]) -> None:
+    """Append one evaluation to eval.jsonl as a whole line, beside a training run that does so too.
+
+    Raises ValueError when a key is missing and `RunFailed` when the disk refuses.
+    """
+    missing = [key for key in EVAL_KEYS if key not in record]
+    if missing:
+        raise ValueError(f"the evaluation lacks {', '.join(missing)}")
+    line = json.dumps({key: _plain(value) for key, value in record.items()}, allow_nan=False)
+    try:
+        append_line(run_dir / EVAL, line)
+    except OSError as error:
+        raise RunFailed(f"{EVAL} cannot be written: {error.strerror}.") from error
+
+
+def _plain(value: Any) -> Any:
+    """The JSON value: finite floats, ints, text, lists of them; null for what is not finite."""
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, (int, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays, tensors
+        return _plain(value.tolist())
+    raise TypeError(f"{value!r} is not a number or text")
+
+
+def _open_events(run_dir: Path, hyperparameters: Mapping[str, Any]) -> Any:
+    """The events file, None with a warning when there can be none: training is worth more."""
+    try:
+        from trpo_cli.runs.event_file import EventFile
+
+        events = EventFile(run_dir)
+        events.session_start(
+            {
+                name: value if isinstance(value, (bool, int, float, str)) else _text(value)
+                for name, value in hyperparameters.items()
+            }
+        )
+        return events
+    except (ImportError, OSError) as error:
+        _warn(error)
+        return None
+
+
+def _text(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def _warn(error: Exception) -> None:
+    print(
+        f"warning: no more TensorBoard output from here on ({error}); {METRICS} is complete.",
+        file=sys.stderr,
+    )

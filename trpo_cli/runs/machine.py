@@ -1,0 +1,135 @@
+"""Facts about the machine, the installed libraries and the checkout, for the manifest.
+
+Nothing here may stop a run: a fact that cannot be found is left out or null.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("torch", "numpy", "gymnasium", "mujoco", "ale-py")
+GIT_SECONDS = 0.05
+"""How long the start of a run waits for git: on a busy machine the dirty flag is then null."""
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the installed libraries, without importing any of them."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Host name, operating system, CPU, cores (all, and those this process may use), GPU."""
+    facts: dict[str, Any] = {
+        "hostname": platform.node(),
+        "os": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "usable_cores": usable_cores(),
+    }
+    if device.startswith("cuda"):
+        facts["gpu"] = _gpu_name(device)
+    return facts
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _gpu_name(device: str) -> str | None:
+    try:
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    except Exception:  # a missing driver raises errors of many kinds
+        return None
+
+
+class Checkout:
+    """The git checkout around the package: commit and whether files differ from it.
+
+    git starts in `__init__` and is asked in `facts`, so that it works while the caller does
+    something else. A package installed from a wheel has no `.git` beside it, even when the
+    virtual environment lies inside some repository; it has no facts.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._status: subprocess.Popen[bytes] | None = None
+        if not (root / ".git").exists():
+            return
+        # Inside a git hook these variables would point to another repository.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        with contextlib.suppress(OSError):  # no git here
+            self._status = subprocess.Popen(
+                ["git", "--no-optional-locks", "status", "--porcelain"],
+                cwd=root,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def facts(self) -> dict[str, Any] | None:
+        """{"commit": 40 hex digits or null, "dirty": bool or null}, None outside a checkout."""
+        if not (self.root / ".git").exists():
+            return None
+        return {"commit": _head(self.root / ".git"), "dirty": self._dirty()}
+
+    def _dirty(self) -> bool | None:
+        if self._status is None:
+            return None
+        try:
+            output, _ = self._status.communicate(timeout=GIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._status.kill()
+            self._status.communicate()
+            return None
+        return bool(output.strip()) if self._status.returncode == 0 else None
+
+
+def _head(git: Path) -> str | None:
+    """The commit that HEAD names, read from the files: faster and surer than asking git."""
+    try:
+        if git.is_file():  # a worktree or submodule: "gitdir: <path>"
+            git = git.parent / git.read_text().partition(":")[2].strip()
+        head = (git / "HEAD").read_text().strip()
+        if not head.startswith("ref:"):
+            return head
+        name, common = head.partition(":")[2].strip(), git
+        if (git / "commondir").is_file():
+            common = git / (git / "commondir").read_text().strip()
+        for folder in (git, common):
+            if (folder / name).is_file():
+                return (folder / name).read_text().strip()
+        for line in (common / "packed-refs").read_text().splitlines():
+            if line.endswith(" " + name):
+                return line.split()[0]
+    except OSError:
+        pass
+    return None

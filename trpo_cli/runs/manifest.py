@@ -1,0 +1,104 @@
+"""manifest.json: what ran, with which versions, where, when, and how it ended."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import trpo_cli
+from trpo_cli.errors import UserError
+from trpo_cli.runs import machine
+from trpo_cli.runs.directory import MANIFEST, write_atomically
+
+FORMAT = 1
+STATUSES = ("running", "finished", "interrupted", "failed")
+
+
+class Manifest:
+    """The manifest of one run; `content` is what the file holds (see `start` for the keys)."""
+
+    def __init__(self, run_dir: Path, content: dict[str, Any]) -> None:
+        self.path = run_dir / MANIFEST
+        self.content = content
+
+    def write(self) -> None:
+        """Replace the file: a reader sees the old one or the new one, never a part."""
+        text = json.dumps(self.content, indent=2, allow_nan=False)
+        write_atomically(self.path, text.encode() + b"\n")
+
+    def finish(self, status: str, reason: str | None = None, step: int | None = None) -> None:
+        """Write how the run ended.
+
+        status: finished, interrupted or failed; reason: one line for a person; step: environment
+        steps done.
+        """
+        if status not in STATUSES[1:]:
+            raise ValueError(f"status {status!r} is none of {', '.join(STATUSES[1:])}")
+        self.content.update(status=status, reason=reason, ended=_now())
+        if step is not None:
+            self.content["step"] = int(step)
+        self.write()
+
+
+def start(
+    run_dir: Path,
+    *,
+    command: Sequence[str],
+    seed: int,
+    device: str,
+    backend: str,
+    threads: int,
+) -> Manifest:
+    """Write the manifest of a run that begins now and return it.
+
+    command: the command line, program first. device: cpu or cuda. backend: the simulator's.
+    """
+    checkout = machine.Checkout(Path(trpo_cli.__file__).resolve().parents[1])
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "status": "running",
+        "reason": None,
+        "step": 0,
+        "command": shlex.join(command),
+        "started": _now(),
+        "ended": None,
+        "seed": int(seed),
+        "device": device,
+        "backend": backend,
+        "threads": int(threads),
+        "version": trpo_cli.__version__,
+        "versions": machine.versions(),
+        "machine": machine.machine(device),
+    }
+    git = checkout.facts()
+    if git is not None:
+        content["git"] = git
+    manifest = Manifest(run_dir, content)
+    manifest.write()
+    return manifest
+
+
+def read(run_dir: Path) -> Manifest:
+    """Read a run's manifest; raises `UserError` when it is missing, broken or too new."""
+    path = run_dir / MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+        version = int(content["format"])
+    except FileNotFoundError:
+        raise UserError(f"{run_dir} has no {MANIFEST}: it is not a run directory.") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} cannot be read as a manifest: {error}.") from error
+    if version > FORMAT:
+        raise UserError(
+            f"{path} has format {version} and this version reads up to {FORMAT}: a newer "
+            "trpo-cli wrote it; use that one."
+        )
+    return Manifest(run_dir, content)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,104 @@
+"""Choose the backend of an environment and build it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from trpo_cli.config import EnvConfig
+from trpo_cli.errors import UserError
+from trpo_cli.simulators.base import Simulator
+from trpo_cli.simulators.resolve import check_env, mujoco_class
+
+
+def make_simulator(env: EnvConfig, num_envs: int, threads: int) -> Simulator:
+    """`num_envs` environments of one kind, stepped on `threads` threads where that helps.
+
+    Gymnasium's own MuJoCo classes run on MuJoCo's batched stepping, everything else through
+    Gymnasium in this process. Raises `UserError` when the environment cannot be used.
+    """
+    spec = check_env(env)
+
+    def build() -> gymnasium.Env[Any, Any]:
+        try:
+            return gymnasium.make(
+                spec,
+                max_episode_steps=env.max_episode_steps,
+                disable_env_checker=True,
+                **env.kwargs,
+            )
+        except Exception as error:
+            raise UserError(_failed(env, error)) from error
+
+    family = mujoco_class(spec)
+    if family is not None:
+        from trpo_cli.simulators.physics import keep_quiet
+
+        keep_quiet()
+    template = build()
+    _check_spaces(env, template)
+    limit = env.max_episode_steps or spec.max_episode_steps
+    if family is not None:
+        from trpo_cli.simulators.mujoco import MujocoSimulator
+        from trpo_cli.simulators.mujoco_tasks import FAMILY
+
+        _try_out(env, template)
+        name, v5 = family
+        return MujocoSimulator(template.unwrapped, FAMILY[name], v5, num_envs, threads, limit)
+    from trpo_cli.simulators.gymnasium import GymnasiumSimulator
+
+    if "mujoco" in sys.modules:  # an environment of somebody else's on MuJoCo
+        from trpo_cli.simulators.physics import keep_quiet
+
+        keep_quiet()
+    envs = [template, *(build() for _ in range(num_envs - 1))]
+    return GymnasiumSimulator(envs, env.id, limit)
+
+
+def _try_out(env: EnvConfig, template: gymnasium.Env[Any, Any]) -> None:
+    """One step of Gymnasium's own: arguments of a wrong type come out in its first step only."""
+    if template.render_mode is not None:
+        return  # it might open a window
+    try:
+        template.reset(seed=0)
+        template.step(np.zeros(template.action_space.shape, dtype=np.float32))
+    except Exception as error:
+        raise UserError(
+            f"env={env.id} cannot be stepped with env.kwargs={env.kwargs}: {error}."
+        ) from error
+
+
+def _failed(env: EnvConfig, error: Exception) -> str:
+    """Why the constructor raised, in the environment's own words."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    words = re.sub(r" was raised from the environment creator for .*", "", words)
+    if isinstance(error, ModuleNotFoundError):
+        words = f"it needs the module {error.name}, which is not installed"
+    arguments = f" with env.kwargs={env.kwargs}" if env.kwargs else ""
+    return f"env={env.id} could not be constructed{arguments}: {words}"
+
+
+def _check_spaces(env: EnvConfig, made: gymnasium.Env[Any, Any]) -> None:
+    observations, actions = made.observation_space, made.action_space
+    if not isinstance(observations, spaces.Box):
+        raise UserError(
+            f"env={env.id} cannot be used: its observations are {observations}, and only Box "
+            "observations (arrays of numbers) are supported. A wrapper such as "
+            "gymnasium.wrappers.FlattenObservation, registered under an id of your own, helps."
+        )
+    supported = (
+        (isinstance(actions, spaces.Box) and np.issubdtype(actions.dtype, np.floating))
+        or isinstance(actions, spaces.Discrete)
+        or (isinstance(actions, spaces.MultiDiscrete) and actions.nvec.ndim == 1)
+        or (isinstance(actions, spaces.MultiBinary) and len(actions.shape) == 1)
+    )
+    if not supported:
+        raise UserError(
+            f"env={env.id} cannot be used: its actions are {actions}; supported are Box of "
+            "floats, Discrete, and one-dimensional MultiDiscrete and MultiBinary."
+        )

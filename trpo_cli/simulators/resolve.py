@@ -1,0 +1,143 @@
+"""From an environment id to Gymnasium's registration, with errors a person can act on.
+
+Nothing heavy is imported: an unknown id is reported without loading MuJoCo or torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+
+from trpo_cli.config import EnvConfig
+from trpo_cli.errors import UserError
+from trpo_cli.settings import suggestion
+
+_ATARI = re.compile(r"^ALE/|(NoFrameskip|Deterministic)-v\d+$")
+_FAMILY = re.compile(r"^gymnasium\.envs\.mujoco\.(\w+)_(v[45]):(\w+)$")
+_RESERVED = {
+    "id": "set env.id",
+    "max_episode_steps": "set env.max_episode_steps",
+    "disable_env_checker": "leave it out",
+}
+
+
+def check_env(env: EnvConfig) -> EnvSpec:
+    """The registration of `env.id`.
+
+    Raises `UserError` for an unknown id (with the closest one), a module that is missing or does
+    not register it, a missing package, and arguments that are not the constructor's.
+    """
+    for key, instead in _RESERVED.items():
+        if key in env.kwargs:
+            raise UserError(
+                f"env.kwargs.{key}={env.kwargs[key]} is not an argument of the environment's "
+                f"constructor; {instead}."
+            )
+    module, _, name = env.id.rpartition(":")
+    if module:
+        _import(module, env.id)
+    if name not in gymnasium.registry and _ATARI.search(name):
+        _import_atari(env.id)
+    spec = gymnasium.registry.get(name)
+    if spec is None:
+        raise UserError(_unknown(env.id, module, name))
+    if mujoco_class(spec):
+        _check_mujoco(spec)
+    return spec
+
+
+def mujoco_class(spec: EnvSpec) -> tuple[str, bool] | None:
+    """('hopper:HopperEnv', is v5) when the id is exactly one of Gymnasium's own MuJoCo classes."""
+    point: Any = spec.entry_point
+    if not isinstance(point, str):
+        point = f"{getattr(point, '__module__', '')}:{getattr(point, '__qualname__', '')}"
+    match = _FAMILY.match(point)
+    if match is None or spec.additional_wrappers:
+        return None
+    return f"{match[1]}:{match[3]}", match[2] == "v5"
+
+
+def _import(module: str, env_id: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and (module == error.name or module.startswith(error.name + ".")):
+            reason = f"there is no module {error.name} on Python's path"
+            hint = "Install the package, or set PYTHONPATH to the folder that holds it."
+        else:
+            reason = f"it needs the module {error.name}, which is not installed"
+            hint = f"Install {error.name}."
+        raise UserError(f"env={env_id}: {module} cannot be imported: {reason}. {hint}") from None
+    except Exception as error:
+        raise UserError(
+            f"env={env_id}: importing {module} failed with {type(error).__name__}: {error}."
+        ) from error
+
+
+def _import_atari(env_id: str) -> None:
+    if importlib.util.find_spec("ale_py") is None:
+        raise UserError(
+            f"env={env_id} is an Atari game and needs ale-py, which is not installed: "
+            "pip install ale-py."
+        )
+    _import("ale_py", env_id)
+
+
+def _unknown(env_id: str, module: str, name: str) -> str:
+    known = [
+        k
+        for k, spec in gymnasium.registry.items()
+        if not _retired(spec) and (not module or _package(spec) == module.split(".")[0])
+    ]
+    base = re.sub(r"-v\d+$", "", name)
+    versions = [k for k in known if re.sub(r"-v\d+$", "", k).casefold() == base.casefold()]
+    if versions:
+        versions.sort(key=lambda k: gymnasium.registry[k].version or 0)
+        same = [k for k in versions if k.casefold() == name.casefold()]
+        text = f" Did you mean {(same or versions)[-1]}?"
+        if name == base:
+            text = " It has no version." + text
+        elif len(versions) > 1 and not same:
+            text += f" The versions are {', '.join(versions)}."
+    else:
+        text = suggestion(name, known)
+        numbered = re.search(r"-v\d+$", name)
+        close = re.search(r"mean (.*)-v\d+\?$", text)
+        if numbered and close and close[1] + numbered[0] in known:
+            text = f" Did you mean {close[1] + numbered[0]}?"
+    if module:
+        where = f" {module} was imported but registers no environment of that name."
+    else:
+        where = "" if text else " For one of your own, say module:Id-v0 so that it is registered."
+    return f"env={env_id} is not a known environment.{where}{text}"
+
+
+def _retired(spec: EnvSpec) -> bool:
+    """Ids that Gymnasium keeps only to say that they have moved elsewhere."""
+    return "mujoco_py_error" in getattr(spec.entry_point, "__name__", "")
+
+
+def _package(spec: EnvSpec) -> str:
+    """The top-level package of an environment's class."""
+    point: Any = spec.entry_point
+    path = point if isinstance(point, str) else getattr(point, "__module__", "")
+    return re.split(r"[.:]", path)[0]
+
+
+def _check_mujoco(spec: EnvSpec) -> None:
+    if "pusher_v4" in str(spec.entry_point):
+        raise UserError(
+            f"env={spec.id} does not run: Gymnasium supports it on MuJoCo before 3.0 only. "
+            "Use Pusher-v5."
+        )
+    for module in ("mujoco", "imageio"):
+        if importlib.util.find_spec(module) is None:
+            raise UserError(
+                f"env={spec.id} needs {module}, which is not installed: "
+                'pip install "gymnasium[mujoco]".'
+            )
