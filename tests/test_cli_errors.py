@@ -83,6 +83,8 @@ BAD = [
     ("-m seed=1,x", "seed=x", "a whole number"),
     ("-m env=CartPole-v1,Hoper-v4", "Hoper-v4", "Did you mean Hopper-v4?"),
     ("-m algo=ppo,trpo algo.clip_range=0.1", "algo.clip_range=0.1", "run 1"),
+    ("-m algo=glob(x*)", "algo=glob(x*)", "no runs"),
+    ("hydra.run.dir=${nope}", "hydra.run.dir=${nope}", "not found"),
     ("-m hydra.run.dir=a,b", "hydra.run.dir", "swept"),
     ("-m algo.max_kl=interval(0,1)", "algo.max_kl", "interval"),
     ("-m hydra.sweep.subdir=same seed=1,2", "same", "run 1"),

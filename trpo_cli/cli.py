@@ -23,10 +23,10 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are `UserError`s."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(
-            f"{message[0].upper()}{message[1:]}. Settings are written without dashes, such as"
-            " algo=ppo; trpo-run --help lists them."
-        )
+        hint = ""
+        if message.startswith("unrecognized"):
+            hint = " Settings are written without dashes, such as algo=ppo."
+        raise UserError(f"{message}.{hint} trpo-run --help lists what there is.")
 
 
 def make_parser() -> Parser:

@@ -112,9 +112,7 @@ class NPGConfig:
     cg_iterations: int = setting(10, "conjugate-gradient iterations", low=1)
     cg_tolerance: float = setting(1e-10, "stop below this squared residual", low=0)
     damping: float = setting(0.1, "added to the Fisher matrix's diagonal", low=0)
-    fisher_fraction: float = setting(
-        0.25, "share of the batch in Fisher products", above=0, high=1
-    )
+    fisher_fraction: float = setting(0.25, "share of the batch in Fisher products", above=0, high=1)
 
 
 @dataclass
@@ -126,9 +124,7 @@ class TRPOConfig:
     cg_iterations: int = setting(10, "conjugate-gradient iterations", low=1)
     cg_tolerance: float = setting(1e-10, "stop below this squared residual", low=0)
     damping: float = setting(0.1, "added to the Fisher matrix's diagonal", low=0)
-    fisher_fraction: float = setting(
-        0.25, "share of the batch in Fisher products", above=0, high=1
-    )
+    fisher_fraction: float = setting(0.25, "share of the batch in Fisher products", above=0, high=1)
     backtrack_ratio: float = setting(0.8, "shrink per line-search trial", above=0, below=1)
     max_backtracks: int = setting(10, "line-search trials after the first", low=0)
 
@@ -159,7 +155,9 @@ class AdvantageConfig:
 @dataclass
 class EvalConfig:
     every: int = setting(0, "environment steps between evaluations; 0: only at the end", low=0)
-    episodes: int = setting(20, "episodes of the final evaluation and of each one in training; 0: none", low=0)
+    episodes: int = setting(
+        20, "episodes of the final evaluation and of each one in training; 0: none", low=0
+    )
     deterministic: bool = setting(False, "take the most likely action instead of sampling")
 
 
@@ -241,13 +239,14 @@ def config_from_yaml(text: str, source: str = "config.yaml") -> Config:
         blank = OmegaConf.structured(Config(**chosen))
         config = OmegaConf.to_object(OmegaConf.merge(blank, data))
     except YAMLError as error:
-        raise UserError(f"{source} cannot be read as YAML: {' '.join(str(error).split())}") from None
+        raise UserError(
+            f"{source} cannot be read as YAML: {' '.join(str(error).split())}"
+        ) from None
     except OmegaConfBaseException as error:
         key = error.full_key or "a key"
         why = str(error.msg or error).splitlines()[0].rstrip(".")
         raise UserError(
-            f"{source}: {key} cannot be used: {why}."
-            " Was it written by another version of trpo_cli?"
+            f"{source}: {key} cannot be used: {why}. Was it written by another version of trpo_cli?"
         ) from None
     assert isinstance(config, Config)
     validate(config)

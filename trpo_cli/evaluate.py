@@ -132,6 +132,36 @@ def evaluation_streams(seed: int, episodes: int) -> tuple[list[int], np.random.G
     return [int(word) for word in generator.integers(2**31, size=episodes)], generator
 
 
+class Evaluator:
+    """Evaluates a policy in training, on simulators and seeds of its own: training never notices.
+
+    Every call runs the same episodes with the same noise, so that two of them differ by their
+    policies only.
+    """
+
+    def __init__(self, config: Config, threads: int) -> None:
+        from trpo_cli.simulators.make import make_simulator
+
+        self._config = config
+        envs = min(config.eval.episodes, MAX_ENVS)
+        self._simulator = make_simulator(config.env, envs, threads)
+
+    def run(self, policy: Policy, step: int) -> dict[str, Any]:
+        """One record of eval.jsonl."""
+        config = self._config
+        assert config.seed is not None
+        seeds, generator = evaluation_streams(config.seed, config.eval.episodes)
+        result = evaluate(
+            policy,
+            self._simulator,
+            config.eval.episodes,
+            config.eval.deterministic,
+            seeds,
+            generator,
+        )
+        return result.record(step)
+
+
 def load_policy(folder: Path, config: Config, simulator: Simulator) -> Policy:
     """The policy in a checkpoint folder, for the environments of a simulator.
 

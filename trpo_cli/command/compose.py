@@ -52,11 +52,18 @@ def compose(hydra: Hydra, overrides: Sequence[str]) -> tuple[Config, DictConfig]
             run_mode=RunMode.RUN,
             with_log_configuration=False,
         )
+        for key in ("hydra.run.dir", "hydra.sweep.dir"):
+            OmegaConf.select(composed, key, throw_on_missing=True)  # raises what is wrong with it
         return to_config(composed), composed.hydra
     except UserError:
         raise
     except Exception as error:
         raise explain(error, overrides) from error
+
+
+def config_of(*overrides: str) -> Config:
+    """The validated configuration of a command line, for scripts and tests."""
+    return compose(start_hydra(), overrides)[0]
 
 
 def to_config(composed: DictConfig) -> Config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from omegaconf.errors import OmegaConfBaseException
@@ -33,7 +33,7 @@ def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
             " without the +."
         )
     if found := re.search(r"Error merging override \+*([^=\s]+)=(.*)", text):
-        return _wrong_value(found[1], found[2], error)
+        return _wrong_value(found[1], found[2], error, values)
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
         key, _, value = found[1].partition("=")
         return UserError(
@@ -51,7 +51,7 @@ def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
     for cause in _chain(error):
         key = getattr(cause, "full_key", None)
         if isinstance(cause, OmegaConfBaseException) and key:
-            return _wrong_value(key, values.get(key), cause)
+            return _wrong_value(key, values.get(key), cause, values)
     return UserError(f"{_first_lines(text) or type(error).__name__}.")
 
 
@@ -79,7 +79,7 @@ def _closest(key: str) -> str:
     same_name = [k for k in known if k.rpartition(".")[2] == last]
     if same_name:
         return f" Did you mean {' or '.join(same_name)}?"
-    if hint := suggestion(key, [*known, *group_names()]):
+    if hint := suggestion(key, known if "." in key else [*known, *group_names()]):
         return hint
     names = {k.rpartition(".")[2]: k for k in reversed(known)}
     close = difflib.get_close_matches(last, names, n=1, cutoff=0.6)
@@ -101,8 +101,10 @@ def _unknown_option(group: str, option: str, text: str) -> UserError:
     )
 
 
-def _wrong_value(key: str, value: Any, error: BaseException) -> UserError:
-    setting = find_setting(key)
+def _wrong_value(
+    key: str, value: Any, error: BaseException, chosen: Mapping[str, str]
+) -> UserError:
+    setting = find_setting(key, chosen)
     if setting is None and key in SECTIONS:
         return unknown_key(key, value)
     if setting is None:

@@ -9,9 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from trpo_cli.command.options import Setting, conf_dir, settings_of
+from trpo_cli.command.options import Setting, conf_dir, default_choices, load_yaml, settings_of
 from trpo_cli.config import GROUPS, Config
 from trpo_cli.settings import range_text
 
@@ -62,7 +60,7 @@ def help_text(overrides: Sequence[str]) -> str:
 
 
 def _groups() -> str:
-    defaults = _defaults()
+    defaults = default_choices()
     lines = ["groups"]
     for group, options in GROUPS.items():
         words = "|".join(options)
@@ -122,26 +120,15 @@ def _show(value: Any) -> str:
     return str(value)
 
 
-def _load(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    return yaml.safe_load(path.read_text()) or {}
-
-
-def _defaults() -> dict[str, str]:
-    entries = _load(conf_dir() / "config.yaml")["defaults"]
-    return {k: v for entry in entries if isinstance(entry, dict) for k, v in entry.items()}
-
-
 def _env_yaml(chosen: Mapping[str, str]) -> dict[str, Any]:
-    name = chosen.get("env") or _defaults()["env"]
+    name = chosen.get("env") or default_choices()["env"]
     found = _yaml_settings(conf_dir() / "env" / f"{name}.yaml", "env")
     return {"env.id": name, **found}
 
 
 def _yaml_settings(path: Path, group: str) -> dict[str, Any]:
     """Dotted keys that a group's YAML file sets, whichever package it is for."""
-    data = _load(path)
+    data = load_yaml(path)
     data.pop("defaults", None)
     whole = path.is_file() and "@package _global_" in path.read_text()
     return dict(_flatten(data, "" if whole else f"{group}."))

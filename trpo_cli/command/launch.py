@@ -133,7 +133,8 @@ def launch(config: Config, run_dir: str, command: list[str], *, checked: bool = 
         check_run_dir(folder)
         before = _missing(folder)
         make(folder, "hydra.run.dir")
-    print(f"{folder}  seed={config.seed}{' (drawn)' if drawn else ''}", flush=True)
+    if drawn:
+        print(f"seed={config.seed} (drawn)", flush=True)
     try:
         train(config, folder, command)
     except UserError:

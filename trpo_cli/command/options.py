@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from trpo_cli.config import GROUPS, Config
 
@@ -61,9 +63,26 @@ def all_settings() -> list[Setting]:
     return found
 
 
-def find_setting(key: str) -> Setting | None:
-    """The declaration of a dotted key (of any option that has it)."""
-    return next((s for s in all_settings() if s.key == key), None)
+def find_setting(key: str, chosen: Mapping[str, str] | None = None) -> Setting | None:
+    """The declaration of a dotted key: the chosen option's, else that of any option that has it.
+
+    chosen: group -> option; groups left out are at their defaults.
+    """
+    found = [s for s in all_settings() if s.key == key]
+    choices = {**default_choices(), **(chosen or {})} if len(found) > 1 else {}
+    ours = (s for s in found if s.option is None or choices.get(s.option[0]) == s.option[1])
+    return next(ours, found[0] if found else None)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's content, empty when there is no such file."""
+    return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
+
+
+def default_choices() -> dict[str, str]:
+    """group -> option from the defaults list of conf/config.yaml."""
+    entries = load_yaml(conf_dir() / "config.yaml")["defaults"]
+    return {k: v for entry in entries if isinstance(entry, dict) for k, v in entry.items()}
 
 
 def type_words(kind: Any) -> str:

@@ -71,10 +71,12 @@ def _check_choice(parsed: Override, text: str) -> None:
         return
     value = parsed.value()
     if not isinstance(value, str) or not value:
-        known = ", ".join(GROUPS[key]) if key in GROUPS else "a Gymnasium id such as Hopper-v4"
+        if key not in GROUPS:
+            raise UserError(f"{text}: {key} wants a Gymnasium id such as Hopper-v4.")
+        known = list(GROUPS[key])
         raise UserError(
-            f"{text}: {key} wants one option, one of: {known}."
-            + (suggestion(str(value), list(GROUPS[key])) if key in GROUPS else "")
+            f"{text}: {key} wants one option, one of: {', '.join(known)}."
+            + suggestion(str(value), known)
         )
 
 

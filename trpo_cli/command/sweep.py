@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ from trpo_cli.command.launch import (
 )
 from trpo_cli.command.overrides import check_overrides
 from trpo_cli.command.report import report
+from trpo_cli.config import Config
 from trpo_cli.errors import UserError
 
 
@@ -44,7 +46,9 @@ def sweep(overrides: Sequence[str], config_dir: str | None, command: list[str]) 
     for text in own:
         if OverridesParser.create().parse_override(text).is_sweep_override():
             raise UserError(f"{text}: Hydra's own settings cannot be swept over; give one value.")
-    master = _master(hydra, own, task)
+    jobs = expand(hydra, task)
+    check_jobs(hydra, own, jobs)
+    master = _master(hydra, own, task, jobs)
     sweeper: Any = Plugins.instance().instantiate_sweeper(
         config=master,
         hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks()),
@@ -52,46 +56,60 @@ def sweep(overrides: Sequence[str], config_dir: str | None, command: list[str]) 
     )
     # By name: scanning for plugins executes their modules again, so the class is another object.
     if type(sweeper).__name__ == BasicSweeper.__name__:
-        jobs = expand(hydra, [*sweeper._parse_config(), *task])
-        check_jobs(hydra, own, jobs)
+        if sweeper.params:  # an experiment's file may sweep as well
+            jobs = expand(hydra, [*sweeper._parse_config(), *task])
+            check_jobs(hydra, own, jobs)
+        if not jobs:
+            raise UserError(
+                f"{' '.join(task)}: no runs to make. A glob that matches nothing gives none, and"
+                " Hydra's basic sweeper cannot enumerate an interval; list the values: key=A,B."
+            )
         print(f"{len(jobs)} runs", flush=True)
     _make_sweep_dir(master)
     return _worst(sweeper.sweep(arguments=task))
 
 
 def expand(hydra: Hydra, overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of each job, as Hydra's basic sweeper will enumerate them."""
+    """The overrides of each job, as Hydra's basic sweeper will enumerate them.
+
+    Empty when there is an interval, which only another sweeper can draw values from.
+    """
     parser = OverridesParser.create(config_loader=hydra.config_loader)
     parsed = parser.parse_overrides(list(overrides))
-    for override in parsed:
-        if override.is_sweep_override() and not override.is_discrete_sweep():
-            raise UserError(
-                f"{override.input_line}: Hydra's basic sweeper cannot enumerate an interval; list"
-                f" the values: {override.key_or_group}=A,B."
-            )
+    if any(o.is_sweep_override() and not o.is_discrete_sweep() for o in parsed):
+        return []
     return BasicSweeper.split_arguments(parsed, None)[0]
 
 
 def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) -> None:
     """Compose and check each job before anything is written; the error names the job."""
-    seen_surroundings, seen_folders = set[str](), set[Path]()
+    folders, surroundings = set[Path](), dict[str, tuple[int, Config]]()
     for number, job in enumerate(jobs):
-        try:
+        with _naming(number, job):
             config, settings = compose(hydra, [*own, *job])
-            surroundings = f"{config.env} {config.device}"
-            if surroundings not in seen_surroundings:
-                check_surroundings(config)
-            seen_surroundings.add(surroundings)
+            surroundings.setdefault(f"{config.env} {config.device}", (number, config))
             with open_dict(settings):
                 settings.job.num = settings.job.id = number
             folder = Path(settings.sweep.dir, settings.sweep.subdir)
-            if folder in seen_folders:
-                raise UserError(f"hydra.sweep.subdir gives {folder} to an earlier run too.")
-            seen_folders.add(folder)
+            if folder in folders:
+                raise UserError(
+                    f"hydra.sweep.subdir={settings.sweep.subdir} is an earlier run's folder too."
+                )
+            folders.add(folder)
             if settings.sweep.dir != AUTO:
                 check_run_dir(folder, "hydra.sweep.dir")
-        except UserError as error:
-            raise UserError(f"run {number} of the sweep ({' '.join(job)}): {error}") from error
+    for number, config in surroundings.values():
+        with _naming(number, jobs[number]):
+            check_surroundings(config)
+
+
+@contextlib.contextmanager
+def _naming(number: int, job: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        which = f" ({' '.join(job)})" if job else ""
+        raise UserError(f"run {number} of the sweep{which}: {error}") from error
 
 
 def run_one(cfg: DictConfig, command: list[str]) -> int:
@@ -107,19 +125,20 @@ def run_one(cfg: DictConfig, command: list[str]) -> int:
     return 0
 
 
-def _master(hydra: Hydra, own: Sequence[str], task: Sequence[str]) -> DictConfig:
+def _master(
+    hydra: Hydra, own: Sequence[str], task: Sequence[str], jobs: Sequence[Sequence[str]]
+) -> DictConfig:
     """The configuration from which the sweeper and the launcher are made.
 
     It is the first job's: with Hydra's own rule, which leaves swept groups at their defaults,
     `-m algo=ppo,vpg algo.learning_rate=1e-3` fails because the default algorithm has no such key.
     """
-    try:
-        first = expand(hydra, task)[0]
-    except UserError:  # values that only another sweeper can enumerate
-        first = [
-            o for o in task if not OverridesParser.create().parse_override(o).is_sweep_override()
-        ]
-    compose(hydra, [*own, *first])  # for its errors
+    if jobs:
+        first = jobs[0]
+    else:
+        parser = OverridesParser.create()
+        first = [o for o in task if not parser.parse_override(o).is_sweep_override()]
+        compose(hydra, [*own, *first])  # for its errors
     master = hydra.compose_config(
         config_name=CONFIG_NAME,
         overrides=[*own, "hydra.mode=MULTIRUN", *first],

@@ -31,7 +31,7 @@ def conjugate_gradient(
     x = namespace(b).zeros_like(b)
     r, p = copy(b), copy(b)
     start = rr = float(r @ r)
-    if not start > 0.0:
+    if not 0.0 < start < float("inf"):
         reason = "zero gradient" if start == 0.0 else "gradient is not finite"
         return CGResult(x, 0.0 if start == 0.0 else float("nan"), 0, reason)
     for done in range(iterations):

@@ -128,7 +128,7 @@ class Policy:
         return {"parameters": self.parameters, **normalizer}
 
     def load_state(self, state: dict[str, Array]) -> None:
-        self.parameters[:] = state["parameters"]
+        self.parameters[:] = self.array(np.asarray(state["parameters"]))
         prefix = "normalizer/"
         self.normalizer.load_state(
             {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

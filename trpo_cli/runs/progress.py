@@ -98,11 +98,13 @@ class Progress:
         """Print how the run ended and what can be done with it.
 
         status, reason: as in the manifest. evaluation: the final one's record, as in eval.jsonl.
-        seconds: wall-clock time of the run; since the banner when None.
+        seconds: wall-clock time of all steps of the run; that since the banner when None.
         """
         self.close()
-        seconds = time.monotonic() - self._began if seconds is None else seconds
-        rate = (self._step - self._first_step) / max(1e-9, time.monotonic() - self._began)
+        steps = self._step
+        if seconds is None:
+            seconds, steps = time.monotonic() - self._began, steps - self._first_step
+        rate = steps / max(1e-9, seconds)
         self.note(
             f"{status} after {self._step:,} of {self._total:,} steps, {duration(seconds)}, "
             f"{rate:,.0f} steps/s" + (f": {reason}" if reason else "")

@@ -121,4 +121,4 @@ def _actions(
         )
     if isinstance(space, spaces.MultiBinary):
         return space, lambda action: np.array(action, dtype=np.int8)
-    return space, lambda action: np.array(action)
+    return space, lambda action: np.array(action, dtype=space.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from typing import Any
 
 import gymnasium
@@ -69,13 +70,13 @@ def _try_out(env: EnvConfig, template: gymnasium.Env[Any, Any]) -> None:
         template.step(np.zeros(template.action_space.shape, dtype=np.float32))
     except Exception as error:
         raise UserError(
-            f"env={env.id} cannot be stepped with env.kwargs={env.kwargs}: {error}."
+            f"env={env.id} cannot be stepped with env.kwargs={env.kwargs}: {_short(error)}."
         ) from error
 
 
 def _failed(env: EnvConfig, error: Exception) -> str:
     """Why the constructor raised, in the environment's own words."""
-    words = " ".join(str(error).split()) or type(error).__name__
+    words = _short(error) or type(error).__name__
     words = re.sub(r" was raised from the environment creator for .*", "", words)
     if isinstance(error, ModuleNotFoundError):
         words = f"it needs the module {error.name}, which is not installed"
@@ -83,12 +84,17 @@ def _failed(env: EnvConfig, error: Exception) -> str:
     return f"env={env.id} could not be constructed{arguments}: {words}"
 
 
+def _short(thing: object) -> str:
+    """On one line, and not longer than a paragraph bears."""
+    return textwrap.shorten(str(thing), 400)
+
+
 def _check_spaces(env: EnvConfig, made: gymnasium.Env[Any, Any]) -> None:
     observations, actions = made.observation_space, made.action_space
     if not isinstance(observations, spaces.Box):
         raise UserError(
-            f"env={env.id} cannot be used: its observations are {observations}, and only Box "
-            "observations (arrays of numbers) are supported. A wrapper such as "
+            f"env={env.id} cannot be used: its observations are {_short(observations)}, and only "
+            "Box observations (arrays of numbers) are supported. A wrapper such as "
             "gymnasium.wrappers.FlattenObservation, registered under an id of your own, helps."
         )
     supported = (
@@ -99,6 +105,6 @@ def _check_spaces(env: EnvConfig, made: gymnasium.Env[Any, Any]) -> None:
     )
     if not supported:
         raise UserError(
-            f"env={env.id} cannot be used: its actions are {actions}; supported are Box of "
+            f"env={env.id} cannot be used: its actions are {_short(actions)}; supported are Box of "
             "floats, Discrete, and one-dimensional MultiDiscrete and MultiBinary."
         )

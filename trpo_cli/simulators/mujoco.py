@@ -18,7 +18,7 @@ class MujocoSimulator:
     """The `Simulator` protocol on batched MuJoCo.
 
     template: one environment of the task, as Gymnasium's constructor leaves it (unwrapped). Its
-        model and its constants are read once; it is never stepped.
+        model and its constants are read here, and none of its state.
     entry: the task's vectorised form, v5: which of the two versions of the task it is.
 
     A simulation that becomes unstable, or in which MuJoCo raises, ends its episode: terminated,

@@ -56,8 +56,7 @@ class Physics:
         self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE.value)
         self._state: np.ndarray = self._batch.state
         self._fresh = self._state[0].copy()
-        start = self._batch.bind("qpos").__array_interface__["data"][0]
-        start = (start - self._state.__array_interface__["data"][0]) // self._state.itemsize
+        start = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_TIME)  # what precedes qpos
         self.coordinates = self._state[:, start : start + model.nq + model.nv]
         """(N, nq + nv): positions, then velocities, as they stand side by side in the state."""
         self.ctrl: np.ndarray = self._batch.bind("ctrl")

@@ -1,0 +1,77 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tests.small import numpy, tensor
+from trpo_cli.maths.surrogate import clip_fraction, clipped_slope, clipped_surrogate, surrogate
+
+CLIP = 0.2
+
+
+@pytest.fixture
+def sample(array):
+    """Log-probabilities whose ratios lie on both sides of the clip for both signs of A."""
+    rng = np.random.default_rng(0)
+    old, change, advantages = rng.normal(size=(3, 200))
+    new, ratio = old + 0.4 * change, np.exp(0.4 * change)
+    for side in (ratio < 1 - CLIP, abs(ratio - 1) < CLIP, ratio > 1 + CLIP):
+        assert (side & (advantages > 0)).any() and (side & (advantages < 0)).any()
+    return array(new), array(old), array(advantages)
+
+
+class TestSurrogate:
+    def test_is_the_mean_of_weighted_advantages(self, sample):
+        new, old, advantages = (numpy(x) for x in sample)
+        assert float(surrogate(*sample)) == pytest.approx((np.exp(new - old) * advantages).mean())
+
+    def test_slope_at_equal_policies_is_the_advantage(self, sample):
+        """d surrogate / d log pi = A / B: the policy gradient's weights."""
+        _, old, advantages = (tensor(x) for x in sample)
+        new = old.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(surrogate(new, old, advantages), new)
+        np.testing.assert_allclose(slope.numpy(), advantages.numpy() / len(old), rtol=1e-12)
+
+
+class TestClippedSurrogate:
+    @pytest.mark.parametrize(
+        ("ratio", "advantage", "expected"),
+        [
+            (1.1, 2.0, 2.2),
+            (1.5, 2.0, 2.4),  # (1 + eps) A: nothing to gain further out
+            (0.5, 2.0, 1.0),  # r A: below the clip, but an improvement waits
+            (1.5, -2.0, -3.0),
+            (0.5, -2.0, -1.6),
+        ],
+    )
+    def test_by_hand(self, array, ratio, advantage, expected):
+        value = clipped_surrogate(array([math.log(ratio)]), array([0.0]), array([advantage]), CLIP)
+        assert float(value) == pytest.approx(expected)
+
+
+class TestClippedSlope:
+    def test_autograd_agrees(self, sample):
+        new, old, advantages = (tensor(x) for x in sample)
+        new.requires_grad_()
+        value = clipped_surrogate(new, old, advantages, CLIP)
+        (expected,) = torch.autograd.grad(value * len(new), new)
+        slope = numpy(clipped_slope(*sample, CLIP))
+        np.testing.assert_allclose(slope, expected.numpy(), rtol=1e-12)
+        assert 0 < np.count_nonzero(slope) < len(slope)
+
+    def test_at_the_old_policy_it_is_the_advantage(self, sample):
+        _, old, advantages = sample
+        np.testing.assert_array_equal(
+            numpy(clipped_slope(old, old, advantages, CLIP)), numpy(advantages)
+        )
+
+    def test_nan_stays(self, array):
+        zero = array([0.0])
+        assert np.isnan(numpy(clipped_slope(zero, zero, array([np.nan]), CLIP))).all()
+
+
+class TestClipFraction:
+    def test_by_hand(self, array):
+        ratios = np.array([1.0, 1.19, 1.21, 0.81, 0.79])
+        assert clip_fraction(array(np.log(ratios)), array(np.zeros(5)), CLIP) == 2 / 5

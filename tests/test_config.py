@@ -1,0 +1,128 @@
+"""Composition, the checks across groups, and config.yaml's way there and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from trpo_cli.command.compose import config_of
+from trpo_cli.config import (
+    GROUPS,
+    Config,
+    config_from_yaml,
+    config_to_yaml,
+    validate,
+)
+from trpo_cli.errors import UserError
+from trpo_cli.settings import check_ranges, setting, suggestion
+
+
+class TestComposition:
+    @pytest.mark.parametrize(
+        "env_id",
+        [
+            "Hopper-v4",
+            "CartPole-v1",
+            "ALE/Pong-v5",
+            "my_package:MyEnv-v0",
+            "my_package.envs:Deep/My-Env-v12",
+        ],
+    )
+    def test_any_id_without_a_file(self, env_id: str) -> None:
+        assert config_of(f"env={env_id}").env.id == env_id
+
+    def test_a_file_of_that_name_wins(self) -> None:
+        config = config_of("env=Swimmer-v5")
+        assert (config.env.id, config.discount) == ("Swimmer-v5", 0.9999)
+
+    def test_the_command_line_wins_over_files(self) -> None:
+        assert config_of("env=Swimmer-v5", "discount=0.9").discount == 0.9
+
+    @pytest.mark.parametrize(
+        ("group", "name"), [(g, name) for g, options in GROUPS.items() for name in options]
+    )
+    def test_every_option_has_a_file(self, group: str, name: str) -> None:
+        part: Any = getattr(config_of(f"{group}={name}"), group)
+        assert part.name == name and type(part) is GROUPS[group][name]
+
+    def test_nested_parts_are_the_dataclasses_themselves(self) -> None:
+        config = config_of("policy.hidden_sizes=[8,8]")
+        assert type(config) is Config and type(config.policy.hidden_sizes) is list
+        assert type(config.env.kwargs) is dict
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("algo", GROUPS["algo"])
+    def test_text_and_back(self, algo: str) -> None:
+        config = config_of(f"algo={algo}", "env=Foo-v0", "+env.kwargs.a={b:[1,null]}", "seed=3")
+        assert config_from_yaml(config_to_yaml(config)) == config
+
+    def test_defaults_without_composition(self) -> None:
+        assert config_from_yaml(config_to_yaml(Config())) == Config()
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"newer": 1}, ["newer", "another version"]),
+            ({"seed": "x"}, ["seed"]),
+            ({"discount": 2.0}, ["discount=2.0", "<= 1"]),
+            ({"algo": {"name": "tpro"}}, ["algo.name=tpro", "trpo"]),
+            ({"algo": {"name": "trpo", "newer": 1}}, ["algo.newer"]),
+            ({"algo": 3}, ["algo.name"]),
+        ],
+    )
+    def test_what_this_version_cannot_use(self, change: dict[str, Any], words: list[str]) -> None:
+        from omegaconf import OmegaConf
+
+        data = {**dataclasses.asdict(Config()), **change}
+        with pytest.raises(UserError) as caught:
+            config_from_yaml(OmegaConf.to_yaml(data), "runs/config.yaml")
+        for word in words:
+            assert word in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("text", ["", "[1, 2]", "a: [", "just words", "seed: ${nothing}"])
+    def test_text_that_is_no_configuration(self, text: str) -> None:
+        with pytest.raises(UserError, match=r"runs/config\.yaml"):
+            config_from_yaml(text, "runs/config.yaml")
+
+
+class TestChecks:
+    def test_defaults_of_every_option_are_valid(self) -> None:
+        for group, options in GROUPS.items():
+            for kind in options.values():
+                validate(dataclasses.replace(Config(), **{group: kind()}))
+
+    def test_groups_must_divide_the_environments(self) -> None:
+        config = Config()
+        config.sampler.num_envs, config.sampler.groups = 6, 4
+        with pytest.raises(UserError, match=r"sampler\.num_envs=6.*sampler\.groups=4"):
+            validate(config)
+
+    def test_minibatches_fit_into_the_batch(self) -> None:
+        config = Config()
+        config.value.minibatch_size = 10**6
+        with pytest.raises(UserError, match=r"value\.minibatch_size=1000000"):
+            validate(config)
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -1.0])
+    def test_numbers_must_be_inside_and_finite(self, value: float) -> None:
+        config = Config()
+        config.algo.max_kl = value
+        with pytest.raises(UserError, match=r"algo\.max_kl"):
+            check_ranges(config)
+
+    def test_defaults_are_not_shared_between_instances(self) -> None:
+        first, second = Config(), Config()
+        first.env.kwargs["a"] = 1
+        first.policy.hidden_sizes.append(3)
+        assert second == Config()
+
+    def test_suggestions_ignore_case(self) -> None:
+        assert suggestion("hopper-V4", ["Hopper-v4", "Ant-v4"]) == " Did you mean Hopper-v4?"
+        assert suggestion("zzz", ["Hopper-v4"]) == ""
+
+    def test_every_setting_has_help(self) -> None:
+        assert setting(1, "words").metadata["help"] == "words"

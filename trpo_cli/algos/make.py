@@ -1,0 +1,26 @@
+"""From a configuration to its update rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trpo_cli.algos.base import Algorithm
+from trpo_cli.algos.npg import NPG
+from trpo_cli.algos.ppo import PPO
+from trpo_cli.algos.trpo import TRPO
+from trpo_cli.algos.vpg import VPG
+from trpo_cli.models.policies import Policy
+
+
+def build_algorithm(config: Any, policy: Policy) -> Algorithm:
+    """The update rule that a configuration names."""
+    match config.name:
+        case "vpg":
+            return VPG(config, policy)
+        case "npg":
+            return NPG(config)
+        case "trpo":
+            return TRPO(config)
+        case "ppo":
+            return PPO(config, policy)
+    raise ValueError(f"no algorithm is called {config.name}")

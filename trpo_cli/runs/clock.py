@@ -1,0 +1,35 @@
+"""Where the seconds go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Clock:
+    """Wall-clock seconds of a run and of the phases of each iteration."""
+
+    def __init__(self) -> None:
+        self._began = self._start = time.perf_counter()
+        self._phases: dict[str, float] = {}
+
+    @property
+    def total(self) -> float:
+        """Seconds since the clock was made."""
+        return time.perf_counter() - self._began
+
+    def start(self) -> None:
+        """An iteration begins."""
+        self._start, self._phases = time.perf_counter(), {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._phases[phase] = self._phases.get(phase, 0.0) + time.perf_counter() - start
+
+    def lap(self) -> tuple[dict[str, float], float]:
+        """Seconds by phase since `start` (the rest as `other`), and all of them together."""
+        elapsed = time.perf_counter() - self._start
+        return {**self._phases, "other": elapsed - sum(self._phases.values())}, elapsed
