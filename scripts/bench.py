@@ -38,7 +38,8 @@ def main() -> int:
         return 0
     report: dict[str, Any] = {"cores": CORES, "seconds_each": args.seconds, "envs": {}}
     for env in args.envs:
-        report["envs"][env] = result = {}
+        result: dict[str, Any] = {}
+        report["envs"][env] = result
         ceilings = [measure("ceiling", env=env, seconds=args.seconds)["rate"]]
         result["ours"] = {
             algo: measure("ours", env=env, algo=algo, seconds=args.seconds) for algo in args.algos
@@ -107,11 +108,10 @@ def measure_ceiling(env: str, seconds: float, sims: int = 16) -> dict[str, Any]:
 
 def measure_ours(env: str, algo: str, seconds: float) -> dict[str, Any]:
     """Our steps per second with default settings, and milliseconds per 1,024 steps by phase."""
-    from trpo_cli.command.compose import compose, start_hydra
+    from trpo_cli.command.compose import config_of
     from trpo_cli.training import Training
 
-    config, _ = compose(start_hydra(), [f"algo={algo}", f"env={env}", "seed=0"])
-    training = Training(config)
+    training = Training(config_of(f"algo={algo}", f"env={env}", "seed=0"))
     for _ in range(2):
         training.iterate()
     rows, before, began = [], training.step, time.perf_counter()
@@ -194,7 +194,8 @@ def table(env: str, result: dict[str, Any]) -> str:
         against = ratio if algo in others and "error" not in other else other.get("error", "")
         phases = " | ".join(f"{ours['milliseconds'][p]:.1f}" for p in PHASES)
         lines.append(
-            f"| {algo} | {ours['rate']:,.0f} | {ours['rate'] / ceiling:.2f} | {against} | {phases} |"
+            f"| {algo} | {ours['rate']:,.0f} | {ours['rate'] / ceiling:.2f} | {against} | "
+            f"{phases} |"
         )
     lines.append("\nPhases in milliseconds per 1,024 steps.")
     return "\n".join(lines)

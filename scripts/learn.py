@@ -25,9 +25,7 @@ from statistics import mean, stdev
 
 def main() -> int:
     args = parse()
-    jobs = [
-        (algo, env, seed) for seed in args.seeds for env in args.envs for algo in args.algos
-    ]
+    jobs = [(algo, env, seed) for seed in args.seeds for env in args.envs for algo in args.algos]
     args.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with ThreadPoolExecutor(args.jobs) as pool:
@@ -46,7 +44,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--envs", nargs="+", default=["Hopper-v4", "HalfCheetah-v4", "Walker2d-v4"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("outputs/learn"))
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("overrides", nargs="*", help="settings for every trpo-run")
     return parser.parse_intermixed_args()

@@ -87,7 +87,7 @@ class MLPValueConfig:
 
 @dataclass
 class VPGConfig:
-    """Vanilla policy gradient: theta + alpha grad J (theory section 2)."""
+    """Vanilla policy gradient: theta + alpha grad J."""
 
     name: str = setting("vpg", "the update rule", choices=["vpg"])
     learning_rate: float = setting(1e-3, "step size", above=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from trpo_cli.config import Config, config_to_yaml
 from trpo_cli.evaluate import Evaluator
@@ -21,7 +22,7 @@ def train(config: Config, run_dir: Path, command: list[str]) -> None:
     """
     training = Training(config)
     evaluator = Evaluator(config, training.threads) if config.eval.episodes else None
-    facts = {
+    facts: dict[str, Any] = {
         "seed": training.seed,
         "device": training.device,
         "backend": training.simulator.backend,

@@ -105,7 +105,11 @@ class Training:
 
     def tensors(self) -> dict[str, Any]:
         """What a checkpoint holds, under policy/, value/ and algo/."""
-        parts = {"policy": self.policy, "value": self.value, "algo": self.algorithm}
+        parts: dict[str, Any] = {
+            "policy": self.policy,
+            "value": self.value,
+            "algo": self.algorithm,
+        }
         return {f"{name}/{k}": v for name, part in parts.items() for k, v in part.state().items()}
 
     def close(self) -> None:

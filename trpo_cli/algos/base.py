@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from trpo_cli.maths.surrogate import surrogate
 from trpo_cli.models.policies import Policy, PolicyLinearization
 from trpo_cli.records import Batch
 
-Metrics = dict[str, float | str | None]
+Metrics = dict[str, Any]
 
 
 class Algorithm(Protocol):
@@ -45,10 +45,8 @@ def policy_gradient(
     return gradient, log_prob
 
 
-def policy_metrics(
-    policy: Policy, batch: Batch, old: Distribution, old_log_prob: Array
-) -> Metrics:
-    """How far the policy moved, over the whole batch: analytic KL(old || new), entropy, surrogate."""
+def policy_metrics(policy: Policy, batch: Batch, old: Distribution, old_log_prob: Array) -> Metrics:
+    """How far the policy moved over the batch: analytic KL(old || new), surrogate, entropy."""
     new = policy.distribution(batch.observations)
     kl = new.kl_from(old)
     after = surrogate(new.log_prob(batch.actions), old_log_prob, batch.advantages)
@@ -62,4 +60,3 @@ def policy_metrics(
     if policy.std_mean is not None:
         metrics["policy/std_mean"] = policy.std_mean
     return metrics
-

@@ -10,6 +10,7 @@ import numpy as np
 from trpo_cli.algos.base import Metrics
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.conjugate_gradient import conjugate_gradient
+from trpo_cli.maths.line_search import LineSearchResult
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import Batch
 
@@ -61,20 +62,25 @@ def natural_direction(
 
 
 def step_metrics(
-    accepted: bool, reason: str, backtracks: int, fraction: float, step: Array | None,
-    gradient: Array, max_kl: float, improvement: float,
+    result: LineSearchResult,
+    natural: NaturalDirection,
+    alpha: float,
+    gradient: Array,
+    before: float,
 ) -> Metrics:
-    """The rows of `trust_region/` that describe the step taken.
+    """The rows of `trust_region/`, for a full step of alpha x.
 
-    predicted_kl: quadratic model, fraction^2 delta. expected_improvement: linear model, g's.
+    predicted_kl: the quadratic model, half of (fraction alpha)^2 x'Fx. expected_improvement: the
+    linear model, fraction alpha g'x. before: the surrogate at theta_old.
     """
-    linear = float(gradient @ step) if step is not None else 0.0
+    length = result.fraction * alpha
     return {
-        "trust_region/accepted": int(accepted),
-        "trust_region/reason": reason,
-        "trust_region/backtracks": backtracks,
-        "trust_region/step_fraction": fraction,
-        "trust_region/predicted_kl": max_kl * fraction**2,
-        "trust_region/expected_improvement": fraction * linear,
-        "trust_region/actual_improvement": improvement,
+        "trust_region/accepted": int(result.accepted),
+        "trust_region/reason": result.reason,
+        "trust_region/backtracks": result.backtracks,
+        "trust_region/step_fraction": result.fraction,
+        "trust_region/predicted_kl": 0.5 * length**2 * natural.curvature,
+        "trust_region/expected_improvement": length * float(gradient @ natural.direction),
+        "trust_region/actual_improvement": result.objective - before,
+        **natural.metrics,
     }

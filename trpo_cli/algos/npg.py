@@ -21,6 +21,7 @@ from trpo_cli.algos.base import Metrics, policy_gradient, policy_metrics
 from trpo_cli.algos.natural_gradient import natural_direction, step_metrics
 from trpo_cli.config import NPGConfig
 from trpo_cli.maths.arrays import Array, copy
+from trpo_cli.maths.line_search import LineSearchResult
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import Batch
 
@@ -41,30 +42,23 @@ class NPG:
         before = float(batch.advantages.mean())
 
         natural = natural_direction(policy, batch, gradient, config, generator)
-        reason, step, alpha = natural.reason, None, 0.0
-        if not reason:
+        alpha, result = 0.0, LineSearchResult(False, natural.reason, 0, 0.0, before, 0.0)
+        if not natural.reason:
             alpha = config.step_size
             if config.step_rule == "normalized":
                 alpha = math.sqrt(2.0 * config.max_kl / natural.curvature)
-            step = natural.direction * alpha
             saved = copy(policy.parameters)
-            policy.parameters[:] += step
+            policy.parameters[:] += alpha * natural.direction
 
         metrics = policy_metrics(policy, batch, old, old_log_prob)
-        if step is not None and not math.isfinite(metrics["policy/kl"]):
-            policy.parameters[:] = saved
-            reason, metrics = "objective is not finite", policy_metrics(
-                policy, batch, old, old_log_prob
-            )
-        predicted = 0.5 * alpha**2 * natural.curvature
-        return {
-            **metrics,
-            **step_metrics(
-                not reason, reason, 0, 0.0 if reason else 1.0, step, gradient, predicted,
-                metrics["policy/surrogate_after"] - before,
-            ),
-            **natural.metrics,
-        }
+        kl, after = metrics["policy/kl"], metrics["policy/surrogate_after"]
+        if not natural.reason:
+            result = LineSearchResult(True, "", 0, 1.0, after, kl)
+            if not (math.isfinite(kl) and math.isfinite(after)):
+                policy.parameters[:] = saved
+                result = LineSearchResult(False, "objective is not finite", 0, 0.0, before, 0.0)
+                metrics = policy_metrics(policy, batch, old, old_log_prob)
+        return {**metrics, **step_metrics(result, natural, alpha, gradient, before)}
 
     def state(self) -> dict[str, Array]:
         return {}

@@ -47,10 +47,9 @@ class TRPO:
         before = float(batch.advantages.mean())
 
         natural = natural_direction(policy, batch, gradient, config, generator)
-        if natural.reason:
-            step, search = None, LineSearchResult(False, natural.reason, 0, 0.0, before, 0.0)
-        else:
-            step = natural.direction * math.sqrt(2.0 * config.max_kl / natural.curvature)
+        alpha, result = 0.0, LineSearchResult(False, natural.reason, 0, 0.0, before, 0.0)
+        if not natural.reason:
+            alpha = math.sqrt(2.0 * config.max_kl / natural.curvature)
 
             def evaluate() -> tuple[float, float]:
                 new = policy.distribution(batch.observations)
@@ -58,10 +57,10 @@ class TRPO:
                 objective = surrogate(log_prob, old_log_prob, batch.advantages)
                 return float(objective), float(mean_kl(old, new))
 
-            search = line_search(
+            result = line_search(
                 evaluate,
                 policy.parameters,
-                step,
+                alpha * natural.direction,
                 objective=before,
                 max_kl=config.max_kl,
                 ratio=config.backtrack_ratio,
@@ -69,11 +68,7 @@ class TRPO:
             )
         return {
             **policy_metrics(policy, batch, old, old_log_prob),
-            **step_metrics(
-                search.accepted, search.reason, search.backtracks, search.fraction, step,
-                gradient, config.max_kl, search.objective - before,
-            ),
-            **natural.metrics,
+            **step_metrics(result, natural, alpha, gradient, before),
         }
 
     def state(self) -> dict[str, Array]:

@@ -5,6 +5,7 @@ Slower than the closed form and independent of it, so it is also the oracle in i
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ class ModuleLinearization:
             return network.forward(parameters, inputs)
 
         self._forward, self._flat = forward, flat.detach().clone()
-        self.outputs, self._vjp = torch.func.vjp(forward, self._flat)
+        answer: Any = torch.func.vjp(forward, self._flat)
+        self.outputs, self._vjp = answer
         self._jvp: Any = None
 
     def vjp(self, u: Tensor, out: Tensor | None = None) -> Tensor:
@@ -33,7 +35,9 @@ class ModuleLinearization:
     def jvp(self, v: Tensor) -> Tensor:
         """J v: v (P,) -> (B, D). The forward pass is traced once and reused for every v."""
         if self._jvp is None:
-            _, self._jvp = torch.func.linearize(self._forward, self._flat)
+            with warnings.catch_warnings():  # torch's own, about its inner workings
+                warnings.simplefilter("ignore")
+                _, self._jvp = torch.func.linearize(self._forward, self._flat)
         tangent: Tensor = self._jvp(v)
         return tangent
 
@@ -91,5 +95,8 @@ def torch_mlp(shape: MLP) -> nn.Module:
     """The same function of the same flat vector as a torch module."""
     layers: list[nn.Module] = []
     for n, m in zip(shape.sizes[:-1], shape.sizes[1:], strict=True):
-        layers += [_Affine(n, m, shape.bias), nn.ReLU() if shape.activation == "relu" else nn.Tanh()]
+        layers += [
+            _Affine(n, m, shape.bias),
+            nn.ReLU() if shape.activation == "relu" else nn.Tanh(),
+        ]
     return nn.Sequential(*layers[:-1])

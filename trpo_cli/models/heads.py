@@ -53,9 +53,9 @@ class GaussianHead:
         self._high = space.high.reshape(-1).astype(np.float64)
         bounded = np.isfinite(self._low) & np.isfinite(self._high)
         rescale = bounded if actions == "rescale" else np.zeros_like(bounded)
-        # Identity where an action is not rescaled, so that one expression serves all.
-        self._scale = np.where(rescale, (self._high - self._low) / 2.0, 1.0)
-        self._shift = np.where(rescale, (self._high + self._low) / 2.0, 0.0)
+        # [-1, 1] stands for itself where an action is not rescaled: one expression serves all.
+        low, high = np.where(rescale, self._low, -1.0), np.where(rescale, self._high, 1.0)
+        self._scale, self._shift = (high - low) / 2.0, (high + low) / 2.0
         self._identity = bool(np.all(self._scale == 1.0) and np.all(self._shift == 0.0))
 
     def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

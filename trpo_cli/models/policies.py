@@ -45,15 +45,16 @@ class PolicyLinearization:
     with respect to theta; theta holds the network's parameters first, then the extra ones.
     """
 
-    def __init__(self, network: NetworkLinearization, size: int, head: Head, extra: Array) -> None:
-        self._network, self._size, self._extra = network, size, extra
-        self.distribution = head.distribution(network.outputs, extra)
+    def __init__(
+        self, network: NetworkLinearization, size: int, head: Head, parameters: Array
+    ) -> None:
+        self._network, self._size, self._parameters = network, size, parameters
+        self.distribution = head.distribution(network.outputs, parameters[size:])
 
     def vjp(self, gradient: Parameters, out: Array | None = None) -> Array:
         """J' u summed over the batch: gradient with respect to theta, (P,)."""
         if out is None:
-            xp = namespace(self._extra)
-            out = xp.empty(self._size + len(self._extra), dtype=self._extra.dtype)
+            out = namespace(self._parameters).empty_like(self._parameters)
         self._network.vjp(gradient.outputs, out=out[: self._size])
         out[self._size :] = gradient.extra
         return out
@@ -110,7 +111,8 @@ class Policy:
     def linearize(self, inputs: Array) -> PolicyLinearization:
         """Distributions at normalised observations (B, features) and their Jacobian."""
         network = self.network.linearize(self._layers, inputs)
-        return PolicyLinearization(network, self.network.num_parameters, self.head, self._extra)
+        size = self.network.num_parameters
+        return PolicyLinearization(network, size, self.head, self.parameters)
 
     def distribution(self, inputs: Array) -> Distribution:
         return self.linearize(inputs).distribution

@@ -80,7 +80,9 @@ class Value:
         self._square += float(((values - mean) ** 2).sum())
         self._square += delta**2 * self._count * count / total
         new_mean = self._mean + delta * count / total
-        new_std = math.sqrt(self._square / total) or 1.0
+        new_std = math.sqrt(self._square / total)
+        if new_std <= 1e-6 * abs(new_mean):  # the rounding of equal returns is no scale
+            new_std = 1.0
         weight, bias = self._layers[-1]
         weight *= self._std / new_std
         bias *= self._std / new_std
