@@ -42,7 +42,7 @@ def make_policy(
     head = make_head(space, HeadConfig())
     mlp = MLP([FEATURES, *hidden, head.num_outputs])
     generator = np.random.default_rng(seed)
-    parameters = np.zeros(mlp.num_parameters + head.num_extra, dtype)
+    parameters: np.ndarray = np.zeros(mlp.num_parameters + head.num_extra, dtype)
     mlp.initialize(parameters[: mlp.num_parameters], generator, output_gain=1.0)
     parameters[mlp.num_parameters :] = -0.3 + 0.2 * np.arange(head.num_extra)
     normalizer = Normalizer((FEATURES,), 10.0)
@@ -57,12 +57,15 @@ def make_batch(policy: Policy, *, seed: int = 1, size: int = 64) -> Batch:
     generator = np.random.default_rng(seed)
     dtype = numpy(policy.parameters).dtype
     observations = generator.standard_normal((size, FEATURES)).astype(np.float32)
-    actions = policy.act(observations, policy.noise(generator, (size,)))
-    advantages = generator.standard_normal(size)
-    advantages = (advantages - advantages.mean()) / advantages.std()
-    if actions.dtype.kind == "f":
-        actions = actions.astype(dtype)
     inputs = observations.astype(dtype)
+    parameters: Any = policy.parameters
+    count = policy.network.num_parameters
+    outputs = policy.network.predict(policy.network.views(parameters[:count]), inputs)
+    noise = policy.noise(generator, (size,))
+    actions = policy.head.act(outputs, numpy(parameters[count:]), noise)
+    advantages = generator.standard_normal(size)
+    advantages -= advantages.mean()
+    advantages /= advantages.std() or 1.0
     return Batch(
         observations=policy.array(inputs),
         actions=policy.array(actions),
@@ -70,6 +73,16 @@ def make_batch(policy: Policy, *, seed: int = 1, size: int = 64) -> Batch:
         features=inputs,
         returns=advantages.astype(dtype),
     )
+
+
+def f32(values: Any) -> np.ndarray:
+    return np.array(values, dtype=np.float32)
+
+
+def global_generators() -> tuple[bytes, bytes]:
+    """The states of the generators that numpy and torch share among everybody."""
+    state: Any = np.random.get_state()
+    return state[1].tobytes(), torch.get_rng_state().numpy().tobytes()
 
 
 def numpy(x: Any) -> np.ndarray:
@@ -88,7 +101,8 @@ def oracle_parts(space: spaces.Space[Any], outputs: Tensor, extra: Tensor) -> li
         return [td.Normal(outputs[:, j], extra[j].exp()) for j in range(count)]
     if isinstance(space, spaces.MultiBinary):
         return [td.Bernoulli(logits=outputs[:, j]) for j in range(outputs.shape[1])]
-    sizes = [int(space.n)] if isinstance(space, spaces.Discrete) else space.nvec.tolist()
+    nvec: Any = space.n if isinstance(space, spaces.Discrete) else vars(space)["nvec"]
+    sizes = np.atleast_1d(nvec).tolist()
     return [td.Categorical(logits=part) for part in outputs.split(sizes, dim=1)]
 
 

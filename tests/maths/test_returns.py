@@ -25,7 +25,14 @@ def rollout(seed, steps=12, envs=4):
 def arguments(array, rewards, values, next_values, terminated, truncated):
     over = terminated | truncated
     discounts = np.where(terminated, 0.0, DISCOUNT)
-    return [array(x) for x in (rewards, values, next_values, discounts, np.where(over, 0.0, 1.0))]
+    given = {
+        "rewards": rewards,
+        "values": values,
+        "next_values": next_values,
+        "discounts": discounts,
+        "continues": np.where(over, 0.0, 1.0),
+    }
+    return {name: array(x) for name, x in given.items()}
 
 
 def brute_force(rewards, values, next_values, terminated, truncated, gae_lambda):
@@ -65,7 +72,8 @@ class TestGeneralizedAdvantages:
         # What an ended episode last saw has a value of its own.
         next_values = np.where(terminated | truncated, rng.normal(size=values.shape), following)
         ours = generalized_advantages(
-            *arguments(array, rewards, values, next_values, terminated, truncated), gae_lambda
+            **arguments(array, rewards, values, next_values, terminated, truncated),
+            gae_lambda=gae_lambda,
         )
         expected = brute_force(rewards, values, next_values, terminated, truncated, gae_lambda)
         np.testing.assert_allclose(numpy(ours), expected, atol=1e-12)
@@ -79,22 +87,24 @@ class TestGeneralizedAdvantages:
         ended = np.array([[terminated]])
         one = np.ones((1, 1))
         args = arguments(array, one, 0.5 * one, 2.0 * one, ended, ~ended)
-        assert float(generalized_advantages(*args, 0.95)[0, 0]) == pytest.approx(expected)
+        assert float(generalized_advantages(**args, gae_lambda=0.95)[0, 0]) == pytest.approx(
+            expected
+        )
 
     def test_lambda_zero_is_the_residual(self, array):
         rewards, values, terminated, truncated, _ = rollout(0)
         args = arguments(array, rewards, values, values[::-1].copy(), terminated, truncated)
-        np.testing.assert_array_equal(
-            numpy(generalized_advantages(*args, 0.0)), numpy(td_residuals(*args[:4]))
-        )
+        advantages = generalized_advantages(**args, gae_lambda=0.0)
+        del args["continues"]
+        np.testing.assert_array_equal(numpy(advantages), numpy(td_residuals(**args)))
 
     def test_leaves_its_arguments_alone(self, array):
         rewards, values, terminated, truncated, _ = rollout(0)
         args = arguments(array, rewards, values, values, terminated, truncated)
-        before = [numpy(x).copy() for x in args]
-        generalized_advantages(*args, 0.9)
-        for x, y in zip(args, before, strict=True):
-            np.testing.assert_array_equal(numpy(x), y)
+        before = {name: numpy(x).copy() for name, x in args.items()}
+        generalized_advantages(**args, gae_lambda=0.9)
+        for name, x in args.items():
+            np.testing.assert_array_equal(numpy(x), before[name])
 
 
 class TestStandardize:

@@ -56,7 +56,8 @@ class TestClippedSlope:
         new.requires_grad_()
         value = clipped_surrogate(new, old, advantages, CLIP)
         (expected,) = torch.autograd.grad(value * len(new), new)
-        slope = numpy(clipped_slope(*sample, CLIP))
+        ours = dict(zip(("log_prob", "old_log_prob", "advantages"), sample, strict=True))
+        slope = numpy(clipped_slope(**ours, clip_range=CLIP))
         np.testing.assert_allclose(slope, expected.numpy(), rtol=1e-12)
         assert 0 < np.count_nonzero(slope) < len(slope)
 

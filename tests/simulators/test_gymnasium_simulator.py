@@ -16,7 +16,7 @@ from tests.simulators.gym_reference import (
     reference,
     simulator,
 )
-from trpo_cli.errors import RunFailed, UserError
+from trpo_cli.errors import RunFailed
 
 
 @pytest.mark.parametrize(
@@ -114,13 +114,6 @@ def test_observation_of_a_wrong_shape() -> None:
     sim.reset(seed=[1])
     with pytest.raises(RunFailed, match=r"has shape \(1, 3\), its space says \(3, 3\)"):
         sim.step(np.zeros((1, 1), np.float32))
-
-
-def test_cannot_be_restored_and_says_so() -> None:
-    sim = simulator("CartPole-v1")
-    assert sim.restorable
-    with pytest.raises(UserError, match="env=CartPole-v1 cannot be restored: Gymnasium"):
-        sim.snapshot()
 
 
 def test_registrations_of_somebody_else_over_gymnasiums_classes() -> None:

@@ -17,7 +17,8 @@ from trpo_cli.records import Batch
 
 @dataclass(frozen=True)
 class NaturalDirection:
-    """direction: x ~ F^-1 g, (P,); curvature: x'Fx; reason: empty, or why there is no step."""
+    """direction: x ~ F^-1 g, (P,); curvature: x'Fx, damping included; reason: empty, or why there
+    is no step."""
 
     direction: Array
     curvature: float
@@ -31,7 +32,9 @@ def natural_direction(
     """Solve (F + damping I) x = g by conjugate gradients, F from `fisher_fraction` of the states.
 
     F is the Hessian of mean KL(old || new) at theta_old, in its exact Gauss-Newton form J'MJ
-    (the Hessian of the KL at equal distributions has no other term).
+    (the Hessian of the KL at equal distributions has no other term). The curvature along x counts
+    the damping too: where F has all but vanished (a nearly deterministic policy), x'Fx alone would
+    allow any step.
     """
     observations = batch.observations
     if config.fisher_fraction < 1.0:
@@ -45,7 +48,7 @@ def natural_direction(
 
     solution = conjugate_gradient(damped, gradient, config.cg_iterations, config.cg_tolerance)
     x = solution.x
-    curvature = float(x @ fisher.fisher_product(x))
+    curvature = float(x @ damped(x))
     reason = solution.reason if not float(abs(x).max()) > 0.0 else ""
     if not reason and not 0.0 < curvature < float("inf"):
         reason = "curvature is not positive"

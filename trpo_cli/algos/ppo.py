@@ -42,8 +42,8 @@ class PPO:
         size = len(old_log_prob)
         chunk = min(config.minibatch_size or size, size)
         gradient = namespace(policy.parameters).empty_like(policy.parameters)
-        reason, epochs = "", 0
-        while epochs < config.epochs and not reason:
+        reason, epochs, steps = "", 0, 0
+        while epochs < config.epochs:
             order = generator.permutation(size)
             observations, actions = batch.observations[order], batch.actions[order]
             advantages, before = batch.advantages[order], old_log_prob[order]
@@ -56,10 +56,15 @@ class PPO:
                 if config.entropy_coef:
                     bonus = here.vjp(here.distribution.entropy_gradient())
                     gradient -= config.entropy_coef * bonus
-                if reason := clip_norm(gradient, config.max_grad_norm):
-                    break
+                # Where every sample is clipped there is no gradient; the next minibatch has one.
+                if problem := clip_norm(gradient, config.max_grad_norm):
+                    reason = problem
+                    continue
                 self._adam.step(gradient, learning_rate)
+                steps += 1
             epochs += 1
+            if not steps:
+                break
             if config.target_kl is not None:
                 kl = float(mean_kl(old, policy.distribution(batch.observations)))
                 if kl > config.target_kl:
@@ -69,7 +74,7 @@ class PPO:
             **policy_metrics(policy, batch, old, old_log_prob),
             "policy/clip_fraction": clip_fraction(log_prob, old_log_prob, config.clip_range),
             "policy/epochs": epochs,
-            "policy/skipped": reason,
+            "policy/skipped": "" if steps else reason,
         }
 
     def state(self) -> dict[str, Array]:

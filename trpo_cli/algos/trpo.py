@@ -10,7 +10,7 @@
 
 Departures from the paper:
 1. Advantages come from a learned value function (GAE) instead of Monte Carlo Q-values.
-2. `damping` regularises the solve; the step length uses x'Fx without it.
+2. F stands for F + damping I, in the solve and in the step length.
 3. The Fisher product uses a quarter of the batch by default, the paper a tenth of a larger one.
 """
 

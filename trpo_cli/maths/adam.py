@@ -44,12 +44,14 @@ class Adam:
 
     def state(self) -> dict[str, Array]:
         """Arrays that resume the optimiser."""
-        steps = namespace(self.first).full_like(self.first[:1], self.steps)
+        xp = namespace(self.first)
+        steps = xp.full((1,), self.steps, dtype=xp.int64)
         return {"first": self.first, "second": self.second, "steps": steps}
 
     def load_state(self, state: dict[str, Array]) -> None:
-        self.first[:] = state["first"]
-        self.second[:] = state["second"]
+        xp = namespace(self.first)  # a checkpoint holds numpy arrays
+        self.first[:] = xp.asarray(state["first"])
+        self.second[:] = xp.asarray(state["second"])
         self.steps = int(state["steps"][0])
 
 

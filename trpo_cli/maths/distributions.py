@@ -217,10 +217,11 @@ class Bernoulli:
 
     def log_prob_vjp(self, actions: Array) -> tuple[Array, Pullback]:
         """log p = -softplus((1 - 2a) l); d log p / d l = a - p."""
-        log_prob = -_softplus((1 - 2 * actions) * self.logits).sum(1)
+        chosen = namespace(self.logits).asarray(actions, dtype=self.logits.dtype)
+        log_prob = -_softplus((1.0 - 2.0 * chosen) * self.logits).sum(1)
 
         def vjp(weights: Array) -> Parameters:
-            scores = (actions - self._probs()) * weights[:, None]
+            scores = (chosen - self._probs()) * weights[:, None]
             return Parameters(scores, self.logits[0, :0])
 
         return log_prob, vjp

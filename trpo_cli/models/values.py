@@ -24,7 +24,7 @@ class Value:
         self._config = config
         self.network = MLP([features, *config.hidden_sizes, 1], config.activation)
         self.parameters = np.zeros(self.network.num_parameters, dtype=np.float32)
-        self.network.initialize(self.parameters, generator, output_gain=1.0)
+        self.network.initialize(self.parameters, generator, output_gain=0.01)
         self._layers = self.network.views(self.parameters)
         self._adam = Adam(self.parameters)
         self._mean, self._std, self._count, self._square = 0.0, 1.0, 0.0, 0.0

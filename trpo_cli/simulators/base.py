@@ -60,8 +60,17 @@ class Simulator(Protocol):
     max_episode_steps: int | None
     backend: str
     """'mujoco' or 'gymnasium', for the start banner."""
-    restorable: str
-    """Empty when snapshot and restore are exact; otherwise the reason why they are not."""
+    failed_simulations: int
+    """Episodes so far that were ended because the simulation became unstable or raised."""
+
+    @property
+    def restorable(self) -> str:
+        """Empty when snapshot and restore are exact; otherwise the reason why they are not.
+
+        Gymnasium environments are tried out for it when it is first read, on instances of their
+        own: a few milliseconds and two more environments.
+        """
+        ...
 
     def reset(
         self, ids: Sequence[int] | None = None, seed: Sequence[int] | None = None
@@ -79,11 +88,14 @@ class Simulator(Protocol):
         takes them (no clipping here beyond what the environment does itself)."""
         ...
 
-    def snapshot(self, ids: Sequence[int] | None = None) -> Snapshot: ...
+    def snapshot(self, ids: Sequence[int] | None = None) -> Snapshot:
+        """Raises `UserError` with the reason when `restorable` is not empty."""
+        ...
 
     def restore(self, snapshot: Snapshot, ids: Sequence[int] | None = None) -> np.ndarray:
         """Put rows of a snapshot into the environments `ids`; returns all observations (N, *obs).
-        The same actions then give the same future, bit for bit."""
+        The same actions then give the same future, bit for bit. Raises `UserError` when that
+        cannot be had; the environments `ids` then have to be reset."""
         ...
 
     def close(self) -> None: ...

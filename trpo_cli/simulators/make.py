@@ -16,6 +16,10 @@ from trpo_cli.errors import UserError
 from trpo_cli.simulators.base import Simulator
 from trpo_cli.simulators.resolve import check_env, mujoco_class
 
+# Why environments of a kind cannot be restored: tried out once, however many simulators of the
+# kind a run has.
+_VERDICTS: dict[str, str] = {}
+
 
 def make_simulator(env: EnvConfig, num_envs: int, threads: int) -> Simulator:
     """`num_envs` environments of one kind, stepped on `threads` threads where that helps.
@@ -58,7 +62,16 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int) -> Simulator:
 
         keep_quiet()
     envs = [template, *(build() for _ in range(num_envs - 1))]
-    return GymnasiumSimulator(envs, env.id, limit)
+
+    def why_not() -> str:
+        kind = f"{spec} {limit} {sorted(env.kwargs.items())}"
+        if kind not in _VERDICTS:
+            from trpo_cli.simulators.probe import why_not_restorable
+
+            _VERDICTS[kind] = why_not_restorable(build)
+        return _VERDICTS[kind]
+
+    return GymnasiumSimulator(envs, env.id, limit, why_not)
 
 
 def _try_out(env: EnvConfig, template: gymnasium.Env[Any, Any]) -> None:

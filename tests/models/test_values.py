@@ -1,0 +1,154 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.small import global_generators
+from trpo_cli.config import MLPValueConfig
+from trpo_cli.models.values import Value
+
+CONFIG = MLPValueConfig(hidden_sizes=[16], learning_rate=3e-3, minibatch_size=32)
+
+
+def problem(seed=0, size=256):
+    """Returns of mean 50 and deviation near 20: a smooth function of three features."""
+    x = np.random.default_rng(seed).normal(size=(size, 3)).astype(np.float32)
+    return x, (50.0 + 20.0 * np.tanh(x[:, 0] - x[:, 1])).astype(np.float32)
+
+
+def make_value(**settings):
+    return Value(replace(CONFIG, **settings), 3, np.random.default_rng(0))
+
+
+def generator():
+    return np.random.default_rng(1)
+
+
+class TestPredict:
+    def test_a_result_outlives_the_next_call(self):
+        value, (x, _) = make_value(), problem()
+        first = value.predict(x)
+        kept = first.copy()
+        value.predict(-x)
+        np.testing.assert_array_equal(first, kept)
+        assert first.shape == (256,)
+
+
+class TestFit:
+    @pytest.mark.parametrize("minibatch_size", [32, 100, None])
+    @pytest.mark.parametrize("normalize", [True, False])
+    def test_lowers_the_error(self, minibatch_size, normalize):
+        rate = 3e-3 if minibatch_size and normalize else 3e-2
+        value = make_value(
+            minibatch_size=minibatch_size, normalize_targets=normalize, learning_rate=rate
+        )
+        x, returns = problem()
+        first = value.fit(x, returns, generator(), 1.0)
+        for _ in range(30):
+            last = value.fit(x, returns, generator(), 1.0)
+        assert first["value/explained_variance"] < 0.3
+        assert last["value/explained_variance"] > 0.9
+        assert last["value/loss"] < 0.1 * returns.var()
+
+    def test_explained_variance_is_that_before_the_fit(self):
+        value, (x, returns) = make_value(), problem()
+        predictions = value.predict(x)
+        expected = 1.0 - np.var(returns - predictions) / np.var(returns)
+        metrics = value.fit(x, returns, generator(), 1.0)
+        assert metrics["value/explained_variance"] == pytest.approx(expected, rel=1e-4)
+
+    def test_loss_is_the_mean_squared_error_in_the_units_of_returns(self):
+        value, (x, returns) = make_value(minibatch_size=None, epochs=1), problem()
+        expected = ((value.predict(x) - returns) ** 2).mean()
+        loss = value.fit(x, returns, generator(), 1.0)["value/loss"]
+        # Rescaled targets and predictions in float32.
+        assert loss == pytest.approx(expected, rel=1e-4)
+
+    def test_rescaling_the_targets_preserves_the_outputs(self):
+        """A fit whose step size is zero moves mean and deviation only."""
+        value, (x, returns) = make_value(schedule="linear"), problem()
+        for scale in (1.0, 1e-2, 1e3):
+            before = value.predict(x)
+            parameters = value.parameters.copy()
+            value.fit(x, scale * returns, generator(), 0.0)
+            assert not np.array_equal(value.parameters, parameters)
+            # float32 arithmetic around values as large as the targets' mean.
+            np.testing.assert_allclose(value.predict(x), before, atol=1e-5 * scale * 50 + 1e-4)
+
+    def test_statistics_are_those_of_all_returns(self):
+        value = make_value()
+        batches = [problem(seed)[1] * (seed + 1) for seed in range(3)]
+        for seed, returns in enumerate(batches):
+            value.fit(problem(seed)[0], returns, generator(), 1.0)
+        data = np.concatenate(batches).astype(np.float64)
+        mean, std = value.state()["statistics"][:2]
+        assert (mean, std) == (pytest.approx(data.mean()), pytest.approx(data.std()))
+
+    @pytest.mark.parametrize("noise", [0.0, 1e-7])
+    def test_constant_returns_are_learned_and_forgotten(self, noise):
+        value, (x, returns) = make_value(), problem()
+        constant = np.float32(1.0) + np.float32(noise) * np.sign(x[:, 0])
+        for _ in range(20):
+            value.fit(x, constant, generator(), 1.0)
+        assert np.isfinite(value.parameters).all()
+        np.testing.assert_allclose(value.predict(x), 1.0, atol=0.1)
+        for _ in range(60):
+            last = value.fit(x, returns, generator(), 1.0)
+        assert last["value/explained_variance"] > 0.9
+
+    def test_the_schedule_scales_the_step(self):
+        """Adam's first step is the rate, whatever the gradient, where the latter is not tiny."""
+        moved = []
+        for remaining in (1.0, 0.5):
+            value = make_value(
+                schedule="linear", epochs=1, minibatch_size=None, normalize_targets=False
+            )
+            before = value.parameters.copy()
+            value.fit(*problem(), generator(), remaining)
+            moved.append(abs(value.parameters - before).max())
+        # One rounding of a float32 parameter of order one, against 3e-3.
+        assert moved[0] == pytest.approx(3e-3, rel=1e-3)
+        assert moved[1] == pytest.approx(1.5e-3, rel=1e-3)
+
+    def test_a_gradient_that_is_not_finite_is_left_out(self):
+        value, (x, returns) = make_value(normalize_targets=False), problem()
+        before = value.parameters.copy()
+        value.fit(np.full_like(x, np.nan), returns, generator(), 1.0)
+        np.testing.assert_array_equal(value.parameters, before)
+
+    def test_clips_the_gradient(self):
+        """Far below Adam's eps of 1e-8 the step shrinks with the gradient."""
+        value, (x, returns) = make_value(max_grad_norm=1e-12), problem()
+        before = value.predict(x)
+        value.fit(x, returns, generator(), 1.0)
+        np.testing.assert_allclose(value.predict(x), before, atol=1e-3)
+
+    def test_leaves_its_data_and_the_global_generator_alone(self):
+        value, (x, returns) = make_value(), problem()
+        copies, state = (x.copy(), returns.copy()), global_generators()
+        value.fit(x, returns, generator(), 1.0)
+        np.testing.assert_array_equal(x, copies[0])
+        np.testing.assert_array_equal(returns, copies[1])
+        assert global_generators() == state
+
+    def test_same_generator_same_fit(self):
+        results = []
+        for _ in range(2):
+            value = make_value()
+            value.fit(*problem(), generator(), 1.0)
+            results.append(value.parameters.copy())
+        np.testing.assert_array_equal(results[0], results[1])
+
+
+class TestState:
+    def test_round_trip_goes_on_identically(self):
+        value, x = make_value(), problem()[0]
+        for seed in range(3):
+            value.fit(*problem(seed), generator(), 1.0)
+        other = Value(CONFIG, 3, np.random.default_rng(99))
+        other.load_state({k: np.copy(v) for k, v in value.state().items()})
+        np.testing.assert_array_equal(value.predict(x), other.predict(x))
+        returns = problem(7)[1]
+        rows = [part.fit(x, returns, generator(), 1.0) for part in (value, other)]
+        assert rows[0] == rows[1]
+        np.testing.assert_array_equal(value.predict(x), other.predict(x))
