@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, algo: str, env: str, seed: int) -> bool:
         print(f"{algo:5} {env:16} seed {seed}: failed, see {where.parent / f'{seed}.log'}")
         return True
     row = rows(where / "metrics.jsonl")[-1]
-    final = rows(where / "eval.jsonl")[-1]
+    final = final_evaluation(where)
     print(
         f"{algo:5} {env:16} seed {seed}: evaluation {final['return_mean']:7.0f}, "
         f"last 100 training episodes {row['train/return_recent']:7.0f}, "
@@ -88,6 +88,11 @@ def status(where: Path) -> str:
         return "none"
 
 
+def final_evaluation(where: Path) -> dict:
+    """The last evaluation of the last policy; lines with "checkpoint" are of another one."""
+    return [row for row in rows(where / "eval.jsonl") if "checkpoint" not in row][-1]
+
+
 def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -99,7 +104,7 @@ def make_table(args: argparse.Namespace) -> str:
         cells = []
         for env in args.envs:
             finals = [
-                rows(folder(args, algo, env, seed) / "eval.jsonl")[-1]["return_mean"]
+                final_evaluation(folder(args, algo, env, seed))["return_mean"]
                 for seed in args.seeds
                 if status(folder(args, algo, env, seed)) == "finished"
             ]

@@ -29,6 +29,7 @@ class Cli:
     capsys: pytest.CaptureFixture[str]
     folder: Path
     trained: list[tuple[Config, Path, list[str]]] = field(default_factory=list)
+    resumed: list[tuple[Config, Path, list[str]]] = field(default_factory=list)
     failure: BaseException | None = None
 
     def __post_init__(self) -> None:
@@ -38,7 +39,12 @@ class Cli:
         self.monkeypatch.setitem(sys.modules, "torch", None)  # importing it would raise
         self.monkeypatch.chdir(self.folder)
 
-    def _train(self, config: Config, run_dir: Path, command: list[str]) -> None:
+    def _train(
+        self, config: Config, run_dir: Path, command: list[str], *, resume: bool = False
+    ) -> None:
+        if resume:
+            self.resumed.append((config, run_dir, command))
+            return
         assert run_dir.is_dir() and not any(run_dir.iterdir())
         self.trained.append((config, run_dir, command))
         if self.failure is not None:

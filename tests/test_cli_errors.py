@@ -62,8 +62,7 @@ BAD = [
     ("algo.name=ppo", "algo.name=ppo", "trpo"),
     ("seed=${no_such}", "no_such", "seed"),
     # impossible combinations
-    ("sampler.groups=3", "sampler.groups=3", "sampler.num_envs=16"),
-    ("algo=ppo algo.minibatch_size=100000", "algo.minibatch_size=100000", "batch"),
+    ("eval.every=1000 eval.episodes=0", "eval.every=1000", "eval.episodes=0"),
     # malformed text
     ("algo", "'algo' has no '='", "algo=ppo"),
     ("ppo", "'ppo' has no '='", "Did you mean algo=ppo?"),

@@ -95,16 +95,10 @@ class TestChecks:
             for kind in options.values():
                 validate(dataclasses.replace(Config(), **{group: kind()}))
 
-    def test_groups_must_divide_the_environments(self) -> None:
+    def test_evaluations_need_episodes(self) -> None:
         config = Config()
-        config.sampler.num_envs, config.sampler.groups = 6, 4
-        with pytest.raises(UserError, match=r"sampler\.num_envs=6.*sampler\.groups=4"):
-            validate(config)
-
-    def test_minibatches_fit_into_the_batch(self) -> None:
-        config = Config()
-        config.value.minibatch_size = 10**6
-        with pytest.raises(UserError, match=r"value\.minibatch_size=1000000"):
+        config.eval.every, config.eval.episodes = 1000, 0
+        with pytest.raises(UserError, match=r"eval\.every=1000.*eval\.episodes=0"):
             validate(config)
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -1.0])

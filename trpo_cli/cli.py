@@ -15,6 +15,7 @@ from typing import NoReturn
 from trpo_cli import __version__
 from trpo_cli.command.report import report
 from trpo_cli.errors import UserError
+from trpo_cli.runs.signals import Interrupted, Stop
 
 INTERRUPTED = 130
 
@@ -48,10 +49,16 @@ def make_parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns 0, 2 for bad input, 3 for a failed run, 130 for Ctrl-C."""
+    """Run the command line; returns 0, 2 for bad input, 3 for a failed run, 128 + n after signal
+    n (130 for Ctrl-C)."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     limit_library_threads()
-    return guarded(lambda: dispatch(arguments), debug="debug=true" in map(str.lower, arguments))
+
+    def run() -> int:
+        with Stop(deferred=False):
+            return dispatch(arguments)
+
+    return guarded(run, debug="debug=true" in map(str.lower, arguments))
 
 
 def limit_library_threads() -> None:
@@ -68,6 +75,9 @@ def guarded(command: Callable[[], int | None], *, debug: bool) -> int:
     """Run a command; whatever goes wrong becomes one paragraph on stderr and an exit status."""
     try:
         return command() or 0
+    except Interrupted as signal:
+        print(f"trpo-run: interrupted by {signal}.", file=sys.stderr)
+        return signal.exit_status
     except KeyboardInterrupt:
         print("trpo-run: interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -93,12 +103,21 @@ def dispatch(arguments: list[str]) -> int:
         from trpo_cli.command.inspect import inspect
 
         return inspect(args)
-    if args.multirun or "hydra.mode=MULTIRUN" in args.overrides:
+    from trpo_cli.command.resume import require_run, resume, resumed_config, split
+
+    run_dir, overrides = split(args.overrides)
+    several = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
+    if run_dir is not None:
+        if several:
+            raise UserError(f"resume={run_dir} goes on with one run; leave -m out.")
+        config = resumed_config(require_run(run_dir), overrides, args.config_dir)
+        return guarded(lambda: resume(run_dir, config, command), debug=config.debug)
+    if several:
         from trpo_cli.command.sweep import sweep
 
         return sweep(args.overrides, args.config_dir, command)
     from trpo_cli.command.compose import compose, start_hydra
     from trpo_cli.command.launch import launch
 
-    config, hydra = compose(start_hydra(args.config_dir), args.overrides)
+    config, hydra = compose(start_hydra(args.config_dir), overrides)
     return guarded(lambda: launch(config, hydra.run.dir, command), debug=config.debug)

@@ -28,10 +28,12 @@ class SinglePathConfig:
     """Trajectories from the start distribution (TRPO paper, section 5.1)."""
 
     name: str = setting("single_path", "the sampler", choices=["single_path"])
-    num_envs: int = setting(16, "environments stepped together", low=1)
-    steps_per_env: int = setting(128, "steps of each environment per iteration", low=1)
+    num_envs: int = setting(32, "environments stepped together", low=1)
+    steps_per_env: int = setting(64, "steps of each environment per iteration", low=1)
     groups: int = setting(
-        2, "independent parts of the environments; each is stepped by a thread of its own", low=1
+        2,
+        "parts of the environments, each stepped by a thread of its own; at most num_envs",
+        low=1,
     )
 
 
@@ -43,7 +45,7 @@ class MLPPolicyConfig:
     hidden_sizes: list[int] = setting([64, 64], "units of each hidden layer", low=1)
     activation: str = setting("tanh", "hidden activation", choices=["tanh", "relu"])
     output_gain: float = setting(0.01, "gain of the last layer's orthogonal start", low=0)
-    init_log_std: float = setting(-0.5, "first log standard deviation (continuous actions)")
+    init_log_std: float = setting(-1.0, "first log standard deviation (continuous actions)")
     normalize_observations: bool = setting(True, "running mean and variance of observations")
     observation_clip: float = setting(10.0, "bound on normalised observations", above=0)
     actions: str = setting(
@@ -79,8 +81,10 @@ class MLPValueConfig:
     activation: str = setting("tanh", "hidden activation", choices=["tanh", "relu"])
     learning_rate: float = setting(1e-3, "Adam's step size", above=0)
     schedule: str = setting("constant", "step size over training", choices=["constant", "linear"])
-    epochs: int = setting(10, "passes over each batch", low=1)
-    minibatch_size: int | None = setting(64, "samples per Adam step; null: the whole batch", low=1)
+    epochs: int = setting(5, "passes over each batch", low=1)
+    minibatch_size: int | None = setting(
+        128, "samples per Adam step, at most the batch; null: all of it", low=1
+    )
     max_grad_norm: float | None = setting(None, "clip the gradient's norm; null: never", above=0)
     normalize_targets: bool = setting(True, "fit standardised returns (outputs preserved)")
 
@@ -108,6 +112,7 @@ class NPGConfig:
         choices=["normalized", "fixed"],
     )
     max_kl: float = setting(0.01, "trust-region size of the normalized step, nats", above=0)
+    schedule: str = setting("constant", "step length over training", choices=["constant", "linear"])
     step_size: float = setting(0.1, "alpha of the fixed step", above=0)
     cg_iterations: int = setting(10, "conjugate-gradient iterations", low=1)
     cg_tolerance: float = setting(1e-10, "stop below this squared residual", low=0)
@@ -120,7 +125,8 @@ class TRPOConfig:
     """Trust region policy optimisation (Schulman et al. 2015)."""
 
     name: str = setting("trpo", "the update rule", choices=["trpo"])
-    max_kl: float = setting(0.02, "bound on the batch's mean KL(old || new), nats", above=0)
+    max_kl: float = setting(0.01, "bound on the batch's mean KL(old || new), nats", above=0)
+    schedule: str = setting("constant", "max_kl over training", choices=["constant", "linear"])
     cg_iterations: int = setting(10, "conjugate-gradient iterations", low=1)
     cg_tolerance: float = setting(1e-10, "stop below this squared residual", low=0)
     damping: float = setting(0.1, "added to the Fisher matrix's diagonal", low=0)
@@ -136,7 +142,9 @@ class PPOConfig:
     name: str = setting("ppo", "the update rule", choices=["ppo"])
     clip_range: float = setting(0.2, "bound on |ratio - 1|", above=0)
     epochs: int = setting(10, "passes over each batch", low=1)
-    minibatch_size: int | None = setting(64, "samples per Adam step; null: the whole batch", low=1)
+    minibatch_size: int | None = setting(
+        64, "samples per Adam step, at most the batch; null: all of it", low=1
+    )
     learning_rate: float = setting(3e-4, "Adam's step size", above=0)
     schedule: str = setting("linear", "step size over training", choices=["constant", "linear"])
     entropy_coef: float = setting(0.0, "weight of the entropy bonus", low=0)
@@ -163,18 +171,33 @@ class EvalConfig:
 
 @dataclass
 class CheckpointConfig:
-    every: int = setting(0, "environment steps between checkpoints; 0: only at the end", low=0)
-    keep: int = setting(2, "newest step checkpoints to keep", low=1)
+    every: int = setting(0, "environment steps between checkpoints; 0: by time only", low=0)
+    minutes: float = setting(
+        2.0,
+        "a checkpoint also once this many minutes have passed since the last; 0: never by time",
+        low=0,
+    )
+    keep: int = setting(2, "newest step checkpoints to keep, besides best and last", low=1)
 
 
 @dataclass
 class Config:
     seed: int | None = setting(None, "root of every random stream; null draws one", low=0)
-    total_steps: int = setting(1_000_000, "environment steps to train for", low=1)
+    total_steps: int = setting(
+        1_000_000,
+        "environment steps to train for; linear schedules reach zero there, so a resumed run "
+        "given a new total follows the new schedule from where it is",
+        low=1,
+    )
     discount: float = setting(0.99, "gamma", low=0, high=1)
     device: str = setting("auto", "where networks run", choices=["auto", "cpu", "cuda"])
     threads: int | None = setting(None, "CPU threads of this run; null: every core", low=1)
     debug: bool = setting(False, "show tracebacks")
+    resume: str | None = setting(
+        None,
+        "directory of a run to go on with, in its own configuration; only total_steps, device, "
+        "threads, debug, checkpoint.* and eval.* may be given with it",
+    )
     env: EnvConfig = field(default_factory=EnvConfig)
     sampler: Any = field(default_factory=SinglePathConfig)
     algo: Any = field(default_factory=TRPOConfig)
@@ -183,6 +206,15 @@ class Config:
     advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+
+CHANGEABLE = ("total_steps", "device", "threads", "debug", "checkpoint.", "eval.")
+"""What a resumed run may change: keys, and sections with a dot."""
+
+
+def may_change(key: str) -> bool:
+    """Whether a resumed run may set `key`: nothing that its rows so far depend on."""
+    return any(key == name or (name[-1] == "." and key.startswith(name)) for name in CHANGEABLE)
 
 
 GROUPS: dict[str, dict[str, type]] = {
@@ -199,19 +231,11 @@ def validate(config: Config) -> None:
     Raises `UserError` naming the key, the value received and what to try.
     """
     check_ranges(config)
-    sampler, batch = config.sampler, config.sampler.num_envs * config.sampler.steps_per_env
-    if sampler.num_envs % sampler.groups:
+    if config.eval.every and not config.eval.episodes:
         raise UserError(
-            f"sampler.num_envs={sampler.num_envs} cannot be split into "
-            f"sampler.groups={sampler.groups} equal parts; choose a multiple or groups=1."
+            f"eval.every={config.eval.every} asks for evaluations and eval.episodes=0 for none; "
+            "give eval.episodes a number, or leave eval.every out."
         )
-    for key, part in (("algo", config.algo), ("value", config.value)):
-        size = getattr(part, "minibatch_size", None)
-        if size is not None and size > batch:
-            raise UserError(
-                f"{key}.minibatch_size={size} is larger than the batch of {batch} samples "
-                f"(sampler.num_envs x sampler.steps_per_env); lower it or collect more."
-            )
 
 
 def config_to_yaml(config: Config) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trpo_cli.errors import UserError
+from trpo_cli.runs.clock import due
 from trpo_cli.runs.directory import CONFIG
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class EvalResult:
         }
 
 
+class Abandoned(Exception):
+    """An evaluation was not finished because the programme is to stop."""
+
+
 def evaluate(
     policy: Policy,
     simulator: Simulator,
@@ -72,6 +77,7 @@ def evaluate(
     seeds: Sequence[int],
     generator: np.random.Generator,
     max_steps: int = MAX_STEPS,
+    abandon: Callable[[], bool] = lambda: False,
 ) -> EvalResult:
     """Run exactly `episodes` episodes, number k started with `seeds[k]`, each to its end.
 
@@ -81,6 +87,7 @@ def evaluate(
     policy: its `act` gets raw observations (N, *obs) float32. simulator: N environments, at most
     `episodes`; its episodes in progress are given up. generator: noise of sampled actions.
     max_steps: the length at which an episode is cut where the simulator has no time limit.
+    abandon: asked before each step; once it says yes, `Abandoned` is raised.
     """
     import numpy as np  # not before a command has set the number of its threads
 
@@ -95,6 +102,8 @@ def evaluate(
     paid, steps = np.zeros(n), np.zeros(n, dtype=np.int64)
     observations = simulator.reset(seed=list(seeds[:n]))
     while any(number is not None for number in current):
+        if abandon():
+            raise Abandoned
         noise = None if deterministic else policy.noise(generator, (n,))
         # As in training, the policy acts on float32 observations.
         actions = policy.act(np.asarray(observations, dtype=np.float32), noise)
@@ -121,14 +130,16 @@ def evaluate(
     return EvalResult(returns, lengths, list(seeds), deterministic, capped)
 
 
-def evaluation_streams(seed: int, episodes: int) -> tuple[list[int], np.random.Generator]:
+def evaluation_streams(
+    seed: int, episodes: int, name: str = "evaluation"
+) -> tuple[list[int], np.random.Generator]:
     """Seeds of the episodes and the generator of their action noise, from a root seed.
 
     The same for every evaluation of a run, so that two of them differ by their policies only.
     """
     from trpo_cli.seeding import stream
 
-    generator = stream(seed, "evaluation")
+    generator = stream(seed, name)
     return [int(word) for word in generator.integers(2**31, size=episodes)], generator
 
 
@@ -136,30 +147,85 @@ class Evaluator:
     """Evaluates a policy in training, on simulators and seeds of its own: training never notices.
 
     Every call runs the same episodes with the same noise, so that two of them differ by their
-    policies only.
+    policies only. `last` is the newest record among those of training, `best` the step and the
+    mean return of the best one, `rows` their number.
     """
 
     def __init__(self, config: Config, threads: int) -> None:
-        from trpo_cli.simulators.make import make_simulator
+        self._config, self._threads = config, threads
+        self._simulators: list[Simulator] = []
+        self._done = self.rows = 0  # _done: the step up to which every evaluation has been made
+        self.last: dict[str, Any] | None = None
+        self.best: dict[str, Any] | None = None
 
-        self._config = config
-        envs = min(config.eval.episodes, MAX_ENVS)
-        self._simulator = make_simulator(config.env, envs, threads)
+    def due(self, step: int) -> bool:
+        """Whether training should be evaluated now."""
+        config = self._config.eval
+        return config.episodes > 0 and due(config.every, self._done, step)
 
-    def run(self, policy: Policy, step: int) -> dict[str, Any]:
-        """One record of eval.jsonl."""
+    def run(
+        self,
+        policy: Policy,
+        step: int,
+        stream: str = "evaluation",
+        abandon: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
+        """One record of eval.jsonl; raises `Abandoned` once `abandon` says yes."""
         config = self._config
         assert config.seed is not None
-        seeds, generator = evaluation_streams(config.seed, config.eval.episodes)
+        seeds, generator = evaluation_streams(config.seed, config.eval.episodes, stream)
         result = evaluate(
             policy,
-            self._simulator,
+            self.simulator,
             config.eval.episodes,
             config.eval.deterministic,
             seeds,
             generator,
+            abandon=abandon,
         )
         return result.record(step)
+
+    def run_best(self, checkpoint: Path, abandon: Callable[[], bool]) -> dict[str, Any]:
+        """The record of the best checkpoint on fresh seeds: those that chose it flatter it."""
+        assert self.best is not None
+        policy = load_policy(checkpoint, self._config, self.simulator)
+        record = self.run(policy, self.best["step"], "best_evaluation", abandon)
+        return {**record, "checkpoint": "best"}
+
+    @property
+    def simulator(self) -> Simulator:
+        if not self._simulators:
+            from trpo_cli.simulators.make import make_simulator
+
+            envs = min(self._config.eval.episodes, MAX_ENVS)
+            self._simulators = [make_simulator(self._config.env, envs, self._threads)]
+        return self._simulators[0]
+
+    def note(self, record: dict[str, Any]) -> bool:
+        """Keep a record of training in mind; returns whether it is the best so far."""
+        self._done, self.last, self.rows = record["step"], record, self.rows + 1
+        if self.best is not None and not record["return_mean"] > self.best["return_mean"]:
+            return False
+        self.best = {"step": record["step"], "return_mean": record["return_mean"]}
+        return True
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "every": self._config.eval.every,
+            "done": self._done,
+            "rows": self.rows,
+            "last": self.last,
+            "best": self.best,
+        }
+
+    def load_state(self, state: dict[str, Any], step: int) -> None:
+        """Go on at environment step `step`; a new interval between evaluations begins there."""
+        self._done = state["done"] if state["every"] == self._config.eval.every else step
+        self.rows, self.last, self.best = state["rows"], state["last"], state["best"]
+
+    def close(self) -> None:
+        for simulator in self._simulators:
+            simulator.close()
 
 
 def load_policy(folder: Path, config: Config, simulator: Simulator) -> Policy:

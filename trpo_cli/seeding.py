@@ -13,6 +13,8 @@ STREAMS = (
     "value_minibatches",
     "environments",
     "evaluation",
+    "best_evaluation",
+    "restarts",
 )
 
 

@@ -1,77 +1,43 @@
-"""The training loop: iterate, log, checkpoint, evaluate."""
+"""The training loop: collect, estimate, update, fit, log, evaluate, checkpoint."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-from trpo_cli.config import Config, config_to_yaml
+from trpo_cli.config import Config
 from trpo_cli.evaluate import Evaluator
-from trpo_cli.runs import checkpoint, manifest
-from trpo_cli.runs.directory import CONFIG, write_atomically
-from trpo_cli.runs.logger import MetricsLogger
-from trpo_cli.runs.progress import Progress
-from trpo_cli.settings import walk
+from trpo_cli.runs.lock import Lock
+from trpo_cli.runs.signals import Stop
+from trpo_cli.session import Session
 from trpo_cli.training import Training
 
 
-def train(config: Config, run_dir: Path, command: list[str]) -> None:
-    """Run one configuration to its end, into an empty run directory.
+def train(config: Config, run_dir: Path, command: list[str], *, resume: bool = False) -> None:
+    """Run one configuration to its end, in an empty run directory.
 
+    resume: go on with the run in the directory, from its newest checkpoint, as if it had never
+        stopped.
+
+    A signal lets the iteration end and the checkpoint be written, then raises `Interrupted`.
     Raises `UserError` before anything is written, `RunFailed` after that.
     """
     training = Training(config)
-    evaluator = Evaluator(config, training.threads) if config.eval.episodes else None
-    facts: dict[str, Any] = {
-        "seed": training.seed,
-        "device": training.device,
-        "backend": training.simulator.backend,
-        "threads": training.threads,
-    }
-    record = manifest.start(run_dir, command=command, **facts)
-    write_atomically(run_dir / CONFIG, config_to_yaml(config).encode())
-    logger = MetricsLogger(run_dir, {key: value for key, _, value in walk(config)})
-    facts["parameters"] = len(training.policy.parameters) + len(training.value.parameters)
-    facts["max_episode_steps"] = training.simulator.max_episode_steps
-    progress = Progress(config, facts, run_dir)
-    progress.banner()
-    status, reason, evaluation = "failed", None, None
-    try:
-        while training.step < config.total_steps:
-            before = training.step
-            row = training.iterate()
-            logger.write(row)
-            progress.update(row)
-            if due(config.checkpoint.every, before, training.step):
-                save(training, run_dir)
-            last = training.step >= config.total_steps
-            if evaluator and (last or due(config.eval.every, before, training.step)):
-                evaluation = evaluator.run(training.policy, training.step)
-                logger.write_eval(evaluation)
-        logger.flush()
-        save(training, run_dir)
-        status = "finished"
-    except KeyboardInterrupt:
-        status = "interrupted"
-        raise
-    except BaseException as error:
-        reason = str(error) or type(error).__name__
-        raise
-    finally:
-        training.close()
-        logger.close(status == "finished")
-        progress.summary(status, reason, evaluation, training.clock.total)
-        record.finish(status, reason, training.step)  # last, as a full disk may make it raise
-
-
-def save(training: Training, run_dir: Path) -> None:
-    """Write the checkpoint of this step and let `last` point to it."""
-    state = {"step": training.step, "iteration": training.iteration}
-    checkpoint.save(checkpoint.path(run_dir, training.step), training.tensors(), state)
-    checkpoint.point(run_dir, "last", training.step)
-    checkpoint.prune(run_dir, training.config.checkpoint.keep)
-
-
-def due(every: int, before: int, now: int) -> bool:
-    """Whether a multiple of `every` steps lies in (before, now]; 0 means never."""
-    return bool(every) and now // every > before // every
+    evaluator = Evaluator(config, training.threads)
+    with (
+        closing(training),
+        closing(evaluator),
+        Lock(run_dir),
+        Stop(deferred=True) as stop,
+        Session(training, evaluator, run_dir, command, resume=resume) as session,
+    ):
+        while True:
+            if evaluator.due(training.step):
+                session.evaluate(stop)
+            if training.step >= config.total_steps or stop.requested():
+                break
+            if session.save_due():
+                session.save()
+            session.log(training.iterate())
+        session.save()
+        session.conclude(stop)

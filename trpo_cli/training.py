@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from trpo_cli.algos.make import build_algorithm
-from trpo_cli.config import Config
-from trpo_cli.errors import RunFailed
+from trpo_cli.config import Config, may_change
+from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.estimates import estimate
 from trpo_cli.models.policies import build_policy
 from trpo_cli.models.values import Value
@@ -19,6 +20,7 @@ from trpo_cli.runs.clock import Clock
 from trpo_cli.runs.machine import usable_cores
 from trpo_cli.samplers.single_path import SinglePathSampler
 from trpo_cli.seeding import environment_seeds, stream
+from trpo_cli.settings import walk
 from trpo_cli.simulators.make import make_simulator
 
 RECENT_EPISODES = 100
@@ -40,7 +42,7 @@ class Training:
         features = int(np.prod(spaces[0].shape))
         self.value = Value(config.value, features, stream(seed, "value_init"))
         self.algorithm = build_algorithm(config.algo, self.policy)
-        names = ("action_noise", "policy_minibatches", "value_minibatches")
+        names = ("action_noise", "policy_minibatches", "value_minibatches", "restarts")
         self.generators = {name: stream(seed, name) for name in names}
         self.step = self.iteration = 0
         self.recent: deque[float] = deque(maxlen=RECENT_EPISODES)
@@ -48,12 +50,14 @@ class Training:
 
     def _build_sampler(self) -> SinglePathSampler:
         config = self.config.sampler
-        size, threads = config.num_envs // config.groups, max(1, self.threads // config.groups)
+        groups = min(config.groups, config.num_envs)
+        sizes = [len(part) for part in np.array_split(range(config.num_envs), groups)]
+        threads = max(1, self.threads // groups)
         return SinglePathSampler(
-            [make_simulator(self.config.env, size, threads) for _ in range(config.groups)],
+            [make_simulator(self.config.env, size, threads) for size in sizes],
             config.steps_per_env,
             environment_seeds(self.seed, config.num_envs),
-            parallel=self.threads > 1 and config.groups > 1,
+            parallel=self.threads > 1 and groups > 1,
         )
 
     def iterate(self) -> dict[str, Any]:
@@ -103,14 +107,72 @@ class Training:
                     "a smaller step size (algo.* or value.learning_rate) usually helps."
                 )
 
-    def tensors(self) -> dict[str, Any]:
-        """What a checkpoint holds, under policy/, value/ and algo/."""
-        parts: dict[str, Any] = {
-            "policy": self.policy,
-            "value": self.value,
-            "algo": self.algorithm,
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Everything that decides the rest of the run: arrays under policy/, value/, algo/ and
+        sampler/, and what JSON holds."""
+        episodes, state = self.sampler.state()
+        parts = {name: part.state() for name, part in self._learners()} | {"sampler": episodes}
+        arrays = {f"{name}/{k}": v for name, part in parts.items() for k, v in part.items()}
+        return arrays, {
+            "belongs_to": self._identity(),
+            "step": self.step,
+            "iteration": self.iteration,
+            "seconds": self.clock.total,
+            "recent": list(self.recent),
+            "generators": {k: g.bit_generator.state for k, g in self.generators.items()},
+            "sampler": state,
         }
-        return {f"{name}/{k}": v for name, part in parts.items() for k, v in part.state().items()}
+
+    def load_state(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> str:
+        """Go on where `state` was called, in a training of the same configuration.
+
+        Returns why the episodes in progress had to be given up, empty when they go on. Raises
+        `UserError` when the state is that of another environment or configuration.
+        """
+        self._check_identity(state.get("belongs_to", {}))
+
+        def part(name: str) -> dict[str, np.ndarray]:
+            prefix = f"{name}/"
+            return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+        try:
+            for name, learner in self._learners():
+                learner.load_state(part(name))
+            for name, generator in self.generators.items():
+                generator.bit_generator.state = state["generators"][name]
+            self.step, self.iteration = state["step"], state["iteration"]
+            self.recent.extend(state["recent"])
+            self.clock.go_on(state["seconds"])
+            return self.sampler.load_state(
+                part("sampler"), state["sampler"], self.generators["restarts"]
+            )
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise UserError(
+                f"the checkpoint does not fit this run ({type(error).__name__}: {error}); was it "
+                "written by another version?"
+            ) from error
+
+    def _learners(self) -> list[tuple[str, Any]]:
+        return [("policy", self.policy), ("value", self.value), ("algo", self.algorithm)]
+
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint belongs to: every setting that a resumed run keeps, and the spaces."""
+        settings = {k: v for k, _, v in walk(self.config) if k != "resume" and not may_change(k)}
+        spaces = {
+            "observations": str(self.simulator.observation_space),
+            "actions": str(self.simulator.action_space),
+        }
+        plain: dict[str, Any] = json.loads(json.dumps({**settings, **spaces}, default=str))
+        return plain
+
+    def _check_identity(self, other: dict[str, Any]) -> None:
+        ours = self._identity()
+        for key in ("env.id", "algo.name", *other):
+            if key in ours and ours[key] != other.get(key):
+                raise UserError(
+                    f"the checkpoint belongs to another run: {key} is {other.get(key)} there and "
+                    f"{ours[key]} here."
+                )
 
     def close(self) -> None:
         self.sampler.close()

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from tests.small import numpy
-from trpo_cli.maths.adam import Adam, clip_norm, scheduled
+from trpo_cli.maths.adam import Adam, clip_norm
+from trpo_cli.maths.schedule import scheduled
 
 
 def gradients(count, size=6):

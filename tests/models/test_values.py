@@ -7,7 +7,7 @@ from tests.small import global_generators
 from trpo_cli.config import MLPValueConfig
 from trpo_cli.models.values import Value
 
-CONFIG = MLPValueConfig(hidden_sizes=[16], learning_rate=3e-3, minibatch_size=32)
+CONFIG = MLPValueConfig(epochs=10, hidden_sizes=[16], learning_rate=3e-3, minibatch_size=32)
 
 
 def problem(seed=0, size=256):

@@ -22,6 +22,7 @@ from trpo_cli.algos.natural_gradient import natural_direction, step_metrics
 from trpo_cli.config import NPGConfig
 from trpo_cli.maths.arrays import Array, copy
 from trpo_cli.maths.line_search import LineSearchResult
+from trpo_cli.maths.schedule import scheduled
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import Batch
 
@@ -44,9 +45,10 @@ class NPG:
         natural = natural_direction(policy, batch, gradient, config, generator)
         alpha, result = 0.0, LineSearchResult(False, natural.reason, 0, 0.0, before, 0.0)
         if not natural.reason:
-            alpha = config.step_size
+            alpha = scheduled(config.step_size, config.schedule, remaining)
             if config.step_rule == "normalized":
-                alpha = math.sqrt(2.0 * config.max_kl / natural.curvature)
+                max_kl = scheduled(config.max_kl, config.schedule, remaining)
+                alpha = math.sqrt(2.0 * max_kl / natural.curvature)
             saved = copy(policy.parameters)
             policy.parameters[:] += alpha * natural.direction
 

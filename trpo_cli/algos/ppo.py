@@ -17,9 +17,10 @@ import numpy as np
 
 from trpo_cli.algos.base import Metrics, policy_metrics
 from trpo_cli.config import PPOConfig
-from trpo_cli.maths.adam import Adam, clip_norm, scheduled
+from trpo_cli.maths.adam import Adam, clip_norm
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import mean_kl
+from trpo_cli.maths.schedule import scheduled
 from trpo_cli.maths.surrogate import clip_fraction, clipped_slope
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import Batch

@@ -26,6 +26,7 @@ from trpo_cli.config import TRPOConfig
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.distributions import mean_kl
 from trpo_cli.maths.line_search import LineSearchResult, line_search
+from trpo_cli.maths.schedule import scheduled
 from trpo_cli.maths.surrogate import surrogate
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import Batch
@@ -41,6 +42,7 @@ class TRPO:
         self, policy: Policy, batch: Batch, generator: np.random.Generator, remaining: float
     ) -> Metrics:
         config = self.config
+        max_kl = scheduled(config.max_kl, config.schedule, remaining)
         here = policy.linearize(batch.observations)
         old = here.distribution.detach()
         gradient, old_log_prob = policy_gradient(here, batch)
@@ -49,7 +51,7 @@ class TRPO:
         natural = natural_direction(policy, batch, gradient, config, generator)
         alpha, result = 0.0, LineSearchResult(False, natural.reason, 0, 0.0, before, 0.0)
         if not natural.reason:
-            alpha = math.sqrt(2.0 * config.max_kl / natural.curvature)
+            alpha = math.sqrt(2.0 * max_kl / natural.curvature)
 
             def evaluate() -> tuple[float, float]:
                 new = policy.distribution(batch.observations)
@@ -62,7 +64,7 @@ class TRPO:
                 policy.parameters,
                 alpha * natural.direction,
                 objective=before,
-                max_kl=config.max_kl,
+                max_kl=max_kl,
                 ratio=config.backtrack_ratio,
                 max_backtracks=config.max_backtracks,
             )

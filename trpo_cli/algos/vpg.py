@@ -15,8 +15,9 @@ import numpy as np
 
 from trpo_cli.algos.base import Metrics, policy_gradient, policy_metrics
 from trpo_cli.config import VPGConfig
-from trpo_cli.maths.adam import Adam, clip_norm, scheduled
+from trpo_cli.maths.adam import Adam, clip_norm
 from trpo_cli.maths.arrays import Array
+from trpo_cli.maths.schedule import scheduled
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import Batch
 

@@ -24,6 +24,7 @@ examples
   trpo-run algo=ppo env=CartPole-v1 seed=1        any Gymnasium id, registered or module:Id-v0
   trpo-run algo.max_kl=0.01 total_steps=3e6       settings by their dotted key
   trpo-run -m algo=trpo,ppo seed=1,2,3            six runs, one after the other
+  trpo-run resume=RUN_DIR total_steps=2e6         go on with a run, here with a new end
   trpo-run algo=ppo --help                        only PPO's keys in the section on algorithms"""
 
 COMMANDS = """\
@@ -46,7 +47,11 @@ output
   hydra.sweep.dir=DIR         a sweep's directory; otherwise outputs/multirun/<date_time>
   hydra/launcher=NAME         how a sweep's runs are started, when a launcher is installed
 
-exit status: 0 done, 2 bad input, 3 a run failed, 130 interrupted."""
+signals
+  Ctrl-C, SIGTERM and SIGUSR1 end the iteration and write a checkpoint; resume=RUN_DIR then goes on
+  as if nothing had happened. A second Ctrl-C stops at once.
+
+exit status: 0 done, 2 bad input, 3 a run failed, 128 + n stopped by signal n (Ctrl-C: 130)."""
 
 
 def help_text(overrides: Sequence[str]) -> str:

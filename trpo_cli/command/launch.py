@@ -115,6 +115,8 @@ def claim(folder: Path) -> Path:
 
 def launch(config: Config, run_dir: str, command: list[str], *, checked: bool = False) -> None:
     """Check, seed, make the directory and train. `run_dir` "auto" gives the default one."""
+    if config.resume is not None:
+        raise UserError(f"resume={config.resume} is written on the command line only.")
     if not checked:
         check_surroundings(config)
     drawn = config.seed is None
@@ -137,7 +139,7 @@ def launch(config: Config, run_dir: str, command: list[str], *, checked: bool = 
         print(f"seed={config.seed} (drawn)", flush=True)
     try:
         train(config, folder, command)
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         for made in [folder, *before]:  # bad input leaves nothing behind: only empty ones go
             with contextlib.suppress(OSError):
                 made.rmdir()

@@ -68,8 +68,3 @@ def clip_norm(gradient: Array, max_norm: float | None) -> str:
     if max_norm is not None and length > max_norm:
         gradient *= max_norm / length
     return ""
-
-
-def scheduled(learning_rate: float, schedule: str, remaining: float) -> float:
-    """A step size; `linear` falls to zero with the share of training that remains, in [0, 1]."""
-    return learning_rate * remaining if schedule == "linear" else learning_rate

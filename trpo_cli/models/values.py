@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.maths.adam import Adam, clip_norm, scheduled
+from trpo_cli.maths.adam import Adam, clip_norm
 from trpo_cli.maths.returns import explained_variance
+from trpo_cli.maths.schedule import scheduled
 from trpo_cli.models.mlp import MLP
 
 

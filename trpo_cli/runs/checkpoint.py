@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 TENSORS, STATE, INDEX = "tensors.safetensors", "state.json", "index.json"
 LINKS = ("last", "best")
+
+
+class NewerFormat(UserError):
+    """A checkpoint that is not damaged: this version cannot read it."""
 
 
 def path(run_dir: Path, step: int) -> Path:
@@ -62,7 +66,7 @@ def save(folder: Path, tensors: Mapping[str, Any], state: dict[str, Any]) -> Non
     parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
     for leftover in parent.glob(".tmp-*"):  # of a run that was killed while it saved
-        shutil.rmtree(leftover, ignore_errors=True)
+        _remove(leftover)
     temporary = parent / f".tmp-{folder.name}"
     temporary.mkdir()
     for name, data in contents.items():
@@ -126,12 +130,15 @@ def point(run_dir: Path, name: str, step: int) -> None:
 def latest(run_dir: Path) -> Path:
     """The newest whole checkpoint of a run.
 
-    A damaged newer one is passed over with a warning. Raises `UserError` when none is whole.
+    A damaged newer one is passed over with a warning. Raises `UserError` when none is whole, or
+    the newest is of a newer format: going back behind it would lose what it holds.
     """
     damage: list[str] = []
     for folder in _newest_first(run_dir):
         try:
             _verified(folder)
+        except NewerFormat:
+            raise
         except UserError as error:
             damage.append(str(error))
             print(f"warning: {error} Using an older checkpoint.", file=sys.stderr)
@@ -140,9 +147,14 @@ def latest(run_dir: Path) -> Path:
     if damage:
         raise UserError(f"{run_dir} has no whole checkpoint. {damage[0]}")
     raise UserError(
-        f"{run_dir} has no checkpoint yet: a run writes one every checkpoint.every environment "
-        "steps and at its end."
+        f"{run_dir} has no checkpoint yet: a run writes one every checkpoint.minutes, every "
+        "checkpoint.every environment steps and at its end."
     )
+
+
+def exists(run_dir: Path) -> bool:
+    """Whether a run has any checkpoint, whole or damaged."""
+    return bool(_newest_first(run_dir))
 
 
 def find(run_dir: Path, name: str) -> Path:
@@ -160,13 +172,43 @@ def find(run_dir: Path, name: str) -> Path:
     return folder.resolve()
 
 
-def prune(run_dir: Path, keep: int) -> None:
-    """Remove all but the newest `keep` (at least one) step checkpoints and those linked to."""
+def prune(run_dir: Path, keep: int, also: Collection[int] = ()) -> None:
+    """Remove all but the newest `keep` (at least one) step checkpoints, those linked to and
+    those of the steps `also`."""
     folder = run_dir / CHECKPOINTS
     linked = {(folder / name).resolve() for name in LINKS if (folder / name).is_symlink()}
     for old in _newest_first(run_dir)[max(1, keep) :]:
-        if old.resolve() not in linked:
+        if old.resolve() not in linked and step_of(old) not in also:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def go_back(run_dir: Path, folder: Path, best: int | None) -> None:
+    """Make `folder` the newest checkpoint: what is newer (and damaged, as `latest` passed over it)
+    goes, `last` and `best` point to what the run at that step knew.
+
+    best: the step of its best checkpoint, None when it has none yet.
+    """
+    step, proper = step_of(folder), path(run_dir, step_of(folder))
+    for leftover in (run_dir / CHECKPOINTS).glob(".tmp-*"):
+        _remove(leftover)
+    if folder.name != proper.name:  # killed while a checkpoint of the same step replaced it
+        _remove(proper)
+        os.rename(folder, proper)
+    for other in _newest_first(run_dir):
+        if step_of(other) > step:
+            _remove(other)
+    for name, target in (("last", step), ("best", best)):
+        if target is not None and path(run_dir, target).is_dir():
+            point(run_dir, name, target)
+        else:
+            (run_dir / CHECKPOINTS / name).unlink(missing_ok=True)
+
+
+def _remove(found: Path) -> None:
+    if found.is_dir() and not found.is_symlink():
+        shutil.rmtree(found, ignore_errors=True)
+    else:
+        found.unlink(missing_ok=True)
 
 
 def step_of(folder: Path) -> int:
@@ -193,7 +235,7 @@ def _verified(folder: Path) -> dict[str, bytes]:
         index = json.loads((folder / INDEX).read_bytes())
         version = int(index["format"])
         if version > FORMAT:
-            raise UserError(
+            raise NewerFormat(
                 f"The checkpoint {folder} has format {version} and this version reads up to "
                 f"{FORMAT}: a newer trpo-cli wrote it; use that one."
             )

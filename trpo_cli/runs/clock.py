@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def due(every: int, before: int, now: int) -> bool:
+    """Whether a multiple of `every` steps lies in (before, now]; 0 means never."""
+    return bool(every) and now // every > before // every
+
+
 class Clock:
     """Wall-clock seconds of a run and of the phases of each iteration."""
 
@@ -16,8 +21,12 @@ class Clock:
 
     @property
     def total(self) -> float:
-        """Seconds since the clock was made."""
+        """Seconds since the clock was made, and those before that."""
         return time.perf_counter() - self._began
+
+    def go_on(self, seconds: float) -> None:
+        """Count from `seconds`: what the run had taken when it was interrupted."""
+        self._began = time.perf_counter() - seconds
 
     def start(self) -> None:
         """An iteration begins."""

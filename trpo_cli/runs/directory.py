@@ -15,6 +15,7 @@ MANIFEST = "manifest.json"
 METRICS = "metrics.jsonl"
 EVAL = "eval.jsonl"
 CHECKPOINTS = "checkpoints"
+LOCK = ".lock"
 
 
 def create(path: str | os.PathLike[str]) -> Path:
@@ -84,7 +85,12 @@ def write_durably(path: Path, data: bytes) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Wait until the disk has the folder's list of names."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the disk has all that was written to the file."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trpo_cli.errors import RunFailed
-from trpo_cli.runs.directory import EVAL, METRICS, append_line, write_all
+from trpo_cli.runs.directory import EVAL, METRICS, append_line, sync_file, write_all
 
 Scalar = float | int | str | None
 
@@ -20,7 +20,8 @@ EVAL_KEYS = ("step", "deterministic", "episodes", "return_mean", "return_std", "
 
 class MetricsLogger:
     """Writes the rows of one run. Every row is on its way to the disk when `write` returns, so
-    that a killed run loses nothing but the row it was computing.
+    that a killed run loses nothing but the row it was computing. Rows that are there already are
+    gone on from.
 
     hyperparameters: name -> value, for TensorBoard's table (HParams) in this same run. Lists and
         other values are shown as text.
@@ -30,7 +31,7 @@ class MetricsLogger:
         self._run_dir = run_dir
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._metrics = os.open(run_dir / METRICS, flags, 0o644)
-        self._keys: tuple[str, ...] = ()
+        self._keys = _first_keys(run_dir / METRICS)
         self._events = _open_events(run_dir, hyperparameters)
         self._closed = False
 
@@ -67,8 +68,19 @@ class MetricsLogger:
         self._scalars(int(record["step"]), values)
 
     def flush(self) -> None:
-        """Wait until the disk has every row of metrics.jsonl (before a checkpoint refers to it)."""
-        os.fsync(self._metrics)
+        """Wait until the disk has every row (before a checkpoint counts them)."""
+        try:
+            os.fsync(self._metrics)
+            if (self._run_dir / EVAL).exists():
+                sync_file(self._run_dir / EVAL)
+        except OSError as error:
+            raise RunFailed(f"{METRICS} cannot be written: {error.strerror}.") from error
+        if self._events is not None:
+            try:
+                self._events.flush()
+            except OSError as error:
+                _warn(error)
+                self._events = None
 
     def close(self, succeeded: bool = True) -> None:
         """Close the files; `succeeded` goes into TensorBoard's table. Once is enough."""
@@ -98,6 +110,12 @@ class MetricsLogger:
         except OSError as error:
             _warn(error)
             self._events = None
+
+
+def _first_keys(path: Path) -> tuple[str, ...]:
+    with open(path, encoding="utf-8") as file:
+        first = file.readline()
+    return tuple(json.loads(first)) if first else ()
 
 
 def append_eval(run_dir: Path, record: Mapping[str, Any]) -> None:

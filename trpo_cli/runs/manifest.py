@@ -82,6 +82,39 @@ def start(
     return manifest
 
 
+def resume(run_dir: Path, *, step: int, command: Sequence[str], **facts: Any) -> Manifest:
+    """Write that the run goes on from environment step `step` and return its manifest.
+
+    The beginning stays as it is; `resumed` gets an entry with the time, the step, the command line
+    and the versions. command and the other facts are those of `start`, which a run that was killed
+    before it had a manifest gets now.
+    """
+    path = run_dir / MANIFEST
+    manifest = read(run_dir) if path.exists() else start(run_dir, command=command, **facts)
+    entry = {
+        "time": _now(),
+        "step": step,
+        "command": shlex.join(command),
+        "version": trpo_cli.__version__,
+        "versions": machine.versions(),
+        **facts,
+    }
+    resumed = [*manifest.content.get("resumed", []), entry]
+    manifest.content.update(status="running", reason=None, ended=None, step=step, resumed=resumed)
+    manifest.write()
+    return manifest
+
+
+def changed_versions(run_dir: Path) -> str:
+    """Which versions are other than when the run was last started, in words; empty when none."""
+    path = run_dir / MANIFEST
+    content = read(run_dir).content if path.exists() else {}
+    before = [content, *content.get("resumed", [])][-1].get("versions", {})
+    now = machine.versions()
+    changed = [name for name in before if now.get(name) != before[name]]
+    return ", ".join(f"{name} {now.get(name)} instead of {before[name]}" for name in changed)
+
+
 def read(run_dir: Path) -> Manifest:
     """Read a run's manifest; raises `UserError` when it is missing, broken or too new."""
     path = run_dir / MANIFEST

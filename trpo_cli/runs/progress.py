@@ -28,7 +28,8 @@ class Progress:
     config: the run's configuration.
     facts: what is known only once the run is set up; keys: seed, device, backend, threads,
         max_episode_steps (None: no limit), parameters (policy and value function, a count),
-        steps_done (of a resumed run; may be left out).
+        steps_done (of a resumed run; may be left out), not_restorable (why the environments'
+        state cannot be saved; empty or left out when it can).
     stream: where to print; standard output when None.
     """
 
@@ -63,6 +64,8 @@ class Progress:
             f"{facts['parameters']:,} parameters"
         )
         self.note(time_limit(facts["max_episode_steps"]))
+        if why := facts.get("not_restorable"):
+            self.note(f"a resumed run will start new episodes: {why}")
         self.note(f"run directory {self.run_dir}")
         self._began = self._shown = time.monotonic()
 
@@ -128,19 +131,21 @@ class Progress:
                 f"rejected steps: {sum(self._rejected.values())} of "
                 f"{self._trust_region_updates}" + (f" ({reasons})" if reasons else "")
             )
-        self._where()
+        self._where(status)
 
     def close(self) -> None:
         """Stop the live line; the terminal is a plain one again. Once more does nothing."""
         self._display.close()
 
-    def _where(self) -> None:
+    def _where(self, status: str) -> None:
         names = [METRICS, EVAL, CHECKPOINTS]
         there = [name for name in names if (self.run_dir / name).exists()]
         folder = shlex.quote(str(self.run_dir))
         self.note(f"run directory {self.run_dir}: {', '.join(there)}")
         if CHECKPOINTS in there:
             self.note(f"evaluate:  trpo-eval {folder}")
+        if status != "finished":
+            self.note(f"go on:     trpo-run resume={folder}")
         self.note(f"watch:     tensorboard --logdir {folder}")
 
     def _is_time(self, waited: float) -> bool:

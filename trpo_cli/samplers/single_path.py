@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
+from trpo_cli.errors import UserError
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import Trajectories
-from trpo_cli.simulators.base import Simulator
+from trpo_cli.simulators.base import Simulator, Snapshot
 
 
 class SinglePathSampler:
@@ -30,13 +32,18 @@ class SinglePathSampler:
         ends = np.cumsum(sizes)
         self.columns = [slice(int(e - n), int(e)) for n, e in zip(sizes, ends, strict=True)]
         self.num_envs = int(ends[-1])
+        self._start(seeds)
+        self._closed = False
+        self._pool = ThreadPoolExecutor(len(simulators)) if parallel else None
+
+    def _start(self, seeds: list[int]) -> None:
+        """New episodes everywhere, one seed per environment."""
         self._observations = [
             np.array(simulator.reset(seed=seeds[columns]))
-            for simulator, columns in zip(simulators, self.columns, strict=True)
+            for simulator, columns in zip(self.simulators, self.columns, strict=True)
         ]
         self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, dtype=np.int64)
-        self._pool = ThreadPoolExecutor(len(simulators)) if parallel else None
 
     def collect(self, policy: Policy, generator: np.random.Generator) -> Trajectories:
         """One iteration's experience: steps x environments samples."""
@@ -55,6 +62,8 @@ class SinglePathSampler:
             returns, lengths = self._returns[columns], self._lengths[columns]
             taken = []
             for t in range(self.steps):
+                if self._closed:  # by a main thread that was interrupted meanwhile
+                    return
                 observations[t, columns] = current
                 # What the policy acts on is what is stored, to the bit.
                 chosen = policy.act(observations[t, columns], noise[t, columns])
@@ -96,7 +105,53 @@ class SinglePathSampler:
             episode_lengths=[end[4] for end in finished],
         )
 
+    @property
+    def not_restorable(self) -> str:
+        """Why the episodes in progress cannot be saved; empty when they can."""
+        return self.simulators[0].restorable
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The episodes in progress: arrays, and what JSON holds."""
+        arrays = {"returns": self._returns, "lengths": self._lengths}
+        items: list[Any] = []
+        for group, simulator in enumerate(self.simulators):
+            arrays[f"observations/{group}"] = self._observations[group]
+            if simulator.restorable:
+                items.append(None)
+                continue
+            snapshot = simulator.snapshot()
+            arrays.update({f"simulator/{group}/{k}": v for k, v in snapshot.arrays.items()})
+            items.append(snapshot.items)
+        return arrays, {"simulators": items}
+
+    def load_state(
+        self, arrays: dict[str, np.ndarray], state: dict[str, Any], generator: np.random.Generator
+    ) -> str:
+        """Go on with the episodes of a saved state; returns why that was not possible, or "".
+
+        New episodes then start everywhere, their seeds drawn from `generator`.
+        """
+        try:
+            for group, simulator in enumerate(self.simulators):
+                items, prefix = state["simulators"][group], f"simulator/{group}/"
+                if items is None:
+                    raise UserError(simulator.restorable or "their state was not saved")
+                parts = {
+                    k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)
+                }
+                simulator.restore(Snapshot(parts, items))
+        except UserError as error:
+            words = generator.integers(2**32, size=self.num_envs)
+            self._start([int(word) for word in words])
+            return str(error).rstrip(".")
+        groups = range(len(self.simulators))
+        self._observations = [np.array(arrays[f"observations/{group}"]) for group in groups]
+        self._returns[:] = arrays["returns"]
+        self._lengths[:] = arrays["lengths"]
+        return ""
+
     def close(self) -> None:
+        self._closed = True
         if self._pool is not None:
             self._pool.shutdown()
         for simulator in self.simulators:

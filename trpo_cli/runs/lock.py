@@ -1,0 +1,50 @@
+"""One process in a run directory at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import sys
+from pathlib import Path
+
+from trpo_cli.errors import UserError
+from trpo_cli.runs.directory import LOCK
+
+
+class Lock:
+    """Held from construction to the end of the block, or of the process, however that ends: the
+    kernel keeps it, and the file that stays behind means nothing."""
+
+    def __init__(self, run_dir: Path) -> None:
+        """Raises `UserError` when another process holds it."""
+        self._file = os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._take(run_dir)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _take(self, run_dir: Path) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._file, 200).decode(errors="replace").strip()
+            raise UserError(
+                f"The run in {run_dir} is still going{f' ({holder})' if holder else ''}: two "
+                "processes cannot continue one run. Wait for it, or stop it first."
+            ) from None
+        except OSError as error:  # a file system without locks
+            print(
+                f"warning: {run_dir} cannot be locked ({error.strerror}); take care that no two "
+                "processes continue this run.",
+                file=sys.stderr,
+            )
+        os.ftruncate(self._file, 0)
+        os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
