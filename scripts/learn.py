@@ -22,6 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, stdev
 
+import yaml
+
 
 def main() -> int:
     args = parse()
@@ -34,6 +36,8 @@ def main() -> int:
     table = make_table(args)
     (args.out / "table.md").write_text(table)
     print(table)
+    if "trpo" in args.algos:
+        print(check_trust_region(args))
     draw_curves(args)
     return 1 if failed else 0
 
@@ -113,6 +117,26 @@ def make_table(args: argparse.Namespace) -> str:
             cells.append(f"{mean(finals):.0f}{spread} ({each})" if finals else "-")
         lines.append(f"| {algo} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def check_trust_region(args: argparse.Namespace) -> str:
+    """Every accepted TRPO update of every run, its KL over the whole batch against the bound."""
+    accepted, rejected, largest = 0, 0, 0.0
+    for env in args.envs:
+        for seed in args.seeds:
+            where = folder(args, "trpo", env, seed)
+            if status(where) != "finished":
+                continue
+            bound = yaml.safe_load((where / "config.yaml").read_text())["algo"]["max_kl"]
+            for row in rows(where / "metrics.jsonl"):
+                if row["trust_region/accepted"]:
+                    accepted, largest = accepted + 1, max(largest, row["policy/kl"] / bound)
+                else:
+                    rejected += 1
+    return (
+        f"TRPO: {accepted} accepted updates, largest policy/kl {largest:.4f} of max_kl; "
+        f"{rejected} rejected\n"
+    )
 
 
 def draw_curves(args: argparse.Namespace) -> None:

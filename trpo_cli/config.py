@@ -146,7 +146,7 @@ class PPOConfig:
         64, "samples per Adam step, at most the batch; null: all of it", low=1
     )
     learning_rate: float = setting(3e-4, "Adam's step size", above=0)
-    schedule: str = setting("linear", "step size over training", choices=["constant", "linear"])
+    schedule: str = setting("constant", "step size over training", choices=["constant", "linear"])
     entropy_coef: float = setting(0.0, "weight of the entropy bonus", low=0)
     max_grad_norm: float | None = setting(0.5, "clip the gradient's norm; null: never", above=0)
     target_kl: float | None = setting(

@@ -123,7 +123,7 @@ def launch(config: Config, run_dir: str, command: list[str], *, checked: bool = 
     if drawn:
         config = dataclasses.replace(config, seed=secrets.randbits(31))
     warn_threads(config.threads)
-    from trpo_cli.train import train  # torch: 1.5 s that no error above should cost
+    from trpo_cli.train import train  # heavy: no error above should pay for it
 
     if run_dir == AUTO:
         check_writable(OUTPUTS, "outputs folder")

@@ -75,7 +75,7 @@ def resume(run_dir: str, config: Config, command: list[str]) -> None:
     check_writable(folder, "resume")
     check_surroundings(config)
     warn_threads(config.threads)
-    from trpo_cli.train import train  # torch: 1.5 s that no error above should cost
+    from trpo_cli.train import train  # heavy: no error above should pay for it
 
     train(config, folder, command, resume=True)
 
