@@ -22,7 +22,7 @@ BASE = {"errors", "settings", "config", "records", "__init__"}
 ALLOWED = {
     "errors": set[str](),
     "settings": {"errors"},
-    "config": {"errors", "settings"},
+    "config": {"errors", "settings", "maths"},  # the names of the schedules
     "records": {"maths"},  # the array type
     "maths": set[str](),
     "models": {"maths", *BASE},

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trpo_cli.errors import UserError
+from trpo_cli.maths.schedule import SCHEDULES
 from trpo_cli.settings import check_ranges, setting
 
 
@@ -80,7 +81,7 @@ class MLPValueConfig:
     hidden_sizes: list[int] = setting([64, 64], "units of each hidden layer", low=1)
     activation: str = setting("tanh", "hidden activation", choices=["tanh", "relu"])
     learning_rate: float = setting(1e-3, "Adam's step size", above=0)
-    schedule: str = setting("constant", "step size over training", choices=["constant", "linear"])
+    schedule: str = setting("constant", "step size over training", choices=SCHEDULES)
     epochs: int = setting(5, "passes over each batch", low=1)
     minibatch_size: int | None = setting(
         128, "samples per Adam step, at most the batch; null: all of it", low=1
@@ -96,7 +97,7 @@ class VPGConfig:
     name: str = setting("vpg", "the update rule", choices=["vpg"])
     learning_rate: float = setting(1e-3, "step size", above=0)
     optimizer: str = setting("adam", "how the gradient is applied", choices=["adam", "sgd"])
-    schedule: str = setting("constant", "step size over training", choices=["constant", "linear"])
+    schedule: str = setting("constant", "step size over training", choices=SCHEDULES)
     entropy_coef: float = setting(0.0, "weight of the entropy bonus", low=0)
     max_grad_norm: float | None = setting(None, "clip the gradient's norm; null: never", above=0)
 
@@ -112,7 +113,7 @@ class NPGConfig:
         choices=["normalized", "fixed"],
     )
     max_kl: float = setting(0.01, "trust-region size of the normalized step, nats", above=0)
-    schedule: str = setting("constant", "step length over training", choices=["constant", "linear"])
+    schedule: str = setting("constant", "step length over training", choices=SCHEDULES)
     step_size: float = setting(0.1, "alpha of the fixed step", above=0)
     cg_iterations: int = setting(10, "conjugate-gradient iterations", low=1)
     cg_tolerance: float = setting(1e-10, "stop below this squared residual", low=0)
@@ -126,7 +127,7 @@ class TRPOConfig:
 
     name: str = setting("trpo", "the update rule", choices=["trpo"])
     max_kl: float = setting(0.01, "bound on the batch's mean KL(old || new), nats", above=0)
-    schedule: str = setting("constant", "max_kl over training", choices=["constant", "linear"])
+    schedule: str = setting("constant", "max_kl over training", choices=SCHEDULES)
     cg_iterations: int = setting(10, "conjugate-gradient iterations", low=1)
     cg_tolerance: float = setting(1e-10, "stop below this squared residual", low=0)
     damping: float = setting(0.1, "added to the Fisher matrix's diagonal", low=0)
@@ -146,7 +147,7 @@ class PPOConfig:
         64, "samples per Adam step, at most the batch; null: all of it", low=1
     )
     learning_rate: float = setting(3e-4, "Adam's step size", above=0)
-    schedule: str = setting("constant", "step size over training", choices=["constant", "linear"])
+    schedule: str = setting("cooldown", "step size over training", choices=SCHEDULES)
     entropy_coef: float = setting(0.0, "weight of the entropy bonus", low=0)
     max_grad_norm: float | None = setting(0.5, "clip the gradient's norm; null: never", above=0)
     target_kl: float | None = setting(

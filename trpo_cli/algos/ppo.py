@@ -8,7 +8,7 @@ the whole batch before the first step.
 Departures from the paper:
 1. Policy and value function share nothing and are fitted one after the other.
 2. Advantages are standardised over the batch, not over each minibatch.
-3. The gradient's norm is clipped, and the step size is constant by default.
+3. The gradient's norm is clipped, and the step size falls to zero over the last quarter.
 """
 
 from __future__ import annotations
