@@ -4,7 +4,6 @@ import torch
 
 from tests.small import numpy
 from trpo_cli.maths.adam import Adam, clip_norm
-from trpo_cli.maths.schedule import scheduled
 
 
 def gradients(count, size=6):
@@ -77,10 +76,3 @@ class TestClipNorm:
     )
     def test_reasons(self, array, gradient, reason):
         assert clip_norm(array(gradient), 1.0) == reason
-
-
-class TestScheduled:
-    @pytest.mark.parametrize("remaining", [1.0, 0.25, 0.0])
-    def test_rates(self, remaining):
-        assert scheduled(0.1, "constant", remaining) == 0.1
-        assert scheduled(0.1, "linear", remaining) == 0.1 * remaining
