@@ -29,8 +29,8 @@ class SinglePathConfig:
     """Trajectories from the start distribution (TRPO paper, section 5.1)."""
 
     name: str = setting("single_path", "the sampler", choices=["single_path"])
-    num_envs: int = setting(32, "environments stepped together", low=1)
-    steps_per_env: int = setting(64, "steps of each environment per iteration", low=1)
+    num_envs: int = setting(16, "environments stepped together", low=1)
+    steps_per_env: int = setting(128, "steps of each environment per iteration", low=1)
     groups: int = setting(
         2,
         "parts of the environments, each stepped by a thread of its own; at most num_envs",
