@@ -33,7 +33,8 @@ every_rule = pytest.mark.parametrize("rule", RULES)
 
 PROGRESS = {"step", "iteration", "seconds", "steps_per_second"}
 EPISODES = {f"train/{key}" for key in ("return_mean", "return_std", "length_mean", "episodes")} | {
-    "train/return_recent"
+    "train/return_recent",
+    "train/failed_simulations",
 }
 POLICY = {
     f"policy/{key}"
@@ -192,7 +193,9 @@ class TestIterate:
         training = Training(make_config())
         training.iterate()
         training.value.parameters[0] = np.nan
-        with pytest.raises(RunFailed, match=r"value function .* not finite after step 128"):
+        with pytest.raises(
+            RunFailed, match=r"after 64 environment steps.* value function's parameters"
+        ):
             training.iterate()
 
     @every_rule

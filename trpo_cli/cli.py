@@ -36,6 +36,7 @@ def make_parser() -> Parser:
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("--hydra-help", action="store_true")
+    parser.add_argument("--selftest", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-r", "--run", action="store_true")
     parser.add_argument("-c", "--cfg", choices=["job", "hydra", "all"])
@@ -98,6 +99,14 @@ def dispatch(arguments: list[str]) -> int:
 
         print(help_text(args.overrides))
         return 0
+    for flag, given in (("--package", args.package), ("--resolve", args.resolve)):
+        if given and not args.cfg:
+            raise UserError(f"{flag} belongs to --cfg job, which prints the configuration.")
+    if args.selftest:
+        from trpo_cli.command.selftest import refuse, selftest
+
+        refuse(args)
+        return selftest(args.overrides, args.config_dir)
     command = ["trpo-run", *arguments]
     if args.hydra_help or args.cfg or args.info or args.shell_completion:
         from trpo_cli.command.inspect import inspect

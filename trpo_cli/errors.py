@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 
 class UserError(Exception):
     """Bad input: reported as one paragraph on stderr with exit status 2."""
@@ -10,6 +15,40 @@ class UserError(Exception):
 
 
 class RunFailed(Exception):
-    """A run that started and could not go on: one paragraph, exit status 3."""
+    """A run that started and could not go on: one paragraph, exit status 3.
+
+    arrays, facts: what it failed on and where, for the crash folder; facts are JSON.
+    """
 
     exit_status = 3
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        arrays: Mapping[str, Any] | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.arrays, self.facts = dict(arrays or {}), dict(facts or {})
+
+
+class CannotWrite(RunFailed):
+    """The disk refuses a file: full, read-only or gone."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        why = f"{path} cannot be written: {error.strerror or error}."
+        super().__init__(why + _ADVICE.get(error.errno or 0, ""))
+
+
+_FULL = " Make room there."
+_LOCKED = " Give this user the right to write there."
+_ADVICE = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: " Files of that size are not allowed there (ulimit -f).",
+    errno.EACCES: _LOCKED,
+    errno.EPERM: _LOCKED,
+    errno.EROFS: " It is mounted read-only.",
+    errno.ENOENT: " Was the folder moved or removed meanwhile?",
+}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trpo_cli.errors import UserError
+from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.runs.clock import due
 from trpo_cli.runs.directory import CONFIG
 
@@ -88,6 +88,7 @@ def evaluate(
     `episodes`; its episodes in progress are given up. generator: noise of sampled actions.
     max_steps: the length at which an episode is cut where the simulator has no time limit.
     abandon: asked before each step; once it says yes, `Abandoned` is raised.
+    Raises `RunFailed` for a return that is not finite.
     """
     import numpy as np  # not before a command has set the number of its threads
 
@@ -126,6 +127,13 @@ def evaluate(
             numbers = [current[i] for i in restart]
             observations = simulator.reset(
                 ids=restart, seed=[seeds[k] for k in numbers if k is not None]
+            )
+    for number, paid_in_all in enumerate(returns):
+        if not np.isfinite(paid_in_all):
+            raise RunFailed(
+                f"episode {number} of the evaluation (seed {seeds[number]}) has a return of "
+                f"{paid_in_all}: the environment paid a reward that is not finite.",
+                facts={"what": "return", "seed": int(seeds[number])},
             )
     return EvalResult(returns, lengths, list(seeds), deterministic, capped)
 

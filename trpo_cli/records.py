@@ -25,6 +25,7 @@ class Trajectories:
     last_observations: (N, *obs) float32, what each environment sees after the last step.
     episode_returns, episode_lengths: of the episodes that ended, in the order of `ends`:
         undiscounted, unclipped.
+    failed_simulations: episodes that were ended because their simulation failed.
     """
 
     observations: np.ndarray
@@ -37,6 +38,7 @@ class Trajectories:
     last_observations: np.ndarray
     episode_returns: list[float]
     episode_lengths: list[int]
+    failed_simulations: int = 0
 
     @property
     def num_steps(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +11,11 @@ from types import TracebackType
 from typing import Any
 
 from trpo_cli.config import config_to_yaml
-from trpo_cli.errors import UserError
+from trpo_cli.errors import CannotWrite, RunFailed, UserError
 from trpo_cli.evaluate import Abandoned, Evaluator
 from trpo_cli.runs import checkpoint, manifest
 from trpo_cli.runs.clock import due
+from trpo_cli.runs.crash import describe, write_crash
 from trpo_cli.runs.cut import Moment, check, cut
 from trpo_cli.runs.directory import CONFIG, MANIFEST, write_atomically
 from trpo_cli.runs.logger import MetricsLogger, append_eval
@@ -197,14 +200,39 @@ class Session:
     ) -> None:
         status: str = "finished"
         reason: str | None = None
+        failure: RunFailed | None = None
         if isinstance(error, KeyboardInterrupt):
             status, reason = "interrupted", str(error) or "SIGINT"
         elif error is not None:
-            status, reason = "failed", str(error) or type(error).__name__
+            status, reason = "failed", describe(error)
+            if isinstance(error, Exception) and not isinstance(error, UserError):
+                failure = self._failure(error)
         training = self.training
         self._logger.close(status == "finished")
-        self._progress.summary(status, reason, self._evaluation, training.clock.total)
-        self._manifest.finish(status, reason, training.step)  # last: a full disk may make it raise
+        self._progress.summary(
+            status, reason, self._evaluation, training.clock.total, training.failed_simulations
+        )
+        try:
+            self._manifest.finish(status, reason, training.step)
+        except CannotWrite as problem:
+            if error is None:
+                raise
+            print(f"warning: {problem}", file=sys.stderr)  # the first failure is the one to tell
+        if failure is not None:
+            raise failure from error
+
+    def _failure(self, error: Exception) -> RunFailed:
+        """The failure that says what is left of the run; a crash folder is written."""
+        step, good = self._saved[0], checkpoint.path(self.run_dir, self._saved[0])
+        left, facts = "No checkpoint was written before that.", dict[str, Any]()
+        if good.is_dir():
+            go_on = f"trpo-run resume={shlex.quote(str(self.run_dir))}"
+            left = f"The last good checkpoint is {good}: {go_on} goes on from step {step:,}."
+            facts["checkpoint"] = good.name
+        facts |= {"step": self.training.step, "iteration": self.training.iteration + 1}
+        folder = write_crash(self.run_dir, error, facts, config_to_yaml(self.config))
+        seen = f" What it failed on is in {folder}." if folder else ""
+        return RunFailed(f"{describe(error)} {left}{seen}")
 
 
 def _is_finished(run_dir: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import deque
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy as np
 
 from trpo_cli.algos.make import build_algorithm
 from trpo_cli.config import Config, may_change
-from trpo_cli.errors import RunFailed, UserError
+from trpo_cli.errors import UserError
 from trpo_cli.estimates import estimate
+from trpo_cli.guards import check_batch, check_learned, check_trajectories
 from trpo_cli.models.policies import build_policy
 from trpo_cli.models.values import Value
 from trpo_cli.records import Trajectories
@@ -44,7 +44,7 @@ class Training:
         self.algorithm = build_algorithm(config.algo, self.policy)
         names = ("action_noise", "policy_minibatches", "value_minibatches", "restarts")
         self.generators = {name: stream(seed, name) for name in names}
-        self.step = self.iteration = 0
+        self.step = self.iteration = self.failed_simulations = 0
         self.recent: deque[float] = deque(maxlen=RECENT_EPISODES)
         self.clock = Clock()
 
@@ -54,7 +54,10 @@ class Training:
         sizes = [len(part) for part in np.array_split(range(config.num_envs), groups)]
         threads = max(1, self.threads // groups)
         return SinglePathSampler(
-            [make_simulator(self.config.env, size, threads) for size in sizes],
+            [
+                make_simulator(self.config.env, size, threads, first=sum(sizes[:group]))
+                for group, size in enumerate(sizes)
+            ],
             config.steps_per_env,
             environment_seeds(self.seed, config.num_envs),
             parallel=self.threads > 1 and groups > 1,
@@ -67,10 +70,12 @@ class Training:
         clock.start()
         with clock("collect"):
             trajectories = self.sampler.collect(self.policy, generators["action_noise"])
+            check_trajectories(trajectories, self.policy, self.step)
         with clock("estimate"):
             batch = estimate(
                 trajectories, self.policy, self.value, config.discount, config.advantage
             )
+            check_batch(batch, trajectories, self.value, self.step)
         with clock("update"):
             update = self.algorithm.update(
                 self.policy, batch, generators["policy_minibatches"], remaining
@@ -79,12 +84,14 @@ class Training:
             fit = self.value.fit(
                 batch.features, batch.returns, generators["value_minibatches"], remaining
             )
+        after = self.step + trajectories.num_steps
+        check_learned(self.policy, self.value, update | fit, after, trajectories, batch)
         # Only now: the policy that acted, the one updated and the one compared are one function.
         self.policy.normalizer.update(trajectories.flat_observations)
         self.step += trajectories.num_steps
         self.iteration += 1
         self.recent.extend(trajectories.episode_returns)
-        self._check_finite()
+        self.failed_simulations += trajectories.failed_simulations
         times, elapsed = clock.lap()
         return {
             "step": self.step,
@@ -98,15 +105,6 @@ class Training:
             **{f"time/{phase}": seconds for phase, seconds in times.items()},
         }
 
-    def _check_finite(self) -> None:
-        """Stop a run whose parameters are no numbers any more: nothing is learned from there."""
-        for name, part in (("policy", self.policy), ("value function", self.value)):
-            if not math.isfinite(float(abs(part.parameters).max())):
-                raise RunFailed(
-                    f"the {name} has parameters that are not finite after step {self.step}; "
-                    "a smaller step size (algo.* or value.learning_rate) usually helps."
-                )
-
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Everything that decides the rest of the run: arrays under policy/, value/, algo/ and
         sampler/, and what JSON holds."""
@@ -119,6 +117,7 @@ class Training:
             "iteration": self.iteration,
             "seconds": self.clock.total,
             "recent": list(self.recent),
+            "failed_simulations": self.failed_simulations,
             "generators": {k: g.bit_generator.state for k, g in self.generators.items()},
             "sampler": state,
         }
@@ -142,6 +141,7 @@ class Training:
                 generator.bit_generator.state = state["generators"][name]
             self.step, self.iteration = state["step"], state["iteration"]
             self.recent.extend(state["recent"])
+            self.failed_simulations = state.get("failed_simulations", 0)
             self.clock.go_on(state["seconds"])
             return self.sampler.load_state(
                 part("sampler"), state["sampler"], self.generators["restarts"]
@@ -179,11 +179,13 @@ class Training:
 
 
 def episode_metrics(trajectories: Trajectories) -> dict[str, float | None]:
-    """Raw returns and lengths of the training episodes that ended in this iteration."""
+    """Raw returns and lengths of the training episodes that ended in this iteration, and how many
+    of them ended because their simulation failed."""
     returns, lengths = trajectories.episode_returns, trajectories.episode_lengths
     return {
         "train/return_mean": float(np.mean(returns)) if returns else None,
         "train/return_std": float(np.std(returns)) if returns else None,
         "train/length_mean": float(np.mean(lengths)) if lengths else None,
         "train/episodes": len(returns),
+        "train/failed_simulations": trajectories.failed_simulations,
     }

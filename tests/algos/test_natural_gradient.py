@@ -199,3 +199,15 @@ class TestTRPO:
         for _ in range(5):
             metrics = algorithm.update(policy, replace(batch), generator, 1.0)
             assert metrics["trust_region/accepted"] == 1
+
+
+class TestSchedule:
+    @pytest.mark.parametrize("rule", ["npg", "trpo"])
+    def test_the_trust_region_shrinks_with_what_remains(self, rule):
+        policy, batch, *_ = problem()
+        settings = {**EXACT, "max_kl": 1e-3, "schedule": "linear"}
+        algorithm = BUILD[rule](policy, **settings)
+        metrics = algorithm.update(policy, batch, np.random.default_rng(0), 0.25)
+        # No damping and no backtracking: the quadratic model's KL is the trust region's size.
+        assert metrics["trust_region/step_fraction"] == 1.0
+        assert metrics["trust_region/predicted_kl"] == pytest.approx(0.25e-3, rel=1e-6)

@@ -152,7 +152,8 @@ class TestPPO:
         for remaining in (1.0, 0.25):
             policy = make_policy()
             before, batch = policy.parameters.copy(), make_batch(policy)
-            algorithm = BUILD["ppo"](policy, epochs=1, minibatch_size=None, learning_rate=0.01)
+            settings = {"epochs": 1, "minibatch_size": None, "learning_rate": 0.01}
+            algorithm = BUILD["ppo"](policy, schedule="linear", **settings)
             algorithm.update(policy, batch, np.random.default_rng(0), remaining)
             longest = abs(policy.parameters - before).max()
             # |g| / (|g| + 1e-5) for the largest entries of the gradient.

@@ -26,6 +26,7 @@ class Scripted:
     kinds of end follow from seed and number. Its buffers are reused from step to step."""
 
     observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float64)
+    failed_simulations = 0
 
     def __init__(self, num_envs, fails_at=None):
         self.num_envs, self.fails_at = num_envs, fails_at

@@ -73,3 +73,8 @@ gymnasium.register(
     max_episode_steps=20,
     kwargs={"ctrl_cost_weight": 0.5},
 )
+gymnasium.register(
+    "Odd/Dict-v0",
+    entry_point="tests.simulators.odd_envs:Odd",
+    kwargs={"observations": spaces.Dict({"position": BOX})},
+)

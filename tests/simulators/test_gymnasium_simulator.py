@@ -104,8 +104,8 @@ def test_environment_that_raises() -> None:
     with pytest.raises(RunFailed) as error:
         sim.step(np.zeros(2, int))
     assert str(error.value) == (
-        "env=Odd/Odd-v0: environment 0 of 2 raised in step() at step 3 of this simulator: "
-        "RuntimeError: out of batteries"
+        "env=Odd/Odd-v0: environment 0 raised in step() at step 3 of this simulator: "
+        "RuntimeError: out of batteries."
     )
 
 

@@ -53,7 +53,9 @@ def compose(hydra: Hydra, overrides: Sequence[str]) -> tuple[Config, DictConfig]
             with_log_configuration=False,
         )
         for key in ("hydra.run.dir", "hydra.sweep.dir"):
-            OmegaConf.select(composed, key, throw_on_missing=True)  # raises what is wrong with it
+            # Raises what is wrong with it; an empty path would be the working directory.
+            if OmegaConf.select(composed, key, throw_on_missing=True) == "":
+                raise UserError(f"{key}= needs a folder. Leave {key} out to get a fresh one.")
         return to_config(composed), composed.hydra
     except UserError:
         raise
@@ -74,6 +76,11 @@ def to_config(composed: DictConfig) -> Config:
     for group in GROUPS:
         if OmegaConf.is_missing(container, group) or container[group] is None:
             raise UserError(f"{group}: one of {', '.join(GROUPS[group])} must be chosen.")
+        if not dataclasses.is_dataclass(OmegaConf.get_type(container, group)):
+            raise UserError(
+                f"{group}: the file of the option chosen names no schema; like those in "
+                f"conf/{group} it begins with defaults: [/schema/{group}/<name>@{group}, _self_]."
+            )
     _refuse_extra_keys(container, "")
     config = OmegaConf.to_object(container)
     assert isinstance(config, Config)

@@ -22,7 +22,7 @@ def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
     """The `UserError` that says what the person did, from an error of Hydra's or OmegaConf's."""
     text = str(error)
     values = {key.lstrip("+"): value for key, _, value in (o.partition("=") for o in overrides)}
-    if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+    if found := re.search(r"Could not find '([^']+)/([^'/]*)'", text):
         return _unknown_option(found[1], found[2], text)
     if found := re.search(r"Could not override '([^']+)'", text):
         return unknown_key(found[1], values.get(found[1]))
@@ -47,7 +47,13 @@ def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
     ):
         return UserError(f"{found[1]}: Hydra's own settings cannot be swept over.")
     if found := re.search(r"In '([^']+)': \w+ raised while composing config:\n(.*)", text):
-        return UserError(f"conf/{found[1]}.yaml: {found[2]}{_full_key(text)}")
+        hint = ""
+        if re.match(r"Key '\w+' not in 'Config'", found[2]):
+            hint = " The first line of such a file is: # @package _global_"
+        return UserError(f"conf/{found[1]}.yaml: {found[2]}{_full_key(text)}.{hint}")
+    if isinstance(error, UnicodeDecodeError):
+        chosen = " ".join(overrides) or "the defaults"
+        return UserError(f"A YAML file chosen by {chosen} is not UTF-8 text: {text}.")
     for cause in _chain(error):
         key = getattr(cause, "full_key", None)
         if isinstance(cause, OmegaConfBaseException) and key:
@@ -108,7 +114,12 @@ def _wrong_value(
     if setting is None and key in SECTIONS:
         return unknown_key(key, value)
     if setting is None:
-        return UserError(f"{key}={value}: {_first_lines(_root(error))}.")
+        why = _first_lines(_root(error)).replace(": '$VALUE'", "")
+        if "is not Optional" in why or "$VALUE_TYPE" in why:  # OmegaConf's own templates
+            why = "it cannot take that value"
+        return UserError(f"{key}={value}: {why}.")
+    if value is None:  # it comes from a file
+        return UserError(f"{key}: {_first_lines(_root(error))}.")
     allowed = range_text(setting.field.metadata)
     wanted = type_words(setting.type) + (f", {allowed}" if allowed else "")
     return UserError(

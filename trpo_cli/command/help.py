@@ -25,6 +25,7 @@ examples
   trpo-run algo.max_kl=0.01 total_steps=3e6       settings by their dotted key
   trpo-run -m algo=trpo,ppo seed=1,2,3            six runs, one after the other
   trpo-run resume=RUN_DIR total_steps=2e6         go on with a run, here with a new end
+  trpo-run --selftest env=Hopper-v4 algo=ppo      does what is promised hold on this machine?
   trpo-run algo=ppo --help                        only PPO's keys in the section on algorithms"""
 
 COMMANDS = """\
@@ -39,6 +40,9 @@ options
   --info [all|config|defaults|defaults-tree|plugins|searchpath]
                               where Hydra found what
   -sc, --shell-completion     eval "$(trpo-run -sc install=bash)" (or zsh, fish)
+  --selftest                  try out here, in seconds and a temporary folder, with the env=...
+                              and algo=... given: is a run repeated by its seed, the same on two
+                              threads, and the same after a kill and a resumption?
   -h, --help   --hydra-help   --version
 
 output
@@ -51,7 +55,8 @@ signals
   Ctrl-C, SIGTERM and SIGUSR1 end the iteration and write a checkpoint; resume=RUN_DIR then goes on
   as if nothing had happened. A second Ctrl-C stops at once.
 
-exit status: 0 done, 2 bad input, 3 a run failed, 128 + n stopped by signal n (Ctrl-C: 130)."""
+exit status: 0 done, 2 bad input, 3 a run failed (crash_<step>/ in its directory says on what),
+ 128 + n stopped by signal n (Ctrl-C: 130)."""
 
 
 def help_text(overrides: Sequence[str]) -> str:

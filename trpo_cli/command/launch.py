@@ -14,6 +14,7 @@ from pathlib import Path
 
 from trpo_cli.config import Config, config_to_yaml
 from trpo_cli.errors import UserError
+from trpo_cli.runs.directory import LOCK
 
 OUTPUTS = Path("outputs")
 AUTO = "auto"
@@ -139,9 +140,11 @@ def launch(config: Config, run_dir: str, command: list[str], *, checked: bool = 
         print(f"seed={config.seed} (drawn)", flush=True)
     try:
         train(config, folder, command)
-    except (UserError, KeyboardInterrupt):
-        for made in [folder, *before]:  # bad input leaves nothing behind: only empty ones go
-            with contextlib.suppress(OSError):
+    except BaseException:
+        with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
+            if os.listdir(folder) == [LOCK]:
+                (folder / LOCK).unlink()
+            for made in [folder, *before]:  # only empty ones go
                 made.rmdir()
         raise
 

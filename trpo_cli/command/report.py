@@ -6,6 +6,7 @@ import sys
 import traceback
 
 from trpo_cli.errors import RunFailed, UserError
+from trpo_cli.runs.crash import describe
 
 
 def report(error: Exception, who: str = "trpo-run", *, debug: bool) -> int:
@@ -15,7 +16,6 @@ def report(error: Exception, who: str = "trpo-run", *, debug: bool) -> int:
     if isinstance(error, (UserError, RunFailed)):
         print(f"{who}: {error}", file=sys.stderr, flush=True)
         return error.exit_status
-    what = " ".join(str(error).split())
     hint = "" if debug else " (debug=true shows where)"
-    print(f"{who}: failed with {type(error).__name__}: {what}{hint}", file=sys.stderr, flush=True)
+    print(f"{who}: {describe(error)}{hint}", file=sys.stderr, flush=True)
     return RunFailed.exit_status

@@ -12,6 +12,7 @@ place. Where links cannot be made they are missing, and `latest` still finds the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trpo_cli.errors import UserError
+from trpo_cli.errors import CannotWrite, UserError
 from trpo_cli.runs.directory import CHECKPOINTS, sync_folder, write_durably
 from trpo_cli.runs.exact_json import decode, encode
 
@@ -50,6 +51,8 @@ def save(folder: Path, tensors: Mapping[str, Any], state: dict[str, Any]) -> Non
     state: dicts with text keys, lists, text, bools, None, ints of any size and floats (infinities
         and NaN too); anything else raises TypeError before anything is written. Tuples come back
         as lists.
+
+    Raises `CannotWrite` when the disk refuses: the checkpoints that are there stay whole.
     """
     from safetensors.numpy import save as to_bytes
 
@@ -63,16 +66,19 @@ def save(folder: Path, tensors: Mapping[str, Any], state: dict[str, Any]) -> Non
         },
     }
     contents[INDEX] = json.dumps(index, indent=1).encode()
-    parent = folder.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    for leftover in parent.glob(".tmp-*"):  # of a run that was killed while it saved
-        _remove(leftover)
-    temporary = parent / f".tmp-{folder.name}"
-    temporary.mkdir()
-    for name, data in contents.items():
-        write_durably(temporary / name, data)
-    sync_folder(temporary)
-    _put(temporary, folder)
+    temporary = folder.with_name(f".tmp-{folder.name}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.parent.glob(".tmp-*"):  # of a run that was killed while it saved
+            _remove(leftover)
+        temporary.mkdir()
+        for name, data in contents.items():
+            write_durably(temporary / name, data)
+        sync_folder(temporary)
+        _put(temporary, folder)
+    except OSError as error:
+        _remove(temporary)  # room for whatever is written next
+        raise CannotWrite(folder, error) from error
 
 
 def _array(value: Any) -> np.ndarray:
@@ -208,7 +214,8 @@ def _remove(found: Path) -> None:
     if found.is_dir() and not found.is_symlink():
         shutil.rmtree(found, ignore_errors=True)
     else:
-        found.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            found.unlink(missing_ok=True)
 
 
 def step_of(folder: Path) -> int:

@@ -5,10 +5,11 @@ A run directory alone is enough to evaluate, resume and compare a run. No two ru
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
-from trpo_cli.errors import UserError
+from trpo_cli.errors import CannotWrite, UserError
 
 CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
@@ -62,17 +63,34 @@ def append_line(path: Path, line: str) -> None:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write every byte; one system call unless the disk fills up."""
-    while data:
-        data = data[os.write(descriptor, data) :]
+    """Append every byte; one system call unless the disk fills up. Then the part that went in is
+    taken back, unless somebody else has written behind it, and OSError raised."""
+    written = 0
+    try:
+        while written < len(data):
+            written += os.write(descriptor, data[written:])
+    except OSError:
+        size = os.fstat(descriptor).st_size
+        # An appending descriptor stands behind what it wrote last.
+        if written and size == os.lseek(descriptor, 0, os.SEEK_CUR):
+            os.ftruncate(descriptor, size - written)
+        raise
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file `path`: at each moment, also after a crash, it is the old or the new one."""
+    """Replace the file `path`: at each moment, also after a crash, it is the old or the new one.
+
+    Raises `CannotWrite` when the disk refuses, and leaves the old one.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    write_durably(temporary, data)
-    os.replace(temporary, path)
-    sync_folder(path.parent)
+    try:
+        write_durably(temporary, data)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise CannotWrite(path, error) from error
 
 
 def write_durably(path: Path, data: bytes) -> None:

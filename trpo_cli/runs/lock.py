@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import platform
 import sys
 from pathlib import Path
 
-from trpo_cli.errors import UserError
+from trpo_cli.errors import CannotWrite, UserError
 from trpo_cli.runs.directory import LOCK
 
 
@@ -18,7 +19,10 @@ class Lock:
 
     def __init__(self, run_dir: Path) -> None:
         """Raises `UserError` when another process holds it."""
-        self._file = os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._file = os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise CannotWrite(run_dir / LOCK, error) from error
         try:
             self._take(run_dir)
         except BaseException:
@@ -40,8 +44,9 @@ class Lock:
                 "processes continue this run.",
                 file=sys.stderr,
             )
-        os.ftruncate(self._file, 0)
-        os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+        with contextlib.suppress(OSError):  # who holds it is only said; a full disk may refuse
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
 
     def __enter__(self) -> None:
         pass

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trpo_cli.errors import RunFailed
+from trpo_cli.errors import CannotWrite
 from trpo_cli.runs.directory import EVAL, METRICS, append_line, sync_file, write_all
 
 Scalar = float | int | str | None
@@ -40,11 +40,12 @@ class MetricsLogger:
 
         The first row fixes the keys and their order. A key that was not there raises ValueError;
         a missing one is written as null. So is a number that is not finite: JSON has no others.
-        Text and null stay out of TensorBoard. Raises `RunFailed` when the disk refuses.
+        Text and null stay out of TensorBoard. Raises `CannotWrite` when the disk refuses; no part
+        of the row is left then.
         """
         if not self._keys:
             self._keys = tuple(row)
-        values = {key: _plain(row.get(key)) for key in self._keys}
+        values = {key: plain(row.get(key)) for key in self._keys}
         new = row.keys() - values.keys()
         if new:
             raise ValueError(
@@ -54,7 +55,7 @@ class MetricsLogger:
         try:
             write_all(self._metrics, json.dumps(values, allow_nan=False).encode() + b"\n")
         except OSError as error:
-            raise RunFailed(f"{METRICS} cannot be written: {error.strerror}.") from error
+            raise CannotWrite(self._run_dir / METRICS, error) from error
         self._scalars(int(values["step"]), values)
 
     def write_eval(self, record: Mapping[str, Any]) -> None:
@@ -74,7 +75,7 @@ class MetricsLogger:
             if (self._run_dir / EVAL).exists():
                 sync_file(self._run_dir / EVAL)
         except OSError as error:
-            raise RunFailed(f"{METRICS} cannot be written: {error.strerror}.") from error
+            raise CannotWrite(self._run_dir / METRICS, error) from error
         if self._events is not None:
             try:
                 self._events.flush()
@@ -121,28 +122,28 @@ def _first_keys(path: Path) -> tuple[str, ...]:
 def append_eval(run_dir: Path, record: Mapping[str, Any]) -> None:
     """Append one evaluation to eval.jsonl as a whole line, beside a training run that does so too.
 
-    Raises ValueError when a key is missing and `RunFailed` when the disk refuses.
+    Raises ValueError when a key is missing and `CannotWrite` when the disk refuses.
     """
     missing = [key for key in EVAL_KEYS if key not in record]
     if missing:
         raise ValueError(f"the evaluation lacks {', '.join(missing)}")
-    line = json.dumps({key: _plain(value) for key, value in record.items()}, allow_nan=False)
+    line = json.dumps({key: plain(value) for key, value in record.items()}, allow_nan=False)
     try:
         append_line(run_dir / EVAL, line)
     except OSError as error:
-        raise RunFailed(f"{EVAL} cannot be written: {error.strerror}.") from error
+        raise CannotWrite(run_dir / EVAL, error) from error
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The JSON value: finite floats, ints, text, lists of them; null for what is not finite."""
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if value is None or isinstance(value, (int, str)):
         return value
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "tolist"):  # numpy's scalars and arrays, tensors
-        return _plain(value.tolist())
+        return plain(value.tolist())
     raise TypeError(f"{value!r} is not a number or text")
 
 

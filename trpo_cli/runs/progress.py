@@ -97,11 +97,13 @@ class Progress:
         reason: str | None = None,
         evaluation: Mapping[str, Any] | None = None,
         seconds: float | None = None,
+        failed_simulations: int = 0,
     ) -> None:
         """Print how the run ended and what can be done with it.
 
         status, reason: as in the manifest. evaluation: the final one's record, as in eval.jsonl.
         seconds: wall-clock time of all steps of the run; that since the banner when None.
+        failed_simulations: training episodes of the whole run that ended because of one.
         """
         self.close()
         steps = self._step
@@ -130,6 +132,11 @@ class Progress:
             self.note(
                 f"rejected steps: {sum(self._rejected.values())} of "
                 f"{self._trust_region_updates}" + (f" ({reasons})" if reasons else "")
+            )
+        if failed_simulations:
+            self.note(
+                f"failed simulations: {failed_simulations:,} training episodes ended because the "
+                "simulation became unstable"
             )
         self._where(status)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.errors import UserError
+from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import Trajectories
 from trpo_cli.simulators.base import Simulator, Snapshot
@@ -49,6 +49,7 @@ class SinglePathSampler:
         """One iteration's experience: steps x environments samples."""
         shape = (self.steps, self.num_envs)
         obs_shape = self.simulators[0].observation_space.shape
+        failed = self._failed_simulations()
         noise = policy.noise(generator, shape)
         observations = np.empty((*shape, *obs_shape), dtype=np.float32)
         rewards = np.empty(shape, dtype=np.float32)
@@ -68,7 +69,15 @@ class SinglePathSampler:
                 # What the policy acts on is what is stored, to the bit.
                 chosen = policy.act(observations[t, columns], noise[t, columns])
                 taken.append(chosen)
-                step = simulator.step(policy.to_env(chosen))
+                try:
+                    step = simulator.step(policy.to_env(chosen))
+                except RunFailed as error:
+                    error.arrays = {
+                        "observations": observations[: t + 1, columns],
+                        "actions": np.stack(taken),
+                        "rewards": rewards[:t, columns],
+                    }
+                    raise
                 rewards[t, columns] = step.rewards
                 terminated[t, columns] = step.terminated
                 truncated[t, columns] = step.truncated
@@ -103,7 +112,11 @@ class SinglePathSampler:
             last_observations=np.concatenate(self._observations).astype(np.float32),
             episode_returns=[float(end[3]) for end in finished],
             episode_lengths=[end[4] for end in finished],
+            failed_simulations=self._failed_simulations() - failed,
         )
+
+    def _failed_simulations(self) -> int:
+        return sum(simulator.failed_simulations for simulator in self.simulators)
 
     @property
     def not_restorable(self) -> str:

@@ -31,6 +31,7 @@ class GymnasiumSimulator:
     An environment is restored by replaying its current episode, which takes as long as the
     episode took and needs its actions to be kept; see `replay`.
 
+    first: the number by which errors name the first of the environments.
     why_not_restorable: tries out whether that is exact for this kind of environment, and gives
         the reason if not. Called once, when the answer is first needed.
     """
@@ -44,8 +45,9 @@ class GymnasiumSimulator:
         env_id: str,
         max_episode_steps: int | None,
         why_not_restorable: Callable[[], str],
+        first: int = 0,
     ) -> None:
-        self.num_envs = len(envs)
+        self.num_envs, self._first = len(envs), first
         self._envs = list(envs)
         self._id = env_id
         space = envs[0].observation_space
@@ -78,7 +80,7 @@ class GymnasiumSimulator:
             observation, self._origins[i] = begin(self._envs[i], seed, self._origins[i])
             self._observations[i] = self._shaped(observation)
         except Exception as error:
-            raise RunFailed(self._failed(i, "reset", error)) from error
+            raise self._failed(i, "reset", error) from error
         self._log.restart(i)
         self._returns[i] = 0.0
 
@@ -94,7 +96,7 @@ class GymnasiumSimulator:
                 observation, rewards[i], terminated[i], truncated[i], _ = result
                 self._observations[i] = self._shaped(observation)
             except Exception as error:
-                raise RunFailed(self._failed(i, "step", error)) from error
+                raise self._failed(i, "step", error) from error
         self._returns += rewards
         truncated &= ~terminated
         ended = np.flatnonzero(terminated | truncated)
@@ -112,11 +114,13 @@ class GymnasiumSimulator:
             )
         return observation
 
-    def _failed(self, i: int, call: str, error: Exception) -> str:
-        words = " ".join(str(error).split())
-        return (
-            f"env={self._id}: environment {i} of {self.num_envs} raised in {call}() at step "
-            f"{self._steps} of this simulator: {type(error).__name__}: {words}"
+    def _failed(self, i: int, call: str, error: Exception) -> RunFailed:
+        words = " ".join(str(error).split()).rstrip(".")
+        number = self._first + i
+        return RunFailed(
+            f"env={self._id}: environment {number} raised in {call}() at step {self._steps} of "
+            f"this simulator: {type(error).__name__}: {words}.",
+            facts={"what": f"{call}()", "environment": number, "simulator_step": self._steps},
         )
 
     def snapshot(self, ids: Sequence[int] | None = None) -> Snapshot:

@@ -21,11 +21,12 @@ from trpo_cli.simulators.resolve import check_env, mujoco_class
 _VERDICTS: dict[str, str] = {}
 
 
-def make_simulator(env: EnvConfig, num_envs: int, threads: int) -> Simulator:
+def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) -> Simulator:
     """`num_envs` environments of one kind, stepped on `threads` threads where that helps.
 
     Gymnasium's own MuJoCo classes run on MuJoCo's batched stepping, everything else through
     Gymnasium in this process. Raises `UserError` when the environment cannot be used.
+    first: the number by which errors name the first of them.
     """
     spec = check_env(env)
 
@@ -71,7 +72,7 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int) -> Simulator:
             _VERDICTS[kind] = why_not_restorable(build)
         return _VERDICTS[kind]
 
-    return GymnasiumSimulator(envs, env.id, limit, why_not)
+    return GymnasiumSimulator(envs, env.id, limit, why_not, first)
 
 
 def _try_out(env: EnvConfig, template: gymnasium.Env[Any, Any]) -> None:

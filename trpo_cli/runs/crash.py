@@ -1,0 +1,74 @@
+"""What a failed run leaves for whoever looks for the reason: the batch, the facts, the settings.
+
+Nothing is pickled: tensors and JSON, as in a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trpo_cli.errors import CannotWrite, RunFailed
+from trpo_cli.runs.directory import CONFIG
+
+BATCH, FACTS, TRACEBACK = "batch.safetensors", "fault.json", "traceback.txt"
+
+
+def folder_name(step: int) -> str:
+    """Below the run directory, after the environment steps that were done."""
+    return f"crash_{step}"
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong, as one paragraph without a traceback."""
+    if isinstance(error, RunFailed):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return (
+            "out of memory: try a smaller batch (sampler.num_envs, sampler.steps_per_env) or "
+            "smaller networks (policy.hidden_sizes, value.hidden_sizes)."
+        )
+    words = " ".join(str(error).split())
+    return f"failed with {type(error).__name__}: {words}"
+
+
+def write_crash(
+    run_dir: Path, error: BaseException, facts: Mapping[str, Any], config: str
+) -> Path | None:
+    """Write what is known about an error; an earlier crash at the same step is replaced.
+
+    facts: of the run: step, iteration, checkpoint. config: the text of its configuration.
+    Returns the folder, None when it cannot be written or nothing could be learned from it.
+    """
+    if isinstance(error, CannotWrite):
+        return None
+    folder = run_dir / folder_name(int(facts["step"]))
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        own = error.facts if isinstance(error, RunFailed) else {}
+        content = {"message": describe(error), **facts, **own}
+        (folder / FACTS).write_text(json.dumps(content, indent=2) + "\n")
+        (folder / CONFIG).write_text(config)
+        (folder / TRACEBACK).write_text("".join(traceback.format_exception(error)))
+        if isinstance(error, RunFailed) and error.arrays:
+            from safetensors.numpy import save
+
+            (folder / BATCH).write_bytes(save({k: _whole(v) for k, v in error.arrays.items()}))
+        return folder
+    except Exception:  # the failure itself is what has to be told
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+        return None
+
+
+def _whole(array: Any) -> Any:
+    """A copy without gaps: the format knows no strides."""
+    import numpy as np
+
+    return np.array(array, order="C")
