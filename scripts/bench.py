@@ -171,8 +171,8 @@ def best_of_others(env: str, seconds: float) -> dict[str, Any]:
             for threads in sorted({1, CORES})
         ]
         working = [result for result in tried if "error" not in result]
-        best[algo] = max(working, key=lambda result: result["rate"]) if working else tried[0]
-        best[algo]["tried"] = tried[:]
+        winner = max(working, key=lambda result: result["rate"]) if working else tried[0]
+        best[algo] = {**winner, "tried": tried}
     return best
 
 
