@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.cli_stub import Cli
+
+# A shell starts background jobs with Ctrl-C ignored, and runs keep it that way. The tests that
+# send it, from here or to a process of their own, must not depend on how they were started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
