@@ -130,10 +130,11 @@ def measure_others(
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
 
+    rule: Any
     if algo == "ppo":
-        from stable_baselines3 import PPO as Rule
+        from stable_baselines3 import PPO as rule
     else:
-        from sb3_contrib import TRPO as Rule
+        from sb3_contrib import TRPO as rule
     torch.set_num_threads(torch_threads)
 
     class Stop(BaseCallback):
@@ -151,7 +152,7 @@ def measure_others(
                 self.began, self.first = self.last, self.steps
 
     stop = Stop()
-    model = Rule("MlpPolicy", make_vec_env(env, num_envs), n_steps=2048 // num_envs, device="cpu")
+    model = rule("MlpPolicy", make_vec_env(env, num_envs), n_steps=2048 // num_envs, device="cpu")
     model.learn(10**9, callback=stop)
     return {"rate": (stop.steps - stop.first) / (stop.last - stop.began)}
 

@@ -6,27 +6,6 @@ from trpo_cli.errors import UserError
 from trpo_cli.runs import directory
 
 
-class TestCreate:
-    def test_makes_parents(self, tmp_path):
-        folder = directory.create(tmp_path / "a" / "b")
-        assert folder.is_dir() and folder.is_absolute()
-
-    def test_takes_an_empty_folder(self, tmp_path):
-        assert directory.create(tmp_path) == tmp_path
-
-    def test_refuses_a_folder_in_use(self, tmp_path):
-        (tmp_path / "metrics.jsonl").touch()
-        with pytest.raises(UserError, match=r"not empty.*metrics\.jsonl"):
-            directory.create(tmp_path)
-
-    def test_refuses_a_file(self, tmp_path):
-        (tmp_path / "file").touch()
-        with pytest.raises(UserError, match="cannot be made"):
-            directory.create(tmp_path / "file")
-        with pytest.raises(UserError, match="cannot be made"):
-            directory.create(tmp_path / "file" / "below")
-
-
 class TestRequire:
     def test_says_what_is_wrong(self, tmp_path):
         (tmp_path / "file").touch()

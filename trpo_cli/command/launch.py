@@ -15,6 +15,7 @@ from pathlib import Path
 from trpo_cli.config import Config, config_to_yaml
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import LOCK
+from trpo_cli.runs.machine import usable_cores
 
 OUTPUTS = Path("outputs")
 AUTO = "auto"
@@ -56,8 +57,8 @@ def _has_driver() -> bool:
 
 def warn_threads(threads: int | None) -> None:
     """More threads than cores make small networks many times slower, silently."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if threads is not None and cores and threads > cores:
+    cores = usable_cores()
+    if threads is not None and threads > cores:
         print(
             f"warning: threads={threads} is more than the {cores} cores here; runs get slower.",
             file=sys.stderr,

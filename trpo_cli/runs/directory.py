@@ -1,4 +1,4 @@
-"""Names inside a run directory, and how one is made.
+"""Names inside a run directory, and how its files are written.
 
 A run directory alone is enough to evaluate, resume and compare a run. No two runs share one.
 """
@@ -17,26 +17,6 @@ METRICS = "metrics.jsonl"
 EVAL = "eval.jsonl"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
-
-
-def create(path: str | os.PathLike[str]) -> Path:
-    """Make an empty run directory, parents included, and return it as an absolute path.
-
-    Raises `UserError` when the path is a file, cannot be made, or already holds something: a
-    second run would mix its rows with the first one's.
-    """
-    folder = Path(path).absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        occupied = next(folder.iterdir(), None)
-    except OSError as error:
-        raise UserError(f"The run directory {path} cannot be made: {error.strerror}.") from error
-    if occupied is not None:
-        raise UserError(
-            f"The run directory {path} is not empty (it holds {occupied.name}); choose another "
-            "one with hydra.run.dir=..., or remove it."
-        )
-    return folder
 
 
 def require(path: str | os.PathLike[str]) -> Path:
