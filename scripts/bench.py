@@ -132,9 +132,13 @@ def measure_others(
 
     rule: Any
     if algo == "ppo":
-        from stable_baselines3 import PPO as rule
+        import stable_baselines3
+
+        rule = stable_baselines3.PPO
     else:
-        from sb3_contrib import TRPO as rule
+        import sb3_contrib
+
+        rule = sb3_contrib.TRPO
     torch.set_num_threads(torch_threads)
 
     class Stop(BaseCallback):
