@@ -2,6 +2,7 @@
 
     python scripts/bench.py                                  # everything, about 15 minutes
     python scripts/bench.py --envs Hopper-v4 --no-others     # one environment, ours only
+    python scripts/bench.py --envs PongNoFrameskip-v4        # an Atari game
 
 Every figure is measured in a process of its own, one after the other, with default settings:
 
@@ -11,7 +12,11 @@ ours      whole iterations (collect, estimate, update, value), the first two lef
 others    stable-baselines3's PPO and sb3-contrib's TRPO with their defaults, 2,048 steps per
           update from 1, 8 or 16 environments, on 1 torch thread and on all: the best of the six
 
-An environment step is one control step (4 or 5 physics steps), as `env.step` takes it.
+An environment step is one control step (4 or 5 physics steps), as `env.step` takes it. Atari games
+differ in three points: the ceiling is ale-py's own vector environment with 16 games on a thread
+per core, random actions and 4 frames of 84 x 84; the other library is stable-baselines3's PPO with
+the settings usual for Atari (8 games, 128 steps, 4 epochs of 256, Nature network), its games in
+one process or in several, on 1 torch thread and on all; and an agent step is four frames.
 """
 
 from __future__ import annotations
@@ -26,7 +31,8 @@ from pathlib import Path
 from typing import Any
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-ENVS = ["Hopper-v4", "HalfCheetah-v4", "Walker2d-v4", "Ant-v4", "Humanoid-v4"]
+PONG = "PongNoFrameskip-v4"
+ENVS = ["Hopper-v4", "HalfCheetah-v4", "Walker2d-v4", "Ant-v4", "Humanoid-v4", PONG]
 ALGOS = ["vpg", "npg", "trpo", "ppo"]
 PHASES = ["collect", "estimate", "update", "value", "other"]
 
@@ -62,7 +68,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--algos", nargs="+", default=ALGOS)
     parser.add_argument("--seconds", type=float, default=15.0, help="length of each measurement")
     parser.add_argument("--no-others", dest="others", action="store_false")
-    parser.add_argument("--others-envs", nargs="+", default=ENVS[:3])
+    parser.add_argument("--others-envs", nargs="+", default=[*ENVS[:3], PONG])
     parser.add_argument("--out", type=Path, help="write all figures to this JSON file")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--arguments", default="{}", help=argparse.SUPPRESS)
@@ -83,7 +89,9 @@ def measure(what: str, **arguments: Any) -> dict[str, Any]:
 
 
 def measure_ceiling(env: str, seconds: float, sims: int = 16) -> dict[str, Any]:
-    """Control steps per second of the physics alone, on all cores."""
+    """Control steps per second of the physics, or of the emulator, alone, on all cores."""
+    if is_atari(env):
+        return atari_ceiling(env, seconds, sims)
     import gymnasium
     import numpy as np
     from mujoco.batch import Batch
@@ -103,6 +111,37 @@ def measure_ceiling(env: str, seconds: float, sims: int = 16) -> dict[str, Any]:
             ctrl[:] = control
             batch.step(None, task.frame_skip)
         steps += len(controls) * sims
+    return {"rate": steps / (time.perf_counter() - began)}
+
+
+def is_atari(env: str) -> bool:
+    return "NoFrameskip" in env or env.startswith("ALE/")
+
+
+def atari_ceiling(env: str, seconds: float, games: int) -> dict[str, Any]:
+    """Agent steps per second of ale-py's vector environment."""
+    import ale_py
+    import gymnasium
+    import numpy as np
+    from ale_py.vector_env import AtariVectorEnv
+
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    spec = gymnasium.registry[env].kwargs
+    vector = AtariVectorEnv(
+        spec["game"],
+        games,
+        num_threads=CORES,
+        repeat_action_probability=spec["repeat_action_probability"],
+    )
+    vector.reset(seed=0)
+    generator = np.random.default_rng(0)
+    space: Any = vector.single_action_space
+    choices = int(space.n)
+    steps, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        for actions in generator.integers(choices, size=(64, games)):
+            vector.step(actions)
+        steps += 64 * games
     return {"rate": steps / (time.perf_counter() - began)}
 
 
@@ -127,7 +166,6 @@ def measure_others(
 ) -> dict[str, Any]:
     """Steps per second of stable-baselines3 (PPO) or sb3-contrib (TRPO)."""
     import torch
-    from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
 
     rule: Any
@@ -141,8 +179,16 @@ def measure_others(
         rule = sb3_contrib.TRPO
     torch.set_num_threads(torch_threads)
 
+    model = rule("MlpPolicy", make_vec_env(env, num_envs), n_steps=2048 // num_envs, device="cpu")
+    return rate_of(model, seconds)
+
+
+def rate_of(model: Any, seconds: float) -> dict[str, Any]:
+    """Steps per second of a stable-baselines3 model's training, the first two updates left out."""
+    from stable_baselines3.common.callbacks import BaseCallback
+
     class Stop(BaseCallback):
-        """Stops after some seconds, the first two updates left out."""
+        """Stops after some seconds."""
 
         rollouts, began, first, last, steps = 0, 0.0, 0, 0.0, 0
 
@@ -156,12 +202,51 @@ def measure_others(
                 self.began, self.first = self.last, self.steps
 
     stop = Stop()
-    model = rule("MlpPolicy", make_vec_env(env, num_envs), n_steps=2048 // num_envs, device="cpu")
     model.learn(10**9, callback=stop)
     return {"rate": (stop.steps - stop.first) / (stop.last - stop.began)}
 
 
+def measure_atari_others(
+    env: str, seconds: float, processes: bool, torch_threads: int
+) -> dict[str, Any]:
+    """Steps per second of stable-baselines3's PPO on a game, as its model zoo runs it."""
+    import ale_py  # noqa: F401  (registers the games)
+    import torch
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.env_util import make_atari_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
+
+    torch.set_num_threads(torch_threads)
+    kind: Any = SubprocVecEnv if processes else DummyVecEnv
+    games = VecFrameStack(make_atari_env(env, 8, seed=0, vec_env_cls=kind), 4)
+    model = PPO(
+        "CnnPolicy",
+        games,
+        n_steps=128,
+        n_epochs=4,
+        batch_size=256,
+        learning_rate=2.5e-4,
+        clip_range=0.1,
+        ent_coef=0.01,
+        device="cpu",
+    )
+    return rate_of(model, seconds)
+
+
 def best_of_others(env: str, seconds: float) -> dict[str, Any]:
+    if is_atari(env):
+        tried = [
+            {
+                **measure("atari_others", env=env, seconds=seconds, **settings),
+                **settings,
+            }
+            for settings in (
+                {"processes": processes, "torch_threads": threads}
+                for processes in (False, True)
+                for threads in sorted({1, CORES})
+            )
+        ]
+        return {"ppo": {**winner(tried), "tried": tried}}
     best = {}
     for algo in ("ppo", "trpo"):
         tried = [
@@ -175,18 +260,23 @@ def best_of_others(env: str, seconds: float) -> dict[str, Any]:
             for n in (1, 8, 16)
             for threads in sorted({1, CORES})
         ]
-        working = [result for result in tried if "error" not in result]
-        winner = max(working, key=lambda result: result["rate"]) if working else tried[0]
-        best[algo] = {**winner, "tried": tried}
+        best[algo] = {**winner(tried), "tried": tried}
     return best
+
+
+def winner(tried: list[dict[str, Any]]) -> dict[str, Any]:
+    """The fastest, or the first one's error when none worked."""
+    working = [result for result in tried if "error" not in result]
+    return max(working, key=lambda result: result["rate"]) if working else tried[0]
 
 
 def table(env: str, result: dict[str, Any]) -> str:
     """One environment's figures in Markdown."""
     ceiling, others = result["ceiling"], result.get("others", {})
     spread = ", ".join(f"{rate:,.0f}" for rate in result["ceilings"])
+    what = "emulator" if is_atari(env) else "physics"
     lines = [
-        f"\n{env}: physics ceiling {ceiling:,.0f} steps/s ({spread})\n",
+        f"\n{env}: {what} ceiling {ceiling:,.0f} steps/s ({spread})\n",
         "| | steps/s | of ceiling | against others' best | " + " | ".join(PHASES) + " |",
         "|---|---|---|---|" + "---|" * len(PHASES),
     ]

@@ -40,7 +40,13 @@ class Cli:
         self.monkeypatch.chdir(self.folder)
 
     def _train(
-        self, config: Config, run_dir: Path, command: list[str], *, resume: bool = False
+        self,
+        config: Config,
+        run_dir: Path,
+        command: list[str],
+        *,
+        resume: bool = False,
+        ranks: Any = None,
     ) -> None:
         if resume:
             self.resumed.append((config, run_dir, command))

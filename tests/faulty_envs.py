@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import gymnasium
@@ -15,12 +16,17 @@ class Faulty(gymnasium.Env[Any, Any]):
     """Observes its clock and noise; episodes take 10 steps.
 
     kind: what goes wrong: observation, final, reward, huge (a reward beyond 32 bits), raise,
-        reset. at: the step, over all episodes of an environment, at which it does.
+        reset. at: the step, over all episodes of an environment, at which it does. process: of
+        several that train together, the only one in which it does.
     """
 
     observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 
-    def __init__(self, kind: str = "", at: int = 0, discrete: bool = False) -> None:
+    def __init__(
+        self, kind: str = "", at: int = 0, discrete: bool = False, process: int | None = None
+    ) -> None:
+        if process is not None and os.environ.get("RANK") != str(process):
+            kind = ""
         self.action_space = spaces.Discrete(2) if discrete else spaces.Box(-1.0, 1.0, (2,))
         self._kind, self._at, self._steps, self._time = kind, at, 0, 0
 

@@ -138,6 +138,20 @@ class TestSweep:
         ]
         assert [f.as_posix() for _, f, _ in cli.trained] == ["s/0", "s/1"]
 
+    def test_games_and_others_with_every_algorithm(self, cli: Cli) -> None:
+        """Presets go where they belong, the choice of networks is checked for each."""
+        outcome = cli("-m", "algo=ppo,trpo", "env=ALE/Pong-v5,CartPole-v1", "hydra.sweep.dir=s")
+        assert outcome.status == 0, outcome.err
+        found = [
+            (c.algo.name, c.env.id, c.total_steps, c.sampler.num_envs) for c, _, _ in cli.trained
+        ]
+        assert found == [
+            ("ppo", "ALE/Pong-v5", 10_000_000, 8),
+            ("ppo", "CartPole-v1", 1_000_000, 16),
+            ("trpo", "ALE/Pong-v5", 10_000_000, 16),
+            ("trpo", "CartPole-v1", 1_000_000, 16),
+        ]
+
     def test_ranges_and_globs(self, cli: Cli) -> None:
         assert cli("-m", "seed=range(3)", "algo=glob(*po)").status == 0
         assert len(cli.trained) == 6

@@ -44,6 +44,7 @@ BAD = [
     ("env=5", "env=5", "Gymnasium id"),
     ("env=Hopper-v4 env=Ant-v4", "env is given twice", "-m env=A,B"),
     ("env=Blackjack-v1", "Blackjack-v1", "Box"),
+    ("env=ALE/Pogn-v5", "ALE/Pogn-v5", "Did you mean ALE/Pong-v5?"),
     ("env=CartPole-v1 +env.kwargs.no_such=1", "no_such", "CartPole-v1"),
     # wrong types and values out of range
     ("algo.max_kl=abc", "algo.max_kl=abc", "a number"),
@@ -63,6 +64,12 @@ BAD = [
     ("seed=${no_such}", "no_such", "seed"),
     # impossible combinations
     ("eval.every=1000 eval.episodes=0", "eval.every=1000", "eval.episodes=0"),
+    ("policy=nature_cnn env=Hopper-v4", "policy=nature_cnn", "policy=mlp"),
+    ("value=shared", "value=shared", "value=mlp"),
+    ("env=ALE/Pong-v5 value=mlp", "value=mlp", "value=cnn"),
+    ("env=ALE/Pong-v5 policy.hidden_sizes=[32]", "policy.hidden_sizes=[32]", "policy=trpo_cnn"),
+    ("algo=ppo env=ALE/Pong-v5 value.epochs=3", "value.epochs=3", "value=shared"),
+    ("env=ALE/Pong-v5 env.atari.frame_stack=60", "env.atari.frame_stack=60", "52 x 40"),
     # malformed text
     ("algo", "'algo' has no '='", "algo=ppo"),
     ("ppo", "'ppo' has no '='", "Did you mean algo=ppo?"),
@@ -79,6 +86,8 @@ BAD = [
     # sweeps fail as a whole before the first run starts
     ("-m algo=ppo,tpro", "algo=tpro", "Did you mean trpo?"),
     ("-m seed=1,-1", "seed=-1", "run 1"),
+    ("-m policy=mlp,nature_cnn", "policy=nature_cnn", "run 1"),
+    ("-m algo=trpo,ppo env=ALE/Pong-v5 value.epochs=3", "value.epochs=3", "run 1"),
     ("-m seed=1,x", "seed=x", "a whole number"),
     ("-m env=CartPole-v1,Hoper-v4", "Hoper-v4", "Did you mean Hopper-v4?"),
     ("-m algo=ppo,trpo algo.clip_range=0.1", "algo.clip_range=0.1", "run 1"),
@@ -175,7 +184,7 @@ def test_debug_shows_the_traceback(cli: Cli) -> None:
 
 
 def test_a_gpu_that_is_not_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_has_driver", lambda: False)
+    monkeypatch.setattr(launch, "has_nvidia_driver", lambda: False)
     monkeypatch.setattr(sys, "platform", "linux")
     outcome = cli("device=cuda")
     assert outcome.status == 2 and "device=cuda" in outcome.err and "device=cpu" in outcome.err

@@ -8,8 +8,8 @@ import pytest
 
 from tests.cli_stub import Cli
 from trpo_cli.command import help as help_module
-from trpo_cli.command.options import all_settings, conf_dir, type_words
-from trpo_cli.config import GROUPS
+from trpo_cli.command.options import all_settings, type_words
+from trpo_cli.config import GROUPS, conf_dir
 from trpo_cli.settings import range_text
 
 

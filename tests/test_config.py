@@ -6,11 +6,14 @@ import dataclasses
 from typing import Any
 
 import pytest
+import yaml
 
 from trpo_cli.command.compose import config_of
 from trpo_cli.config import (
     GROUPS,
     Config,
+    SinglePathConfig,
+    conf_dir,
     config_from_yaml,
     config_to_yaml,
     validate,
@@ -39,6 +42,39 @@ class TestComposition:
 
     def test_the_command_line_wins_over_files(self) -> None:
         assert config_of("env=Swimmer-v5", "discount=0.9").discount == 0.9
+
+    @pytest.mark.parametrize("algo", GROUPS["algo"])
+    def test_atari_games_have_presets(self, algo: str) -> None:
+        """The file conf/atari/<algo>.yaml, whatever the game; other environments without."""
+        preset: Any = yaml.safe_load((conf_dir() / "atari" / f"{algo}.yaml").read_text())
+        for env_id in ("ALE/Pong-v5", "BreakoutNoFrameskip-v4", "ale_py:ALE/Qbert-v5"):
+            config = config_of(f"algo={algo}", f"env={env_id}")
+            assert config.env.id == env_id
+            assert config.total_steps == preset["total_steps"] == 10_000_000
+            for section in ("sampler", "algo"):
+                for key, value in preset[section].items():
+                    assert getattr(getattr(config, section), key) == value
+        plain = config_of(f"algo={algo}", "env=CartPole-v1")
+        assert plain == dataclasses.replace(
+            config_of(f"algo={algo}"), env=dataclasses.replace(plain.env, id="CartPole-v1")
+        )
+        assert (plain.total_steps, plain.sampler) == (1_000_000, SinglePathConfig())
+
+    def test_ppo_on_a_game_is_the_papers(self) -> None:
+        """Table 5 of Schulman et al. 2017: 8 actors, horizon 128, 4 epochs of 32 x 8 samples,
+        clip 0.1, step size 2.5e-4, all falling to zero; entropy 0.01."""
+        config = config_of("algo=ppo", "env=ALE/Pong-v5")
+        assert (config.sampler.num_envs, config.sampler.steps_per_env) == (8, 128)
+        algo = config.algo
+        assert (algo.clip_range, algo.epochs, algo.minibatch_size) == (0.1, 4, 32 * 8)
+        assert (algo.learning_rate, algo.schedule, algo.entropy_coef) == (2.5e-4, "linear", 0.01)
+
+    def test_the_command_line_wins_over_presets(self) -> None:
+        for order in (1, -1):
+            said = ["env=ALE/Pong-v5", "algo=ppo", "sampler.num_envs=3", "algo.clip_range=0.3"]
+            config = config_of(*said[::order], "total_steps=5000")
+            assert (config.sampler.num_envs, config.algo.clip_range) == (3, 0.3)
+            assert (config.total_steps, config.sampler.steps_per_env) == (5000, 128)
 
     @pytest.mark.parametrize(
         ("group", "name"), [(g, name) for g, options in GROUPS.items() for name in options]

@@ -7,6 +7,8 @@ import pytest
 from tests.small import BOX, make_policy
 from trpo_cli.config import AdvantageConfig
 from trpo_cli.estimates import estimate
+from trpo_cli.frames import FrameStacks
+from trpo_cli.models.normalizer import Pictures
 from trpo_cli.records import Trajectories
 
 DISCOUNT, LAMBDA = 0.9, 0.5
@@ -15,6 +17,9 @@ PLAIN = AdvantageConfig(gae_lambda=LAMBDA, standardize=False)
 
 class FirstFeature:
     """V(s) is the first feature."""
+
+    def array(self, inputs):
+        return inputs
 
     def predict(self, inputs):
         return inputs[:, 0]
@@ -114,8 +119,87 @@ class TestEstimate:
             1.0 + 0.9 * 4.0 - 10.0 + 0.45 * expected, rel=1e-5
         )
 
+    def test_a_lost_life_ends_the_future_and_not_the_episode(self, trajectories, policy):
+        """Environment 0 loses one at its second step: nothing of the third comes through."""
+        lost = np.array([[False, False], [True, False], [False, False]])
+        batch = estimate(
+            replace(trajectories, lives_lost=lost), policy, FIRST_FEATURE, DISCOUNT, PLAIN
+        )
+        expected = ADVANTAGES.copy()
+        expected[1, 0] = 0.0 - 4.0  # its reward, minus V
+        np.testing.assert_allclose(batch.advantages, expected.ravel(), rtol=1e-5)
+        np.testing.assert_allclose(batch.returns, (expected + VALUES).ravel(), rtol=1e-5)
+
+    def test_a_life_lost_as_time_runs_out(self, trajectories, policy):
+        """The value of what comes after is not counted, although the episode is cut there."""
+        lost = np.zeros((3, 2), dtype=bool)
+        lost[1, 1] = True  # where environment 1 is truncated
+        batch = estimate(
+            replace(trajectories, lives_lost=lost), policy, FIRST_FEATURE, DISCOUNT, PLAIN
+        )
+        assert batch.advantages[3] == pytest.approx(3.0 - 1.0, rel=1e-5)
+        assert batch.advantages[1] == pytest.approx(-1.1 + 0.45 * 2.0, rel=1e-5)
+
+    def test_clipped_rewards_are_signs(self, trajectories, policy):
+        rewards = np.array([[7.0, 0.0], [-300.0, 0.5], [1e-3, -1.0]], dtype=np.float32)
+        raw = replace(trajectories, rewards=rewards)
+        clipped = estimate(raw, policy, FIRST_FEATURE, DISCOUNT, PLAIN, clip_rewards=True)
+        signs = replace(trajectories, rewards=np.array([[1, 0], [-1, 1], [1, -1]], np.float32))
+        expected = estimate(signs, policy, FIRST_FEATURE, DISCOUNT, PLAIN)
+        np.testing.assert_array_equal(clipped.advantages, expected.advantages)
+        np.testing.assert_array_equal(clipped.returns, expected.returns)
+        plain = estimate(raw, policy, FIRST_FEATURE, DISCOUNT, PLAIN)
+        assert abs(plain.advantages - clipped.advantages).max() > 100.0
+        assert raw.rewards.tolist() == rewards.tolist()
+
     def test_gives_the_arrays_of_the_policys_network(self, trajectories):
         torch_policy = make_policy(BOX, dtype=np.float32, torch_network=True)
         batch = estimate(trajectories, torch_policy, FIRST_FEATURE, DISCOUNT, PLAIN)
         np.testing.assert_allclose(batch.advantages.numpy(), ADVANTAGES.ravel(), rtol=1e-5)
         assert isinstance(batch.features, np.ndarray)
+
+
+class Brightness:
+    """V(s) is the newest frame's first pixel."""
+
+    def array(self, inputs):
+        return inputs
+
+    def predict(self, inputs):
+        assert isinstance(inputs, FrameStacks)
+        return inputs.stack()[:, -1, 0, 0].astype(np.float32)
+
+
+class Viewer:
+    """As much of a policy for pictures as estimates ask for."""
+
+    def normalize(self, observations):
+        return Pictures()(observations)
+
+    def array(self, x):
+        return x
+
+
+class TestPictures:
+    def test_by_hand(self, trajectories):
+        """The same values as above, shown as frames in any order."""
+        shown = [10, 2, 4, 1, 3, 2], [5, 6], [100, 6]  # last ones: 5 and, not to be negative, 6
+        planes = np.arange(128, dtype=np.uint8)[::-1].reshape(-1, 1, 1)
+        stacks = [
+            FrameStacks(planes, np.array([[0, 127 - value] for value in values]))
+            for values in shown
+        ]
+        pictures = replace(
+            trajectories,
+            observations=stacks[0],
+            last_observations=stacks[1],
+            final_observations=stacks[2],
+        )
+        policy, value = Viewer(), Brightness()
+        batch = estimate(pictures, policy, value, DISCOUNT, PLAIN)  # type: ignore[arg-type]
+        expected = ADVANTAGES.copy()
+        expected[2, 1] = 1.0 + 0.9 * 6.0 - 2.0
+        np.testing.assert_allclose(batch.advantages, expected.ravel(), rtol=1e-5)
+        assert isinstance(batch.observations, FrameStacks)
+        np.testing.assert_array_equal(batch.observations.index, stacks[0].index)
+        np.testing.assert_array_equal(batch.features.index, stacks[0].index)

@@ -57,7 +57,7 @@ class CountdownSimulator:
 
     observation_space: spaces.Box = spaces.Box(-np.inf, np.inf, (1,))
     action_space: spaces.Space[Any] = spaces.Box(-1, 1, (1,))
-    backend, restorable, failed_simulations = "stub", "", 0
+    backend, restorable, branches, failed_simulations, frame_stack = "stub", "", "", 0, 1
 
     def __init__(self, num_envs: int, max_episode_steps: int | None = 1000) -> None:
         self.num_envs, self.max_episode_steps = num_envs, max_episode_steps
@@ -72,7 +72,7 @@ class CountdownSimulator:
         self.seeds_seen += seed
         return self._observations()
 
-    def step(self, actions: np.ndarray) -> Step:
+    def step(self, actions: np.ndarray, ids: Any = None) -> Step:
         self.left -= 1
         ended = np.flatnonzero(self.left == 0)
         rewards = np.where(self.left == 0, -1.0, 1.0)
@@ -81,7 +81,10 @@ class CountdownSimulator:
         over = np.isin(np.arange(self.num_envs), ended)
         return Step(self._observations(), rewards, over, ~over & False, ended, final)
 
-    def snapshot(self, ids: Any = None) -> Any:
+    def snapshot(self, ids: Any = None, portable: bool = True) -> Any:
+        raise NotImplementedError
+
+    def reseed(self, ids: Any, seeds: Any) -> None:
         raise NotImplementedError
 
     def restore(self, snapshot: Any, ids: Any = None) -> Any:

@@ -18,18 +18,21 @@ NAMES = [p.relative_to(PACKAGE).as_posix() for p in FILES]
 TREES = {name: ast.parse(path.read_text()) for name, path in zip(NAMES, FILES, strict=True)}
 
 # Which of our parts each part may import; a part is a file or folder directly in the package.
-BASE = {"errors", "settings", "config", "records", "__init__"}
+BASE = {"errors", "settings", "config", "records", "frames", "__init__"}
 ALLOWED = {
     "errors": set[str](),
     "settings": {"errors"},
     "config": {"errors", "settings", "maths"},  # the names of the schedules
-    "records": {"maths"},  # the array type
+    "frames": {"maths"},  # the array type
+    "records": {"frames", "maths"},
     "maths": set[str](),
     "models": {"maths", *BASE},
     "simulators": BASE,
     "samplers": {"maths", "models", "simulators", "seeding", *BASE},
     "algos": {"maths", "models", "seeding", *BASE},
     "runs": {"errors", "__init__"},
+    "ranks": {"group", "runs"},
+    "group": {"errors", "maths", "ranks", "runs"},
 }
 THIRD_PARTY = {
     "errors": set[str](),

@@ -114,6 +114,7 @@ class TestState:
             "policy_minibatches",
             "value_minibatches",
             "restarts",
+            "branching",
         }
 
     @pytest.mark.parametrize(

@@ -61,6 +61,37 @@ class Toy(gymnasium.Env[Any, Any]):
         return self._context(), reward, self._time >= self._length, False, {}
 
 
+class Camera(gymnasium.Env[Any, Any]):
+    """Shows a colour picture that is bright on the left or on the right; pays 1 for the action of
+    that side. Every episode takes `length` steps, and its last picture counts as any other."""
+
+    observation_space = spaces.Box(0, 255, (20, 24, 3), np.uint8)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, length: int = 5) -> None:
+        self._length = length
+
+    def _picture(self) -> np.ndarray:
+        self._side = int(self.np_random.integers(2))
+        picture = self.np_random.integers(0, 60, (20, 24, 3), dtype=np.uint8)
+        picture[:, 12 * self._side : 12 * (self._side + 1), 1] += 180  # green
+        return picture
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._time = 0
+        return self._picture(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._time += 1
+        reward = float(action == self._side)
+        return self._picture(), reward, self._time >= self._length, False, {}
+
+
+if "Toy/Camera-v0" not in gymnasium.registry:
+    gymnasium.register("Toy/Camera-v0", "tests.toys:Camera")
 for _id, _space in SPACES.items():
     if _id not in gymnasium.registry:
         gymnasium.register(_id, "tests.toys:Toy", kwargs={"space": _space})

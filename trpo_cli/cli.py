@@ -15,6 +15,7 @@ from typing import NoReturn
 from trpo_cli import __version__
 from trpo_cli.command.report import report
 from trpo_cli.errors import UserError
+from trpo_cli.ranks import ALONE, Ranks, join
 from trpo_cli.runs.signals import Interrupted, Stop
 
 INTERRUPTED = 130
@@ -54,12 +55,20 @@ def main(argv: list[str] | None = None) -> int:
     n (130 for Ctrl-C)."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     limit_library_threads()
+    ranks: Ranks = ALONE
 
     def run() -> int:
+        nonlocal ranks
         with Stop(deferred=False):
-            return dispatch(arguments)
+            ranks = join()
+            with ranks.agreed():
+                command = prepare(arguments, ranks)
+            return command()
 
-    return guarded(run, debug="debug=true" in map(str.lower, arguments))
+    try:
+        return guarded(run, debug="debug=true" in map(str.lower, arguments))
+    finally:
+        ranks.leave()
 
 
 def limit_library_threads() -> None:
@@ -89,8 +98,52 @@ def guarded(command: Callable[[], int | None], *, debug: bool) -> int:
         return report(error, debug=debug)
 
 
-def dispatch(arguments: list[str]) -> int:
+def prepare(arguments: list[str], ranks: Ranks) -> Callable[[], int]:
+    """What a command line asks for, after all that can be checked beforehand."""
     args = make_parser().parse_intermixed_args(arguments)
+    for flag, given in (("--package", args.package), ("--resolve", args.resolve)):
+        if given and not args.cfg:
+            raise UserError(f"{flag} belongs to --cfg job, which prints the configuration.")
+    several = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
+    if ranks.count > 1:
+        for flag, given in (("-m", several), ("--selftest", args.selftest)):
+            if given:
+                raise UserError(
+                    f"{flag} makes runs of one process each, and the launcher started "
+                    f"{ranks.count} processes for one run. Leave torchrun or {flag} out."
+                )
+    if args.selftest:
+        from trpo_cli.command.selftest import refuse, selftest
+
+        refuse(args)
+        return lambda: selftest(args.overrides, args.config_dir)
+    informs = args.version or args.help or args.hydra_help or args.cfg or args.info
+    if informs or args.shell_completion:
+        return (lambda: inform(args)) if ranks.leads else lambda: 0
+    command = ["trpo-run", *arguments]
+    from trpo_cli.command.resume import require_run, resume, resumed_config, split
+
+    run_dir, overrides = split(args.overrides)
+    if run_dir is not None:
+        if several:
+            raise UserError(f"resume={run_dir} goes on with one run; leave -m out.")
+        old = resumed_config(require_run(run_dir), overrides, args.config_dir)
+        return lambda: guarded(lambda: resume(run_dir, old, command, ranks), debug=old.debug)
+    if several:
+        from trpo_cli.command.sweep import sweep
+
+        return lambda: sweep(args.overrides, args.config_dir, command)
+    from trpo_cli.command.compose import compose, start_hydra
+    from trpo_cli.command.launch import launch
+
+    config, hydra = compose(start_hydra(args.config_dir), overrides)
+    return lambda: guarded(
+        lambda: launch(config, hydra.run.dir, command, ranks=ranks), debug=config.debug
+    )
+
+
+def inform(args: argparse.Namespace) -> int:
+    """Print what was asked for instead of running anything."""
     if args.version:
         print(f"trpo-run {__version__}")
         return 0
@@ -99,34 +152,6 @@ def dispatch(arguments: list[str]) -> int:
 
         print(help_text(args.overrides))
         return 0
-    for flag, given in (("--package", args.package), ("--resolve", args.resolve)):
-        if given and not args.cfg:
-            raise UserError(f"{flag} belongs to --cfg job, which prints the configuration.")
-    if args.selftest:
-        from trpo_cli.command.selftest import refuse, selftest
+    from trpo_cli.command.inspect import inspect
 
-        refuse(args)
-        return selftest(args.overrides, args.config_dir)
-    command = ["trpo-run", *arguments]
-    if args.hydra_help or args.cfg or args.info or args.shell_completion:
-        from trpo_cli.command.inspect import inspect
-
-        return inspect(args)
-    from trpo_cli.command.resume import require_run, resume, resumed_config, split
-
-    run_dir, overrides = split(args.overrides)
-    several = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
-    if run_dir is not None:
-        if several:
-            raise UserError(f"resume={run_dir} goes on with one run; leave -m out.")
-        config = resumed_config(require_run(run_dir), overrides, args.config_dir)
-        return guarded(lambda: resume(run_dir, config, command), debug=config.debug)
-    if several:
-        from trpo_cli.command.sweep import sweep
-
-        return sweep(args.overrides, args.config_dir, command)
-    from trpo_cli.command.compose import compose, start_hydra
-    from trpo_cli.command.launch import launch
-
-    config, hydra = compose(start_hydra(args.config_dir), overrides)
-    return guarded(lambda: launch(config, hydra.run.dir, command), debug=config.debug)
+    return inspect(args)

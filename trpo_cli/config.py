@@ -7,12 +7,50 @@ measured sweep; YAML files under ``conf/`` may set what one algorithm or environ
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from trpo_cli.errors import UserError
 from trpo_cli.maths.schedule import SCHEDULES
 from trpo_cli.settings import check_ranges, setting
+
+ATARI_ID = re.compile(r"^ALE/|^ale_py:|(NoFrameskip|Deterministic)-v\d+$")
+"""Names of Atari games that say so."""
+
+
+@dataclass
+class AtariConfig:
+    """Preprocessing of Atari games; other environments have none of it."""
+
+    frame_skip: int | None = setting(
+        None, "Atari: frames per step; null: the id's own, 4 for NoFrameskip", low=1
+    )
+    max_pool: bool = setting(True, "Atari: see the maximum of the last two frames of a step")
+    frame_height: int | None = setting(None, "Atari: pixels; null: 84", low=8, high=512)
+    frame_width: int | None = setting(None, "Atari: pixels; null: 84", low=8, high=512)
+    frame_stack: int = setting(4, "Atari: newest frames in an observation", low=1, high=64)
+    noop_max: int = setting(30, "Atari: most frames of doing nothing before an episode", low=0)
+    fire_reset: bool = setting(
+        True, "Atari: press FIRE, where a game has it, at the start and after each lost life"
+    )
+    life_loss_terminal: bool = setting(
+        True, "Atari: for learning only, a lost life ends the future; the episode goes on"
+    )
+    clip_rewards: bool = setting(
+        True, "Atari: learn from the sign of the reward; reported returns are the game's own"
+    )
+    sticky_actions: float | None = setting(
+        None,
+        "Atari: probability that a frame repeats the action before; null: the id's own (0.25 for "
+        "ALE/*-v5, 0 for NoFrameskip-v4)",
+        low=0,
+        below=1,
+    )
+    full_action_space: bool | None = setting(
+        None, "Atari: all 18 actions instead of those a game uses; null: the id's own"
+    )
 
 
 @dataclass
@@ -22,6 +60,7 @@ class EnvConfig:
     max_episode_steps: int | None = setting(
         None, "time limit in steps; null keeps the registered one", low=1
     )
+    atari: AtariConfig = field(default_factory=AtariConfig)
 
 
 @dataclass
@@ -35,6 +74,45 @@ class SinglePathConfig:
         2,
         "parts of the environments, each stepped by a thread of its own; at most num_envs",
         low=1,
+    )
+
+
+@dataclass
+class VineConfig(SinglePathConfig):
+    """Trunk trajectories, and short rollouts of several actions from states along them (TRPO
+    paper, section 5.2)."""
+
+    name: str = setting("vine", "the sampler", choices=["vine"])
+    rollout_states: int = setting(
+        64, "states of the trunk to branch from, per iteration (choose=all: every one)", low=1
+    )
+    choose: str = setting(
+        "random",
+        "which states: random, a fixed stride along the trunks, or all",
+        choices=["random", "stride", "all"],
+    )
+    actions: int = setting(4, "actions tried in each state (proposal=all: every one)", low=1)
+    proposal: str = setting(
+        "policy",
+        "how actions are drawn: from the policy, uniformly, or all of a discrete space, once each",
+        choices=["policy", "uniform", "all"],
+    )
+    rollouts_per_action: int = setting(1, "rollouts of each action, averaged", low=1)
+    horizon: int = setting(20, "steps of a rollout, the first action's included", low=1)
+    common_random_numbers: bool = setting(
+        True, "the rollouts of a state's actions share the noise of policy and simulator"
+    )
+    bootstrap: bool = setting(
+        True, "add the value function at the end of a rollout that was cut (the paper does not)"
+    )
+    width: int | None = setting(
+        None, "rollouts simulated together; null: 1024 on MuJoCo, 64 Atari games, 256 others", low=1
+    )
+    compare_states: int = setting(
+        0,
+        "states in which two actions are also rolled out twice with common and twice with "
+        "independent random numbers, to measure what common ones save (their steps count)",
+        low=0,
     )
 
 
@@ -74,6 +152,73 @@ class LinearPolicyConfig:
 
 
 @dataclass
+class AutoPolicyConfig(MLPPolicyConfig):
+    """mlp for vectors of numbers; for pictures nature_cnn, or trpo_cnn with NPG and TRPO."""
+
+    name: str = setting("auto", "the policy", choices=["auto"])
+
+
+@dataclass
+class NatureCNNPolicyConfig:
+    """Three convolutions and 512 units (Mnih et al. 2015), for pictures."""
+
+    name: str = setting("nature_cnn", "the policy", choices=["nature_cnn"])
+    hidden_size: int = setting(512, "units of the layer behind the convolutions", low=1)
+    activation: str = setting("relu", "hidden activation", choices=["tanh", "relu"])
+    output_gain: float = setting(0.01, "gain of the last layer's orthogonal start", low=0)
+    init_log_std: float = setting(-1.0, "first log standard deviation (continuous actions)")
+    actions: str = setting(
+        "rescale",
+        "bounded actions: rescale [-1, 1] to the bounds, clip at them, or raw",
+        choices=["rescale", "clip", "raw"],
+    )
+    precision: str = setting(
+        "auto",
+        "what the layers compute in (parameters and the last layer stay float32); auto: bfloat16 "
+        "for VPG and PPO where the processor is made for it, otherwise float32",
+        choices=["auto", "float32", "bfloat16"],
+    )
+
+
+@dataclass
+class TRPOCNNPolicyConfig(NatureCNNPolicyConfig):
+    """Two convolutions of 16 channels and 20 units (Schulman et al. 2015), for pictures."""
+
+    name: str = setting("trpo_cnn", "the policy", choices=["trpo_cnn"])
+    hidden_size: int = setting(20, "units of the layer behind the convolutions", low=1)
+
+
+@dataclass
+class CNNValueConfig:
+    """State value V(s) of pictures by a network of its own, shaped as the policy's."""
+
+    name: str = setting("cnn", "the value function", choices=["cnn"])
+    learning_rate: float = setting(5e-4, "Adam's step size", above=0)
+    schedule: str = setting("constant", "step size over training", choices=SCHEDULES)
+    epochs: int = setting(1, "passes over each batch", low=1)
+    minibatch_size: int | None = setting(
+        256, "samples per Adam step, at most the batch; null: all of it", low=1
+    )
+    max_grad_norm: float | None = setting(None, "clip the gradient's norm; null: never", above=0)
+    normalize_targets: bool = setting(True, "fit standardised returns (outputs preserved)")
+
+
+@dataclass
+class SharedValueConfig:
+    """State value V(s) on the policy's own convolutions.
+
+    VPG and PPO add its squared error to their loss; NPG and TRPO, whose step no other loss may
+    bend, fit a linear function of the last hidden layer.
+    """
+
+    name: str = setting("shared", "the value function", choices=["shared"])
+    coef: float = setting(0.5, "VPG, PPO: weight of the mean squared error in the loss", above=0)
+    ridge: float = setting(
+        1e-3, "NPG, TRPO: weight of the squared coefficients beside the mean squared error", above=0
+    )
+
+
+@dataclass
 class MLPValueConfig:
     """State value V(s) by regression on the returns."""
 
@@ -88,6 +233,13 @@ class MLPValueConfig:
     )
     max_grad_norm: float | None = setting(None, "clip the gradient's norm; null: never", above=0)
     normalize_targets: bool = setting(True, "fit standardised returns (outputs preserved)")
+
+
+@dataclass
+class AutoValueConfig(MLPValueConfig):
+    """mlp for vectors of numbers; for pictures shared, or cnn with NPG and TRPO."""
+
+    name: str = setting("auto", "the value function", choices=["auto"])
 
 
 @dataclass
@@ -202,8 +354,8 @@ class Config:
     env: EnvConfig = field(default_factory=EnvConfig)
     sampler: Any = field(default_factory=SinglePathConfig)
     algo: Any = field(default_factory=TRPOConfig)
-    policy: Any = field(default_factory=MLPPolicyConfig)
-    value: Any = field(default_factory=MLPValueConfig)
+    policy: Any = field(default_factory=AutoPolicyConfig)
+    value: Any = field(default_factory=AutoValueConfig)
     advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -220,10 +372,28 @@ def may_change(key: str) -> bool:
 
 GROUPS: dict[str, dict[str, type]] = {
     "algo": {"vpg": VPGConfig, "npg": NPGConfig, "trpo": TRPOConfig, "ppo": PPOConfig},
-    "sampler": {"single_path": SinglePathConfig},
-    "policy": {"mlp": MLPPolicyConfig, "linear": LinearPolicyConfig},
-    "value": {"mlp": MLPValueConfig},
+    "sampler": {"single_path": SinglePathConfig, "vine": VineConfig},
+    "policy": {
+        "auto": AutoPolicyConfig,
+        "mlp": MLPPolicyConfig,
+        "linear": LinearPolicyConfig,
+        "nature_cnn": NatureCNNPolicyConfig,
+        "trpo_cnn": TRPOCNNPolicyConfig,
+    },
+    "value": {
+        "auto": AutoValueConfig,
+        "mlp": MLPValueConfig,
+        "cnn": CNNValueConfig,
+        "shared": SharedValueConfig,
+    },
 }
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
 
 
 def validate(config: Config) -> None:
@@ -236,6 +406,11 @@ def validate(config: Config) -> None:
         raise UserError(
             f"eval.every={config.eval.every} asks for evaluations and eval.episodes=0 for none; "
             "give eval.episodes a number, or leave eval.every out."
+        )
+    if config.sampler.name == "vine" and config.algo.name == "ppo":
+        raise UserError(
+            "sampler=vine cannot be combined with algo=ppo: its clip bounds the probability ratio "
+            "of sampled actions one by one, and the vine's objective has none. Try algo=trpo."
         )
 
 

@@ -33,6 +33,17 @@ class RunFailed(Exception):
         self.arrays, self.facts = dict(arrays or {}), dict(facts or {})
 
 
+class LostProcess(RunFailed):
+    """Another process of the run is gone."""
+
+
+class ToldElsewhere(Exception):
+    """Another process of the run tells why it ended. The exit status is 0 here: a launcher ends
+    all processes when one fails, and that one has yet to speak."""
+
+    exit_status = 0
+
+
 class CannotWrite(RunFailed):
     """The disk refuses a file: full, read-only or gone."""
 

@@ -92,10 +92,13 @@ def evaluate(
     """
     import numpy as np  # not before a command has set the number of its threads
 
+    from trpo_cli.simulators.base import shows_pictures
+
     n = simulator.num_envs
     if not 1 <= n <= episodes or len(seeds) != episodes:
         raise ValueError(f"{n} environments and {len(seeds)} seeds for {episodes} episodes")
     limit = max_steps if simulator.max_episode_steps is None else None
+    pictures = shows_pictures(simulator.observation_space)
     returns, lengths, capped = [0.0] * episodes, [0] * episodes, 0
     # Which episode each environment runs; None once there is none left for it.
     current: list[int | None] = list(range(n))
@@ -106,8 +109,9 @@ def evaluate(
         if abandon():
             raise Abandoned
         noise = None if deterministic else policy.noise(generator, (n,))
-        # As in training, the policy acts on float32 observations.
-        actions = policy.act(np.asarray(observations, dtype=np.float32), noise)
+        # As in training, the policy acts on float32 observations, or on pictures.
+        seen = observations if pictures else np.asarray(observations, dtype=np.float32)
+        actions = policy.act(seen, noise)
         step = simulator.step(policy.to_env(actions))
         paid += step.rewards
         steps += 1
@@ -242,6 +246,7 @@ def load_policy(folder: Path, config: Config, simulator: Simulator) -> Policy:
     Raises `UserError` when the checkpoint is damaged or does not fit the configuration.
     """
     from trpo_cli.models.policies import build_policy
+    from trpo_cli.models.values import is_joint
     from trpo_cli.runs.checkpoint import load
     from trpo_cli.seeding import stream
 
@@ -251,6 +256,7 @@ def load_policy(folder: Path, config: Config, simulator: Simulator) -> Policy:
         simulator.observation_space,
         simulator.action_space,
         stream(0, "policy_init"),  # these first parameters are overwritten
+        with_value=is_joint(config),
     )
     prefix = "policy/"
     state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

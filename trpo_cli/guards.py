@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from trpo_cli.errors import RunFailed
+from trpo_cli.frames import FrameStacks
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.records import Batch, Trajectories
 
@@ -23,7 +24,7 @@ def check_trajectories(trajectories: Trajectories, policy: Any, step: int) -> No
     What comes after it in the same environment usually follows from it. policy: the one that
     acted. step: environment steps before this batch.
     """
-    named = {
+    named: dict[str, Any] = {
         "observation": trajectories.observations,
         "action": trajectories.actions,
         "reward": trajectories.rewards,
@@ -48,7 +49,8 @@ def check_trajectories(trajectories: Trajectories, policy: Any, step: int) -> No
             t, n = index[:2]
         found.append((int(t), rank, what, int(n), place.tolist(), float(value)))
     t, _, what, n, place, value = min(found)
-    at = step + t * envs + n + 1
+    n += trajectories.first_env
+    at = step + t * (trajectories.all_envs or envs) + n + 1
     where = f"[{', '.join(map(str, place))}]" if place else ""
     why = "" if finite(policy.parameters) else " The policy's parameters are not finite either."
     raise RunFailed(
@@ -69,10 +71,13 @@ def check_batch(batch: Batch, trajectories: Trajectories, value: Any, step: int)
     if not finite(value.parameters):
         why = "the value function's parameters are not finite"
     for what, array in (("returns", batch.returns), ("advantages", batch.advantages)):
-        if finite(array):
+        bad = not finite(array)
+        if not batch.split.any(bad):
             continue
+        if not bad:
+            return  # another process has those, and says so
         rows = np.flatnonzero(~np.isfinite(np.asarray(_numpy(array))))
-        n = int(rows[0]) % trajectories.rewards.shape[1]
+        n = trajectories.first_env + int(rows[0]) % trajectories.rewards.shape[1]
         raise RunFailed(
             f"{len(rows)} of {len(array)} {what} are not finite after {step:,} environment steps, "
             f"the first in environment {n}: {why}. Nothing was learned from this batch.",
@@ -103,8 +108,10 @@ def check_learned(policy: Any, value: Any, metrics: Mapping[str, Any], step: int
         )
 
 
-def finite(array: Array) -> bool:
-    """Whether every element is finite."""
+def finite(array: Array | FrameStacks) -> bool:
+    """Whether every element is finite; bytes always are."""
+    if isinstance(array, FrameStacks):
+        return True
     with np.errstate(all="ignore"):
         if math.isfinite(float(array.sum())):
             return True
@@ -116,7 +123,10 @@ def arrays_of(*records: Any) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for record in records:
         for name, value in vars(record).items():
-            if hasattr(value, "shape"):
+            if isinstance(value, FrameStacks):
+                found.setdefault("frames", _numpy(value.planes))
+                found.setdefault(f"{name}_frames", _numpy(value.index))
+            elif hasattr(value, "shape"):
                 found.setdefault(name, _numpy(value))
     return found
 

@@ -15,6 +15,7 @@ STREAMS = (
     "evaluation",
     "best_evaluation",
     "restarts",
+    "branching",
 )
 
 

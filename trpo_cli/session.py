@@ -13,6 +13,8 @@ from typing import Any
 from trpo_cli.config import config_to_yaml
 from trpo_cli.errors import CannotWrite, RunFailed, UserError
 from trpo_cli.evaluate import Abandoned, Evaluator
+from trpo_cli.memory import observation_bytes, size_in_words
+from trpo_cli.ranks import Ranks
 from trpo_cli.runs import checkpoint, manifest
 from trpo_cli.runs.clock import due
 from trpo_cli.runs.crash import describe, write_crash
@@ -55,6 +57,7 @@ class Session:
             "device": training.device,
             "backend": training.simulator.backend,
             "threads": training.threads,
+            "processes": training.ranks.count,
         }
         if resume:
             self._manifest = manifest.resume(run_dir, step=training.step, command=command, **facts)
@@ -65,9 +68,13 @@ class Session:
         hyperparameters = {key: value for key, _, value in walk(self.config)}
         self._logger = MetricsLogger(run_dir, hyperparameters)
         facts["parameters"] = len(training.policy.parameters) + len(training.value.parameters)
+        facts["device_reason"] = training.device_reason
+        needed = observation_bytes(training.config, training.simulator)
+        facts["observations"] = size_in_words(needed)
         facts["max_episode_steps"] = training.simulator.max_episode_steps
         facts["not_restorable"] = training.sampler.not_restorable
         facts["steps_done"] = training.step
+        facts["command"] = training.ranks.command
         self._progress = Progress(self.config, facts, run_dir)
         self._progress.banner()
         for note in notes:
@@ -226,13 +233,18 @@ class Session:
         step, good = self._saved[0], checkpoint.path(self.run_dir, self._saved[0])
         left, facts = "No checkpoint was written before that.", dict[str, Any]()
         if good.is_dir():
-            go_on = f"trpo-run resume={shlex.quote(str(self.run_dir))}"
+            go_on = how_to_resume(self.run_dir, self.training.ranks)
             left = f"The last good checkpoint is {good}: {go_on} goes on from step {step:,}."
             facts["checkpoint"] = good.name
         facts |= {"step": self.training.step, "iteration": self.training.iteration + 1}
         folder = write_crash(self.run_dir, error, facts, config_to_yaml(self.config))
         seen = f" What it failed on is in {folder}." if folder else ""
         return RunFailed(f"{describe(error)} {left}{seen}")
+
+
+def how_to_resume(run_dir: Path, ranks: Ranks) -> str:
+    """The command that goes on with a run."""
+    return f"{ranks.command} resume={shlex.quote(str(run_dir))}"
 
 
 def _is_finished(run_dir: Path) -> bool:

@@ -15,7 +15,8 @@ from tests.small import (
     oracle_policy,
     tensor,
 )
-from trpo_cli.algos.base import policy_gradient, policy_metrics
+from trpo_cli.algos.base import policy_metrics
+from trpo_cli.algos.objectives import SinglePathObjective
 from trpo_cli.maths.distributions import Categorical
 
 every_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
@@ -27,9 +28,9 @@ class TestPolicyGradient:
     def test_is_the_gradient_of_the_surrogate_at_the_old_policy(self, space, entropy_coef):
         policy = make_policy(space)
         batch = make_batch(policy)
-        gradient, log_prob = policy_gradient(
-            policy.linearize(batch.observations), batch, entropy_coef
-        )
+        here = policy.linearize(batch.observations)
+        objective = SinglePathObjective(here, batch, entropy_coef)
+        gradient, log_prob = objective.gradient, objective.old_log_prob
         parts = oracle_policy(policy, space, batch.observations)
         old = oracle_log_prob(parts(tensor(policy.parameters)), batch.actions)
         np.testing.assert_allclose(log_prob, old.numpy(), rtol=1e-12)
@@ -63,11 +64,11 @@ class TestPolicyMetrics:
         batch = make_batch(policy)
         parts = oracle_policy(policy, space, batch.observations)
         old = parts(tensor(policy.parameters))
-        ours = policy.distribution(batch.observations).detach()
-        old_log_prob = ours.log_prob(batch.actions)
+        here = policy.linearize(batch.observations)
+        ours, objective = here.distribution.detach(), SinglePathObjective(here, batch)
         policy.parameters += 0.1 * np.random.default_rng(0).normal(size=len(policy.parameters))
         new = parts(tensor(policy.parameters))
-        metrics = policy_metrics(policy, batch, ours, old_log_prob)
+        metrics = policy_metrics(policy, batch, ours, objective)
 
         kl = oracle_kl(old, new)
         ratio = np.exp(

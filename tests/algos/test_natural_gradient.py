@@ -6,8 +6,8 @@ import pytest
 
 from tests.algos.conftest import BUILD
 from tests.small import BOX, DISCRETE, explicit_fisher, make_batch, make_policy
-from trpo_cli.algos.base import policy_gradient
 from trpo_cli.algos.natural_gradient import natural_direction
+from trpo_cli.algos.objectives import SinglePathObjective
 from trpo_cli.config import NPGConfig
 
 EXACT: dict[str, Any] = {
@@ -22,7 +22,7 @@ def problem(space=BOX, seed=1, **kwargs):
     """A policy whose Fisher matrix is regular, its batch, gradient and Fisher matrix."""
     policy = make_policy(space, **kwargs)
     batch = make_batch(policy, seed=seed)
-    gradient = policy_gradient(policy.linearize(batch.observations), batch)[0]
+    gradient = SinglePathObjective(policy.linearize(batch.observations), batch).gradient
     return policy, batch, gradient, explicit_fisher(policy, space, batch.observations)
 
 

@@ -6,11 +6,12 @@ import torch
 
 from tests.algos.conftest import BUILD
 from tests.small import make_batch, make_policy
-from trpo_cli.algos.base import policy_gradient
+from trpo_cli.algos.objectives import SinglePathObjective
 
 
 def gradient_of(policy, batch, entropy_coef=0.0):
-    return policy_gradient(policy.linearize(batch.observations), batch, entropy_coef)[0].copy()
+    here = policy.linearize(batch.observations)
+    return SinglePathObjective(here, batch, entropy_coef).gradient.copy()
 
 
 class TestVPG:

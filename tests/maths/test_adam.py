@@ -29,6 +29,13 @@ class TestAdam:
             oracle.step()
             np.testing.assert_allclose(numpy(ours), theirs.detach().numpy(), rtol=1e-12)
 
+    def test_torch_counts_the_write(self):
+        """Networks keep converted weights until the parameters' version moves."""
+        parameters = torch.zeros(3)
+        before = parameters._version
+        Adam(parameters).step(torch.ones(3), 0.1)
+        assert parameters._version > before
+
     def test_leaves_the_gradient_alone(self, array):
         gradient = array([1.0, -2.0])
         Adam(array([0.0, 0.0])).step(gradient, 0.1)

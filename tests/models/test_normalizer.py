@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from trpo_cli.models.normalizer import Normalizer
+from trpo_cli.frames import FrameStacks
+from trpo_cli.models.normalizer import Normalizer, Pictures
 
 BATCHES = [(1, 3.0, 0.5), (50, -2.0, 4.0), (7, 100.0, 0.1), (300, 0.0, 1.0)]
 
@@ -85,5 +86,19 @@ class TestNormalizer:
         x = np.random.default_rng(0).integers(0, 256, (40, 2, 3), dtype=np.uint8)
         normalizer.update(x)
         y = normalizer(x)
-        assert (y.shape, y.dtype) == (x.shape, np.float32)
-        np.testing.assert_allclose(y, (x - x.mean(0)) / x.std(0), atol=1e-5)
+        assert (y.shape, y.dtype) == ((40, 6), np.float32)
+        expected = (x - x.mean(0)) / x.std(0)
+        np.testing.assert_allclose(y, expected.reshape(40, 6), atol=1e-5)
+
+
+class TestPictures:
+    def test_bytes_go_through_with_their_channels_first(self):
+        x = np.random.default_rng(0).integers(0, 256, (2, 9, 8, 3), dtype=np.uint8)
+        pictures = Pictures()
+        before = x.copy()
+        pictures.update(x)
+        np.testing.assert_array_equal(pictures(x), np.moveaxis(x, -1, 1))
+        np.testing.assert_array_equal(x, before)
+        assert pictures(x).dtype == np.uint8 and pictures.state() == {}
+        stacks = FrameStacks(x[..., 0], np.array([[0, 1]]))
+        assert pictures(stacks) is stacks

@@ -175,4 +175,4 @@ class TestBuildPolicy:
         policy = build_policy(config, OBSERVATIONS, BOX, np.random.default_rng(0))
         assert abs(policy.normalize(np.full((1, 3), 9.0))).max() == 0.5
         np.testing.assert_array_equal(policy.to_env(np.array([[3.0, -0.2]])), [[1.0, -0.2]])
-        assert policy.normalizer.enabled
+        assert isinstance(policy.normalizer, Normalizer) and policy.normalizer.enabled

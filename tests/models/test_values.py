@@ -5,6 +5,7 @@ import pytest
 
 from tests.small import global_generators
 from trpo_cli.config import MLPValueConfig
+from trpo_cli.models.mlp import MLP
 from trpo_cli.models.values import Value
 
 CONFIG = MLPValueConfig(epochs=10, hidden_sizes=[16], learning_rate=3e-3, minibatch_size=32)
@@ -16,8 +17,12 @@ def problem(seed=0, size=256):
     return x, (50.0 + 20.0 * np.tanh(x[:, 0] - x[:, 1])).astype(np.float32)
 
 
-def make_value(**settings):
-    return Value(replace(CONFIG, **settings), 3, np.random.default_rng(0))
+def make_value(seed=0, **settings):
+    config = replace(CONFIG, **settings)
+    mlp = MLP([3, *config.hidden_sizes, 1], config.activation)
+    parameters = np.zeros(mlp.num_parameters, dtype=np.float32)
+    mlp.initialize(parameters, np.random.default_rng(seed), output_gain=0.01)
+    return Value(config, mlp, parameters)
 
 
 def generator():
@@ -59,15 +64,19 @@ class TestFit:
 
     def test_loss_is_the_mean_squared_error_in_the_units_of_returns(self):
         value, (x, returns) = make_value(minibatch_size=None, epochs=1), problem()
-        expected = ((value.predict(x) - returns) ** 2).mean()
+        first = value.predict(x) + returns.mean()  # the first returns move V to their mean
+        expected = ((first - returns) ** 2).mean()
         loss = value.fit(x, returns, generator(), 1.0)["value/loss"]
         # Rescaled targets and predictions in float32.
         assert loss == pytest.approx(expected, rel=1e-4)
 
     def test_rescaling_the_targets_preserves_the_outputs(self):
-        """A fit whose step size is zero moves mean and deviation only."""
+        """A fit whose step size is zero moves mean and deviation only; the first ones move V."""
         value, (x, returns) = make_value(schedule="linear"), problem()
-        for scale in (1.0, 1e-2, 1e3):
+        before = value.predict(x)
+        value.fit(x, returns, generator(), 0.0)
+        np.testing.assert_allclose(value.predict(x), before + returns.mean(), rtol=1e-5)
+        for scale in (2.0, 1e-2, 1e3):
             before = value.predict(x)
             parameters = value.parameters.copy()
             value.fit(x, scale * returns, generator(), 0.0)
@@ -121,7 +130,7 @@ class TestFit:
         value, (x, returns) = make_value(max_grad_norm=1e-12), problem()
         before = value.predict(x)
         value.fit(x, returns, generator(), 1.0)
-        np.testing.assert_allclose(value.predict(x), before, atol=1e-3)
+        np.testing.assert_allclose(value.predict(x), before + returns.mean(), atol=1e-3)
 
     def test_leaves_its_data_and_the_global_generator_alone(self):
         value, (x, returns) = make_value(), problem()
@@ -145,7 +154,7 @@ class TestState:
         value, x = make_value(), problem()[0]
         for seed in range(3):
             value.fit(*problem(seed), generator(), 1.0)
-        other = Value(CONFIG, 3, np.random.default_rng(99))
+        other = make_value(seed=99)
         other.load_state({k: np.copy(v) for k, v in value.state().items()})
         np.testing.assert_array_equal(value.predict(x), other.predict(x))
         returns = problem(7)[1]

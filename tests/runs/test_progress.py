@@ -16,12 +16,16 @@ CONFIG = SimpleNamespace(
     total_steps=100_000,
     algo=SimpleNamespace(name="trpo"),
     env=SimpleNamespace(id="Hopper-v4"),
+    policy=SimpleNamespace(name="mlp"),
+    value=SimpleNamespace(name="mlp"),
     sampler=SimpleNamespace(num_envs=10, steps_per_env=10),
 )
 FACTS = {
     "seed": 7,
     "device": "cpu",
+    "device_reason": "as asked",
     "backend": "mujoco",
+    "observations": "12 KiB",
     "threads": 1,
     "max_episode_steps": 1000,
     "parameters": 12_345,
@@ -58,7 +62,8 @@ class TestPlain:
         text = out.getvalue()
         for part in (
             "trpo on Hopper-v4, seed 7",
-            "device cpu, 1 thread, mujoco environments",
+            "device cpu (as asked), 1 thread, mujoco environments",
+            "policy mlp, value mlp; the observations of an update take 12 KiB",
             "10 environments x 10 steps = 100 steps per update, 100,000 steps to do",
             "12,345 parameters",
             "cut after 1,000 steps",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -54,16 +53,6 @@ def test_ids(env_id: str, expected: str) -> None:
 
 def test_known_id() -> None:
     assert check_env(EnvConfig(id="Hopper-v4")).max_episode_steps == 1000
-
-
-@pytest.mark.parametrize("env_id", ["ALE/Pong-v5", "PongNoFrameskip-v4"])
-def test_atari_without_its_package(env_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "ale_py" else find(name)
-    )
-    if importlib.util.find_spec("ale_py") is None and "ale_py" not in sys.modules:
-        assert "pip install ale-py" in refusal(env_id)
 
 
 def test_module_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from trpo_cli.algos.objectives import Objective
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.distributions import Distribution
-from trpo_cli.maths.surrogate import surrogate
-from trpo_cli.models.policies import Policy, PolicyLinearization
+from trpo_cli.models.policies import Policy
 from trpo_cli.records import Batch
 
 Metrics = dict[str, Any]
@@ -34,28 +34,26 @@ class Algorithm(Protocol):
     def load_state(self, state: dict[str, Array]) -> None: ...
 
 
-def policy_gradient(
-    policy: PolicyLinearization, batch: Batch, entropy_coef: float = 0.0
-) -> tuple[Array, Array]:
-    """g = mean A grad log pi(a|s) (+ c grad H), (P,), and log pi(a|s), (B,)."""
-    log_prob, vjp = policy.distribution.log_prob_vjp(batch.actions)
-    gradient = policy.vjp(vjp(batch.advantages / len(log_prob)))
-    if entropy_coef:
-        gradient += entropy_coef * policy.vjp(policy.distribution.entropy_gradient())
-    return gradient, log_prob
-
-
-def policy_metrics(policy: Policy, batch: Batch, old: Distribution, old_log_prob: Array) -> Metrics:
-    """How far the policy moved over the batch: analytic KL(old || new), surrogate, entropy."""
+def policy_metrics(
+    policy: Policy, batch: Batch, old: Distribution, objective: Objective
+) -> Metrics:
+    """How far the policy moved over the batch, and what that did to the objective."""
     new = policy.distribution(batch.observations)
+    change = change_metrics(policy, batch, old, new, objective.before, objective.at(new))
+    return {**change, **objective.metrics()}
+
+
+def change_metrics(
+    policy: Policy, batch: Batch, old: Distribution, new: Distribution, before: float, after: float
+) -> Metrics:
+    """Analytic KL(old || new) over the batch, entropy, and the objective before and after."""
     kl = new.kl_from(old)
-    after = surrogate(new.log_prob(batch.actions), old_log_prob, batch.advantages)
     metrics: Metrics = {
-        "policy/kl": float(kl.mean()),
-        "policy/kl_max": float(kl.max()),
-        "policy/entropy": float(new.entropy().mean()),
-        "policy/surrogate_before": float(batch.advantages.mean()),
-        "policy/surrogate_after": float(after),
+        "policy/kl": float(batch.average(kl.mean())),
+        "policy/kl_max": float(batch.split.max(kl.max())),
+        "policy/entropy": float(batch.average(new.entropy().mean())),
+        "policy/surrogate_before": before,
+        "policy/surrogate_after": after,
     }
     if policy.std_mean is not None:
         metrics["policy/std_mean"] = policy.std_mean

@@ -12,15 +12,18 @@ from trpo_cli.algos.vpg import VPG
 from trpo_cli.models.policies import Policy
 
 
-def build_algorithm(config: Any, policy: Policy) -> Algorithm:
-    """The update rule that a configuration names."""
+def build_algorithm(config: Any, policy: Policy, value_coef: float = 0.0) -> Algorithm:
+    """The update rule that a configuration names.
+
+    value_coef: see `VPG` and `PPO`.
+    """
     match config.name:
         case "vpg":
-            return VPG(config, policy)
+            return VPG(config, policy, value_coef)
         case "npg":
             return NPG(config)
         case "trpo":
             return TRPO(config)
         case "ppo":
-            return PPO(config, policy)
+            return PPO(config, policy, value_coef)
     raise ValueError(f"no algorithm is called {config.name}")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from trpo_cli.algos.base import Metrics
+from trpo_cli.algos.objectives import Objective
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.conjugate_gradient import conjugate_gradient
 from trpo_cli.maths.line_search import LineSearchResult
@@ -36,15 +37,16 @@ def natural_direction(
     the damping too: where F has all but vanished (a nearly deterministic policy), x'Fx alone would
     allow any step.
     """
-    observations = batch.observations
+    observations, split = batch.observations, batch.split
     if config.fisher_fraction < 1.0:
-        count = max(1, round(len(observations) * config.fisher_fraction))
-        rows = np.sort(generator.choice(len(observations), count, replace=False))
+        count = max(1, round(batch.size * config.fisher_fraction))
+        chosen = np.sort(generator.choice(batch.size, count, replace=False))
+        rows, split = batch.split.part(chosen)
         observations = observations[rows]
     fisher = policy.linearize(observations)
 
     def damped(v: Array) -> Array:
-        return fisher.fisher_product(v) + config.damping * v
+        return split.average(fisher.fisher_product(v)) + config.damping * v
 
     solution = conjugate_gradient(damped, gradient, config.cg_iterations, config.cg_tolerance)
     x = solution.x
@@ -68,13 +70,12 @@ def step_metrics(
     result: LineSearchResult,
     natural: NaturalDirection,
     alpha: float,
-    gradient: Array,
-    before: float,
+    objective: Objective,
 ) -> Metrics:
     """The rows of `trust_region/`, for a full step of alpha x.
 
     predicted_kl: the quadratic model, half of (fraction alpha)^2 x'Fx. expected_improvement: the
-    linear model, fraction alpha g'x. before: the surrogate at theta_old.
+    linear model, fraction alpha g'x.
     """
     length = result.fraction * alpha
     return {
@@ -83,7 +84,7 @@ def step_metrics(
         "trust_region/backtracks": result.backtracks,
         "trust_region/step_fraction": result.fraction,
         "trust_region/predicted_kl": 0.5 * length**2 * natural.curvature,
-        "trust_region/expected_improvement": length * float(gradient @ natural.direction),
-        "trust_region/actual_improvement": result.objective - before,
+        "trust_region/expected_improvement": length * float(objective.gradient @ natural.direction),
+        "trust_region/actual_improvement": result.objective - objective.before,
         **natural.metrics,
     }

@@ -17,8 +17,9 @@ import math
 
 import numpy as np
 
-from trpo_cli.algos.base import Metrics, policy_gradient, policy_metrics
+from trpo_cli.algos.base import Metrics, policy_metrics
 from trpo_cli.algos.natural_gradient import natural_direction, step_metrics
+from trpo_cli.algos.objectives import objective_of
 from trpo_cli.config import NPGConfig
 from trpo_cli.maths.arrays import Array, copy
 from trpo_cli.maths.line_search import LineSearchResult
@@ -39,11 +40,11 @@ class NPG:
         config = self.config
         here = policy.linearize(batch.observations)
         old = here.distribution.detach()
-        gradient, old_log_prob = policy_gradient(here, batch)
-        before = float(batch.advantages.mean())
+        objective = objective_of(policy, here, batch)
 
-        natural = natural_direction(policy, batch, gradient, config, generator)
-        alpha, result = 0.0, LineSearchResult(False, natural.reason, 0, 0.0, before, 0.0)
+        natural = natural_direction(policy, batch, objective.gradient, config, generator)
+        result = LineSearchResult(False, natural.reason, 0, 0.0, objective.before, 0.0)
+        alpha = 0.0
         if not natural.reason:
             alpha = scheduled(config.step_size, config.schedule, remaining)
             if config.step_rule == "normalized":
@@ -52,15 +53,16 @@ class NPG:
             saved = copy(policy.parameters)
             policy.parameters[:] += alpha * natural.direction
 
-        metrics = policy_metrics(policy, batch, old, old_log_prob)
+        metrics = policy_metrics(policy, batch, old, objective)
         kl, after = metrics["policy/kl"], metrics["policy/surrogate_after"]
         if not natural.reason:
             result = LineSearchResult(True, "", 0, 1.0, after, kl)
             if not (math.isfinite(kl) and math.isfinite(after)):
                 policy.parameters[:] = saved
-                result = LineSearchResult(False, "objective is not finite", 0, 0.0, before, 0.0)
-                metrics = policy_metrics(policy, batch, old, old_log_prob)
-        return {**metrics, **step_metrics(result, natural, alpha, gradient, before)}
+                reason = "objective is not finite"
+                result = LineSearchResult(False, reason, 0, 0.0, objective.before, 0.0)
+                metrics = policy_metrics(policy, batch, old, objective)
+        return {**metrics, **step_metrics(result, natural, alpha, objective)}
 
     def state(self) -> dict[str, Array]:
         return {}

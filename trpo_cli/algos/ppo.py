@@ -6,7 +6,8 @@ by several epochs of shuffled minibatches and Adam. pi_old and its log-probabili
 the whole batch before the first step.
 
 Departures from the paper:
-1. Policy and value function share nothing and are fitted one after the other.
+1. Policy and value function share nothing and are fitted one after the other, unless the
+   network is one for both (`value=shared`, for pictures).
 2. Advantages are standardised over the batch, not over each minibatch.
 3. The gradient's norm is clipped, and the step size falls to zero over the last quarter.
 """
@@ -15,13 +16,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from trpo_cli.algos.base import Metrics, policy_metrics
+from trpo_cli.algos.base import Metrics, change_metrics
+from trpo_cli.algos.objectives import value_slope
 from trpo_cli.config import PPOConfig
 from trpo_cli.maths.adam import Adam, clip_norm
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import mean_kl
 from trpo_cli.maths.schedule import scheduled
-from trpo_cli.maths.surrogate import clip_fraction, clipped_slope
+from trpo_cli.maths.surrogate import clip_fraction, clipped_slope, surrogate
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import Batch
 
@@ -29,8 +31,9 @@ from trpo_cli.records import Batch
 class PPO:
     """Epochs of clipped minibatch steps per batch."""
 
-    def __init__(self, config: PPOConfig, policy: Policy) -> None:
-        self.config = config
+    def __init__(self, config: PPOConfig, policy: Policy, value_coef: float = 0.0) -> None:
+        """value_coef: weight of (V - R)^2 in the loss, for a network that gives V(s) as well."""
+        self.config, self._value_coef = config, value_coef
         self._adam = Adam(policy.parameters, eps=1e-5)
 
     def update(
@@ -40,23 +43,28 @@ class PPO:
         old = policy.distribution(batch.observations).detach()
         old_log_prob = old.log_prob(batch.actions)
         learning_rate = scheduled(config.learning_rate, config.schedule, remaining)
-        size = len(old_log_prob)
+        size = batch.size
         chunk = min(config.minibatch_size or size, size)
         gradient = namespace(policy.parameters).empty_like(policy.parameters)
         reason, epochs, steps = "", 0, 0
         while epochs < config.epochs:
             order = generator.permutation(size)
-            observations, actions = batch.observations[order], batch.actions[order]
-            advantages, before = batch.advantages[order], old_log_prob[order]
-            for start in range(0, size, chunk):
-                rows = slice(start, start + chunk)
+            shuffled, minibatches = batch.split.minibatches(order, chunk)
+            observations, actions = batch.observations[shuffled], batch.actions[shuffled]
+            advantages, before = batch.advantages[shuffled], old_log_prob[shuffled]
+            targets = batch.targets[shuffled]
+            for rows, count in minibatches:
                 here = policy.linearize(observations[rows])
                 log_prob, vjp = here.distribution.log_prob_vjp(actions[rows])
                 slope = clipped_slope(log_prob, before[rows], advantages[rows], config.clip_range)
-                here.vjp(vjp(slope * (-1.0 / len(slope))), out=gradient)
+                descent = vjp(slope * (-1.0 / count))
                 if config.entropy_coef:
-                    bonus = here.vjp(here.distribution.entropy_gradient())
-                    gradient -= config.entropy_coef * bonus
+                    bonus = here.distribution.entropy_gradient()
+                    descent = descent.plus(-config.entropy_coef * (len(slope) / count), bonus)
+                values = None
+                if here.values is not None:
+                    values = value_slope(here.values, targets[rows], self._value_coef, count)
+                batch.sum(here.vjp(descent, values, out=gradient))
                 # Where every sample is clipped there is no gradient; the next minibatch has one.
                 if problem := clip_norm(gradient, config.max_grad_norm):
                     reason = problem
@@ -67,13 +75,17 @@ class PPO:
             if not steps:
                 break
             if config.target_kl is not None:
-                kl = float(mean_kl(old, policy.distribution(batch.observations)))
-                if kl > config.target_kl:
+                kl = mean_kl(old, policy.distribution(batch.observations))
+                if float(batch.average(kl)) > config.target_kl:
                     break
-        log_prob = policy.distribution(batch.observations).log_prob(batch.actions)
+        new = policy.distribution(batch.observations)
+        log_prob = new.log_prob(batch.actions)
+        unmoved = float(batch.average(batch.advantages.mean()))
+        moved = float(batch.average(surrogate(log_prob, old_log_prob, batch.advantages)))
+        clipped = clip_fraction(log_prob, old_log_prob, config.clip_range)
         return {
-            **policy_metrics(policy, batch, old, old_log_prob),
-            "policy/clip_fraction": clip_fraction(log_prob, old_log_prob, config.clip_range),
+            **change_metrics(policy, batch, old, new, unmoved, moved),
+            "policy/clip_fraction": batch.average(clipped),
             "policy/epochs": epochs,
             "policy/skipped": "" if steps else reason,
         }

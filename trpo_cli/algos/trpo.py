@@ -1,15 +1,17 @@
-"""Trust region policy optimisation, single path (Schulman et al. 2015, arXiv 1502.05477).
+"""Trust region policy optimisation (Schulman et al. 2015, arXiv 1502.05477).
 
-    maximise  mean r(theta) A   subject to  mean KL(pi_old || pi_theta) <= delta
+    maximise  L(theta)   subject to  mean KL(pi_old || pi_theta) <= delta
 
-    g  = policy gradient at theta_old
+    L  = mean r(theta) A (single path), or the vine's objective: see `algos.objectives`
+    g  = grad L at theta_old
     x ~= F^-1 g               by k conjugate-gradient iterations on F + damping I
     s  = sqrt(2 delta / x'Fx) x
     try theta_old + ratio^j s, j = 0, 1, ...: keep the first whose surrogate improves and whose
     mean KL over the whole batch is at most delta; otherwise keep theta_old
 
 Departures from the paper:
-1. Advantages come from a learned value function (GAE) instead of Monte Carlo Q-values.
+1. On a single path, advantages come from a learned value function (GAE) instead of Monte Carlo
+   Q-values.
 2. F stands for F + damping I, in the solve and in the step length.
 3. The Fisher product uses a quarter of the batch by default, the paper a tenth of a larger one.
 """
@@ -20,14 +22,14 @@ import math
 
 import numpy as np
 
-from trpo_cli.algos.base import Metrics, policy_gradient, policy_metrics
+from trpo_cli.algos.base import Metrics, policy_metrics
 from trpo_cli.algos.natural_gradient import natural_direction, step_metrics
+from trpo_cli.algos.objectives import objective_of
 from trpo_cli.config import TRPOConfig
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.distributions import mean_kl
 from trpo_cli.maths.line_search import LineSearchResult, line_search
 from trpo_cli.maths.schedule import scheduled
-from trpo_cli.maths.surrogate import surrogate
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import Batch
 
@@ -45,32 +47,30 @@ class TRPO:
         max_kl = scheduled(config.max_kl, config.schedule, remaining)
         here = policy.linearize(batch.observations)
         old = here.distribution.detach()
-        gradient, old_log_prob = policy_gradient(here, batch)
-        before = float(batch.advantages.mean())
+        objective = objective_of(policy, here, batch)
 
-        natural = natural_direction(policy, batch, gradient, config, generator)
-        alpha, result = 0.0, LineSearchResult(False, natural.reason, 0, 0.0, before, 0.0)
+        natural = natural_direction(policy, batch, objective.gradient, config, generator)
+        result = LineSearchResult(False, natural.reason, 0, 0.0, objective.before, 0.0)
+        alpha = 0.0
         if not natural.reason:
             alpha = math.sqrt(2.0 * max_kl / natural.curvature)
 
             def evaluate() -> tuple[float, float]:
                 new = policy.distribution(batch.observations)
-                log_prob = new.log_prob(batch.actions)
-                objective = surrogate(log_prob, old_log_prob, batch.advantages)
-                return float(objective), float(mean_kl(old, new))
+                return objective.at(new), float(batch.average(mean_kl(old, new)))
 
             result = line_search(
                 evaluate,
                 policy.parameters,
                 alpha * natural.direction,
-                objective=before,
+                objective=objective.before,
                 max_kl=max_kl,
                 ratio=config.backtrack_ratio,
                 max_backtracks=config.max_backtracks,
             )
         return {
-            **policy_metrics(policy, batch, old, old_log_prob),
-            **step_metrics(result, natural, alpha, gradient, before),
+            **policy_metrics(policy, batch, old, objective),
+            **step_metrics(result, natural, alpha, objective),
         }
 
     def state(self) -> dict[str, Array]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trpo_cli.algos.base import Metrics, policy_gradient, policy_metrics
+from trpo_cli.algos.base import Metrics, policy_metrics
+from trpo_cli.algos.objectives import objective_of
 from trpo_cli.config import VPGConfig
 from trpo_cli.maths.adam import Adam, clip_norm
 from trpo_cli.maths.arrays import Array
@@ -25,8 +26,9 @@ from trpo_cli.records import Batch
 class VPG:
     """One gradient step per batch."""
 
-    def __init__(self, config: VPGConfig, policy: Policy) -> None:
-        self.config = config
+    def __init__(self, config: VPGConfig, policy: Policy, value_coef: float = 0.0) -> None:
+        """value_coef: weight of (V - R)^2 in the loss, for a network that gives V(s) as well."""
+        self.config, self._value_coef = config, value_coef
         self._adam = Adam(policy.parameters)
 
     def update(
@@ -35,7 +37,8 @@ class VPG:
         config = self.config
         here = policy.linearize(batch.observations)
         old = here.distribution.detach()
-        gradient, old_log_prob = policy_gradient(here, batch, config.entropy_coef)
+        objective = objective_of(policy, here, batch, config.entropy_coef, self._value_coef)
+        gradient = objective.gradient
         reason = clip_norm(gradient, config.max_grad_norm)
         if not reason:
             learning_rate = scheduled(config.learning_rate, config.schedule, remaining)
@@ -44,7 +47,7 @@ class VPG:
             else:
                 policy.parameters[:] += learning_rate * gradient
         return {
-            **policy_metrics(policy, batch, old, old_log_prob),
+            **policy_metrics(policy, batch, old, objective),
             "policy/skipped": reason,
         }
 

@@ -14,6 +14,7 @@ from trpo_cli.cli import INTERRUPTED, limit_library_threads
 from trpo_cli.config import Config, config_from_yaml
 from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.evaluate import MAX_ENVS, MAX_STEPS, evaluate, evaluation_streams, load_policy
+from trpo_cli.ranks import process_count, process_number
 from trpo_cli.runs.checkpoint import find, step_of
 from trpo_cli.runs.directory import CONFIG, require
 from trpo_cli.runs.display import PlainLines
@@ -25,7 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0, 2 for bad input, 3 for an evaluation that failed, 130 for Ctrl-C."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     limit_library_threads()
+    if process_count() > 1 and process_number() > 0:
+        return 0  # the first one says what is wrong
     try:
+        if process_count() > 1:
+            raise UserError(
+                f"an evaluation takes one process, and the launcher started {process_count()}; "
+                "leave torchrun out."
+            )
         args = make_parser().parse_args(arguments)
         # Everything is looked at before the first evaluation begins.
         runs = [(name, *read_run(Path(name), args.checkpoint)) for name in args.run_dirs]

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trpo_cli.command.options import Setting, conf_dir, default_choices, load_yaml, settings_of
-from trpo_cli.config import GROUPS, Config
+from trpo_cli.command.options import Setting, default_choices, load_yaml, settings_of
+from trpo_cli.config import GROUPS, Config, conf_dir
 from trpo_cli.settings import range_text
 
 USAGE = """\

@@ -14,22 +14,35 @@ from pathlib import Path
 
 from trpo_cli.config import Config, config_to_yaml
 from trpo_cli.errors import UserError
+from trpo_cli.ranks import ALONE, Ranks, processes_here
 from trpo_cli.runs.directory import LOCK
-from trpo_cli.runs.machine import usable_cores
+from trpo_cli.runs.machine import has_nvidia_driver, usable_cores
 
 OUTPUTS = Path("outputs")
 AUTO = "auto"
 
 
 def check_surroundings(config: Config) -> None:
-    """Raise `UserError` for what this machine or the environment cannot do; writes nothing.
+    """Raise `UserError` for what this machine, the environment or the networks chosen for it
+    cannot do; writes nothing.
 
     One environment is built and closed again: only then are its spaces known.
     """
     check_device(config.device)
+    from trpo_cli.memory import check_memory
+    from trpo_cli.settle import settle, settle_game
+    from trpo_cli.simulators.base import shows_pictures
     from trpo_cli.simulators.make import make_simulator
 
-    make_simulator(config.env, num_envs=1, threads=1).close()
+    config = settle_game(config)
+    simulator = make_simulator(config.env, num_envs=1, threads=1)
+    simulator.close()
+    settle(config, shows_pictures(simulator.observation_space))
+    check_memory(config, simulator)
+    if config.sampler.name == "vine":
+        from trpo_cli.samplers.vine import check_vine
+
+        check_vine(config, simulator)
 
 
 def check_device(device: str) -> None:
@@ -37,7 +50,7 @@ def check_device(device: str) -> None:
     if device != "cuda":
         return
     reason = "this machine has no NVIDIA driver"
-    if not sys.platform.startswith("linux") or _has_driver():
+    if not sys.platform.startswith("linux") or has_nvidia_driver():
         import torch
 
         if torch.cuda.is_available():
@@ -46,21 +59,14 @@ def check_device(device: str) -> None:
     raise UserError(f"device=cuda: no usable GPU ({reason}). Try device=cpu or device=auto.")
 
 
-def _has_driver() -> bool:
-    import ctypes
-
-    try:
-        return ctypes.CDLL("libcuda.so.1").cuInit(0) == 0
-    except (OSError, AttributeError):
-        return False
-
-
 def warn_threads(threads: int | None) -> None:
     """More threads than cores make small networks many times slower, silently."""
-    cores = usable_cores()
-    if threads is not None and threads > cores:
+    cores, processes = usable_cores(), processes_here()
+    if threads is not None and threads * processes > cores:
+        times = f" in each of {processes} processes" if processes > 1 else ""
         print(
-            f"warning: threads={threads} is more than the {cores} cores here; runs get slower.",
+            f"warning: threads={threads}{times} is more than the {cores} cores here; "
+            "runs get slower.",
             file=sys.stderr,
         )
 
@@ -115,18 +121,46 @@ def claim(folder: Path) -> Path:
     raise UserError(f"{folder} and its 999 successors exist already; tidy that folder up.")
 
 
-def launch(config: Config, run_dir: str, command: list[str], *, checked: bool = False) -> None:
-    """Check, seed, make the directory and train. `run_dir` "auto" gives the default one."""
-    if config.resume is not None:
-        raise UserError(f"resume={config.resume} is written on the command line only.")
-    if not checked:
-        check_surroundings(config)
+def launch(
+    config: Config,
+    run_dir: str,
+    command: list[str],
+    *,
+    checked: bool = False,
+    ranks: Ranks = ALONE,
+) -> None:
+    """Check, seed, make the directory and train. `run_dir` "auto" gives the default one.
+
+    ranks: the processes that do so together; the first one seeds and makes the directory.
+    """
+    with ranks.agreed():
+        if config.resume is not None:
+            raise UserError(f"resume={config.resume} is written on the command line only.")
+        if not checked:
+            check_surroundings(config)
     drawn = config.seed is None
     if drawn:
-        config = dataclasses.replace(config, seed=secrets.randbits(31))
-    warn_threads(config.threads)
+        config = dataclasses.replace(config, seed=ranks.share(secrets.randbits(31)))
+    if ranks.leads:
+        warn_threads(config.threads)
     from trpo_cli.train import train  # heavy: no error above should pay for it
 
+    folder, made = ranks.first(lambda: make_run_dir(config, run_dir))
+    if drawn and ranks.leads:
+        print(f"seed={config.seed} (drawn)", flush=True)
+    try:
+        train(config, folder, command, ranks=ranks)
+    except BaseException:
+        with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
+            if ranks.leads and os.listdir(folder) == [LOCK]:
+                (folder / LOCK).unlink()
+            for empty in made if ranks.leads else []:  # only empty ones go
+                empty.rmdir()
+        raise
+
+
+def make_run_dir(config: Config, run_dir: str) -> tuple[Path, list[Path]]:
+    """The folder of a new run, and all folders that were made for it, innermost first."""
     if run_dir == AUTO:
         check_writable(OUTPUTS, "outputs folder")
         folder = default_run_dir(config)
@@ -137,17 +171,7 @@ def launch(config: Config, run_dir: str, command: list[str], *, checked: bool = 
         check_run_dir(folder)
         before = _missing(folder)
         make(folder, "hydra.run.dir")
-    if drawn:
-        print(f"seed={config.seed} (drawn)", flush=True)
-    try:
-        train(config, folder, command)
-    except BaseException:
-        with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
-            if os.listdir(folder) == [LOCK]:
-                (folder / LOCK).unlink()
-            for made in [folder, *before]:  # only empty ones go
-                made.rmdir()
-        raise
+    return folder, [folder, *before]
 
 
 def _missing(folder: Path) -> list[Path]:

@@ -13,14 +13,7 @@ from typing import Any
 
 import yaml
 
-from trpo_cli.config import GROUPS, Config
-
-
-def conf_dir() -> Path:
-    """The folder of YAML files: inside an installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"
+from trpo_cli.config import GROUPS, Config, conf_dir
 
 
 def group_names() -> list[str]:

@@ -15,6 +15,7 @@ from trpo_cli.command.launch import check_surroundings, check_writable, warn_thr
 from trpo_cli.command.overrides import check_overrides
 from trpo_cli.config import CHANGEABLE, Config, config_from_yaml, may_change, validate
 from trpo_cli.errors import UserError
+from trpo_cli.ranks import ALONE, Ranks
 from trpo_cli.runs.directory import CHECKPOINTS, CONFIG, require
 
 KEY = "resume="
@@ -67,17 +68,20 @@ def read_config(run_dir: Path) -> Config:
     return config_from_yaml(text, source=str(path))
 
 
-def resume(run_dir: str, config: Config, command: list[str]) -> None:
+def resume(run_dir: str, config: Config, command: list[str], ranks: Ranks = ALONE) -> None:
     """Go on with a run."""
-    if config.resume is not None:
-        raise UserError(f"resume={config.resume} is written on the command line only.")
     folder = Path(run_dir)
-    check_writable(folder, "resume")
-    check_surroundings(config)
-    warn_threads(config.threads)
+    with ranks.agreed():
+        if config.resume is not None:
+            raise UserError(f"resume={config.resume} is written on the command line only.")
+        if ranks.leads:
+            check_writable(folder, "resume")
+        check_surroundings(config)
+    if ranks.leads:
+        warn_threads(config.threads)
     from trpo_cli.train import train  # heavy: no error above should pay for it
 
-    train(config, folder, command, resume=True)
+    train(config, folder, command, resume=True, ranks=ranks)
 
 
 def require_run(run_dir: str) -> Path:

@@ -13,26 +13,33 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
-from trpo_cli.command.options import conf_dir
+from trpo_cli.config import ATARI_ID, conf_dir
 from trpo_cli.errors import UserError
 
 GYMNASIUM = "gymnasium"
 
 
 class GymnasiumSource(ConfigSource):
-    """Answers every ``env/<id>`` with ``{id: <id>}``; last on the path, so YAML files win."""
+    """Answers every ``env/<id>`` with ``{id: <id>}``; last on the path, so YAML files win.
+
+    And ``atari/<algo>/<id>``, for the ids of Atari games, with the file conf/atari/<algo>.yaml.
+    """
 
     @staticmethod
     def scheme() -> str:
         return GYMNASIUM
 
     def load_config(self, config_path: str) -> ConfigResult:
-        name = config_path.removeprefix("env/").removesuffix(".yaml")
+        name = config_path.removesuffix(".yaml")
+        if (preset := _preset(name)) is not None:
+            config, package = OmegaConf.load(preset), "_global_"
+        else:
+            config, package = OmegaConf.create({"id": name.removeprefix("env/")}), None
         return ConfigResult(
             provider=self.provider,
             path=self.full_path(),
-            config=OmegaConf.create({"id": name}),
-            header={"package": None},
+            config=config,
+            header={"package": package},
         )
 
     def available(self) -> bool:
@@ -42,7 +49,9 @@ class GymnasiumSource(ConfigSource):
         return config_path.rstrip("/") == "env"
 
     def is_config(self, config_path: str) -> bool:
-        return config_path.startswith("env/") and len(config_path) > len("env/")
+        if config_path.startswith("env/"):
+            return len(config_path) > len("env/")
+        return _preset(config_path.removesuffix(".yaml")) is not None
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """The registered ids, for shell completion."""
@@ -51,6 +60,14 @@ class GymnasiumSource(ConfigSource):
         import gymnasium
 
         return sorted(gymnasium.registry)
+
+
+def _preset(name: str) -> Path | None:
+    """The file behind ``atari/<algo>/<id>``; None for other names and games."""
+    group, _, rest = name.partition("/")
+    algo, _, env = rest.partition("/")
+    path = conf_dir() / "atari" / f"{algo}.yaml"
+    return path if group == "atari" and ATARI_ID.search(env) and path.exists() else None
 
 
 class SearchPath(ConfigSearchPathImpl):

@@ -87,7 +87,8 @@ def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) 
     for number, job in enumerate(jobs):
         with _naming(number, job):
             config, settings = compose(hydra, [*own, *job])
-            surroundings.setdefault(f"{config.env} {config.device}", (number, config))
+            parts = config.env, config.device, config.algo.name, config.policy, config.value
+            surroundings.setdefault(str(parts), (number, config))
             with open_dict(settings):
                 settings.job.num = settings.job.id = number
             folder = Path(settings.sweep.dir, settings.sweep.subdir)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from trpo_cli.maths.arrays import Array, namespace, norm
 
 
@@ -11,7 +13,9 @@ class Adam:
     """Adam (Kingma & Ba 2015, algorithm 1) with bias correction, descending along a gradient.
 
     One flat vector needs a dozen array operations a step, where a general optimiser that walks
-    over parameter groups spends most of a small network's time on bookkeeping.
+    over parameter groups spends most of a small network's time on bookkeeping. Torch tensors are
+    larger: for them torch's fused kernel goes through memory once instead (measured on 1.7 million
+    parameters: a tenth of the time).
     """
 
     def __init__(
@@ -21,12 +25,18 @@ class Adam:
         self.parameters = parameters
         self.betas, self.eps, self.steps = betas, eps, 0
         self.first, self.second = xp.zeros_like(parameters), xp.zeros_like(parameters)
-        self._work = xp.zeros_like(parameters)
+        if xp is np:
+            self._work = xp.zeros_like(parameters)
+        else:
+            self._count = xp.zeros((), device=parameters.device)
 
     def step(self, gradient: Array, learning_rate: float) -> None:
         """theta -= lr m_hat / (sqrt(v_hat) + eps), in place."""
-        xp, work, (beta1, beta2) = namespace(gradient), self._work, self.betas
         self.steps += 1
+        if namespace(gradient) is not np:
+            self._fused_step(gradient, learning_rate)
+            return
+        xp, work, (beta1, beta2) = np, self._work, self.betas
         self.first *= beta1
         xp.multiply(gradient, 1.0 - beta1, out=work)
         self.first += work
@@ -42,6 +52,29 @@ class Adam:
         work *= learning_rate * correction / (1.0 - beta1**self.steps)
         self.parameters -= work
 
+    def _fused_step(self, gradient: Array, learning_rate: float) -> None:
+        """The same by torch's kernel, called as `torch.optim.Adam(fused=True)` calls it: that
+        class would import a compiler, a second and 70 MB."""
+        torch = namespace(gradient)
+        self._count += 1
+        torch.ops.aten._fused_adam_.default(
+            [self.parameters],
+            [gradient],
+            [self.first],
+            [self.second],
+            [],
+            [self._count],
+            lr=learning_rate,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=0.0,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+        )
+        # The kernel forgets to count its write, which caches elsewhere go by.
+        torch.autograd.graph.increment_version(self.parameters)
+
     def state(self) -> dict[str, Array]:
         """Arrays that resume the optimiser."""
         xp = namespace(self.first)
@@ -53,6 +86,8 @@ class Adam:
         self.first[:] = xp.asarray(state["first"])
         self.second[:] = xp.asarray(state["second"])
         self.steps = int(state["steps"][0])
+        if xp is not np:
+            self._count.fill_(self.steps)
 
 
 def clip_norm(gradient: Array, max_norm: float | None) -> str:

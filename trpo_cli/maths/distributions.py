@@ -26,6 +26,14 @@ class Parameters(NamedTuple):
     outputs: Array
     extra: Array
 
+    def times(self, weight: float) -> Parameters:
+        """weight self."""
+        return Parameters(self.outputs * weight, self.extra * weight)
+
+    def plus(self, weight: float, other: Parameters) -> Parameters:
+        """self + weight other."""
+        return Parameters(self.outputs + weight * other.outputs, self.extra + weight * other.extra)
+
 
 Pullback = Callable[[Array], Parameters]
 
@@ -111,7 +119,8 @@ class Gaussian:
     def fisher(self, tangent: Parameters) -> Parameters:
         """1 / sigma^2 on the mean, 2 on each log sigma."""
         precision = namespace(self.mean).exp(-2.0 * self.log_std)
-        return Parameters(tangent.outputs * (precision / len(self.mean)), 2.0 * tangent.extra)
+        size = max(1, len(self.mean))  # of a spread batch, a process may have no state at all
+        return Parameters(tangent.outputs * (precision / size), 2.0 * tangent.extra)
 
     def detach(self) -> Gaussian:
         return Gaussian(copy(self.mean), copy(self.log_std))

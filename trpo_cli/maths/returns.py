@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from trpo_cli.maths.arrays import Array
+from trpo_cli.maths.split import WHOLE, Split
 
 
 def td_residuals(rewards: Array, values: Array, next_values: Array, discounts: Array) -> Array:
@@ -47,23 +48,23 @@ def generalized_advantages(
     return advantages
 
 
-def standardize(x: Array) -> Array:
+def standardize(x: Array, split: Split = WHOLE) -> Array:
     """(x - mean) / standard deviation; only centred where the deviation is (nearly) zero."""
-    centred = x - x.mean()
-    deviation = float((centred * centred).mean()) ** 0.5
+    centred = x - split.average(x.mean())
+    deviation = float(split.average((centred * centred).mean())) ** 0.5
     # Below rounding error of the values themselves the deviation is noise, not a scale.
-    noise = 4.0 * float(np.finfo(np.float32).eps) * float(abs(x).max())
+    noise = 4.0 * float(np.finfo(np.float32).eps) * float(split.max(abs(x).max()))
     return centred / deviation if deviation > noise else centred
 
 
-def explained_variance(predictions: Array, targets: Array) -> float:
+def explained_variance(predictions: Array, targets: Array, split: Split = WHOLE) -> float:
     """1 - Var(targets - predictions) / Var(targets); NaN when the targets are constant."""
-    variance = _variance(targets)
+    variance = _variance(targets, split)
     if variance == 0.0:
         return float("nan")
-    return 1.0 - _variance(targets - predictions) / variance
+    return 1.0 - _variance(targets - predictions, split) / variance
 
 
-def _variance(x: Array) -> float:
-    centred = x - x.mean()
-    return float((centred * centred).mean())
+def _variance(x: Array, split: Split) -> float:
+    centred = x - split.average(x.mean())
+    return float(split.average((centred * centred).mean()))

@@ -71,10 +71,14 @@ class ModuleNetwork:
     def linearize(self, flat: Tensor, inputs: Tensor) -> ModuleLinearization:
         return ModuleLinearization(self, flat, inputs)
 
-    def predict(self, flat: Tensor, inputs: np.ndarray) -> np.ndarray:
+    def outputs(self, flat: Tensor, inputs: Tensor) -> Tensor:
         """Outputs (B, D) alone."""
         with torch.no_grad():
-            outputs: np.ndarray = self.forward(flat, self.array(inputs)).cpu().numpy()
+            return self.forward(flat, inputs)
+
+    def predict(self, flat: Tensor, inputs: np.ndarray) -> np.ndarray:
+        """The same as numpy."""
+        outputs: np.ndarray = self.outputs(flat, self.array(inputs)).cpu().numpy()
         return outputs
 
 

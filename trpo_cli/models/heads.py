@@ -53,6 +53,7 @@ class GaussianHead:
         self._high = space.high.reshape(-1).astype(np.float64)
         bounded = np.isfinite(self._low) & np.isfinite(self._high)
         rescale = bounded if actions == "rescale" else np.zeros_like(bounded)
+        self._rescaled = rescale
         # [-1, 1] stands for itself where an action is not rescaled: one expression serves all.
         low, high = np.where(rescale, self._low, -1.0), np.where(rescale, self._high, 1.0)
         self._scale, self._shift = (high - low) / 2.0, (high + low) / 2.0
@@ -75,6 +76,11 @@ class GaussianHead:
 
     def distribution(self, outputs: Array, extra: Array) -> Gaussian:
         return Gaussian(outputs, extra)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is taken of actions in the policy's units, (A,) each; infinite where anything is."""
+        low = np.where(self._rescaled, -1.0, self._low)
+        return low.astype(np.float32), np.where(self._rescaled, 1.0, self._high).astype(np.float32)
 
 
 class CategoricalHead:

@@ -116,8 +116,12 @@ class MLP:
         """Outputs at inputs (B, n), and products with the Jacobian there; `layers` by `views`."""
         return Linearization(self, layers, inputs)
 
+    def outputs(self, layers: Layers, inputs: np.ndarray) -> np.ndarray:
+        """Outputs (B, D) alone."""
+        return self.predict(layers, inputs)
+
     def predict(self, layers: Layers, inputs: np.ndarray) -> np.ndarray:
-        """Outputs (B, D) alone: what acting costs."""
+        """The same as numpy, as they are: what acting costs."""
         h = inputs
         for weight, bias in layers[:-1]:
             h = h @ weight

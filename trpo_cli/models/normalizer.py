@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from trpo_cli.frames import channels_first
+from trpo_cli.maths.split import WHOLE, Split
 
 
 class Normalizer:
@@ -28,22 +33,23 @@ class Normalizer:
         self._scale = (1.0 / deviation).astype(np.float32)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Normalised copy of observations (n, *obs), float32."""
+        """Normalised copy of observations (n, *obs), (n, features) float32."""
         if not self.enabled:
-            return x.astype(np.float32)
+            return x.astype(np.float32).reshape(len(x), -1)
         y = np.subtract(x, self._shift, dtype=np.float32)
         y *= self._scale
         np.minimum(y, self.bound, out=y)
         np.maximum(y, -self.bound, out=y)
-        return y
+        return y.reshape(len(y), -1)
 
-    def update(self, x: np.ndarray) -> None:
+    def update(self, x: Any, split: Split = WHOLE) -> None:
         """Merge the statistics of a batch (n, *obs) into the running ones."""
         if not self.enabled:
             return
         data = x.astype(np.float64)
-        mean, count = data.mean(axis=0), len(data)
-        square = ((data - mean) ** 2).sum(axis=0)
+        count = split.size(len(data))
+        mean = split.sum(data.sum(axis=0)) / count
+        square = split.sum(((data - mean) ** 2).sum(axis=0))
         total = self.count + count
         delta = mean - self.mean
         self.square += square + delta**2 * (self.count * count / total)
@@ -63,3 +69,20 @@ class Normalizer:
         self.square = np.array(state["square"])
         self.count = int(state["count"][0])
         self._refresh()
+
+
+class Pictures:
+    """The normaliser of pictures: bytes are on one scale already, which the network knows."""
+
+    def __call__(self, x: Any) -> Any:
+        """Pictures (n, *obs) with their channels first; `FrameStacks` stay."""
+        return channels_first(x) if isinstance(x, np.ndarray) else x
+
+    def update(self, x: Any, split: Split = WHOLE) -> None:
+        """Nothing to learn."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        pass

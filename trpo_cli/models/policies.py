@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium import spaces
@@ -11,7 +11,13 @@ from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import Distribution, Parameters
 from trpo_cli.models.heads import Head, make_head
 from trpo_cli.models.mlp import MLP
-from trpo_cli.models.normalizer import Normalizer
+from trpo_cli.models.normalizer import Normalizer, Pictures
+
+CONVOLUTIONS = {
+    "nature_cnn": [(32, 8, 4), (64, 4, 2), (64, 3, 1)],
+    "trpo_cnn": [(16, 4, 2), (16, 4, 2)],
+}
+"""Channels, kernel and stride of each layer."""
 
 
 class NetworkLinearization(Protocol):
@@ -25,17 +31,27 @@ class NetworkLinearization(Protocol):
 
 
 class Network(Protocol):
-    """`models.mlp.MLP` in closed form, or any torch module through `models.autograd`."""
+    """`models.mlp.MLP` and `models.conv.ConvNet` in closed form, or any torch module through
+    `models.autograd`. Inputs are arrays (B, features), or `FrameStacks` of pictures."""
 
     num_parameters: int
 
-    def array(self, x: np.ndarray) -> Array: ...
+    def array(self, x: Any) -> Any: ...
 
     def views(self, flat: Array) -> Any: ...
 
-    def linearize(self, layers: Any, inputs: Array) -> NetworkLinearization: ...
+    def linearize(self, layers: Any, inputs: Any) -> NetworkLinearization: ...
 
-    def predict(self, layers: Any, inputs: np.ndarray) -> np.ndarray: ...
+    def outputs(self, layers: Any, inputs: Any) -> Array: ...
+
+    def predict(self, layers: Any, inputs: Any) -> np.ndarray: ...
+
+
+@runtime_checkable
+class PictureNetwork(Protocol):
+    """A network whose last hidden layer a linear value function can stand on."""
+
+    def features(self, layers: Any, inputs: Any) -> np.ndarray: ...
 
 
 class PolicyLinearization:
@@ -43,25 +59,52 @@ class PolicyLinearization:
 
     The Jacobian is that of the distribution's parameters (network outputs and the extra vector)
     with respect to theta; theta holds the network's parameters first, then the extra ones.
+
+    values: (B,), V(s) from a network that gives it beside the distribution, otherwise None.
     """
 
     def __init__(
         self, network: NetworkLinearization, size: int, head: Head, parameters: Array
     ) -> None:
         self._network, self._size, self._parameters = network, size, parameters
-        self.distribution = head.distribution(network.outputs, parameters[size:])
+        outputs, columns = network.outputs, head.num_outputs
+        self._head = head
+        self.distribution = head.distribution(outputs[:, :columns], parameters[size:])
+        self.values = outputs[:, columns] if outputs.shape[1] > columns else None
 
-    def vjp(self, gradient: Parameters, out: Array | None = None) -> Array:
-        """J' u summed over the batch: gradient with respect to theta, (P,)."""
+    def vjp(
+        self, gradient: Parameters, values: Array | None = None, out: Array | None = None
+    ) -> Array:
+        """J' u summed over the batch: gradient with respect to theta, (P,).
+
+        values: (B,), the part of u that belongs to `values`; None is zero.
+        """
+        xp, outputs = namespace(self._parameters), gradient.outputs
         if out is None:
-            out = namespace(self._parameters).empty_like(self._parameters)
-        self._network.vjp(gradient.outputs, out=out[: self._size])
+            out = xp.empty_like(self._parameters)
+        if self.values is not None:
+            column = xp.zeros_like(self.values) if values is None else values
+            outputs = xp.concatenate([outputs, column[:, None]], 1)
+        self._network.vjp(outputs, out=out[: self._size])
         out[self._size :] = gradient.extra
         return out
 
     def jvp(self, v: Array) -> Parameters:
         """J v: v (P,) -> outputs (B, D) and extra (E,)."""
-        return Parameters(self._network.jvp(v[: self._size]), v[self._size :])
+        outputs = self._network.jvp(v[: self._size])
+        if self.values is not None:
+            outputs = outputs[:, :-1]
+        return Parameters(outputs, v[self._size :])
+
+    def tried(self, k: int) -> Distribution:
+        """The distributions with each state repeated k times, for k actions in each, (B * k)."""
+        return _repeated(self._head, self._network.outputs, self._parameters[self._size :], k)
+
+    def fold(self, gradient: Parameters, k: int) -> Parameters:
+        """A gradient with respect to the distributions of `tried` as one with respect to those
+        of the states."""
+        outputs = gradient.outputs
+        return Parameters(outputs.reshape(-1, k, outputs.shape[1]).sum(1), gradient.extra)
 
     def fisher_product(self, v: Array) -> Array:
         """F v = mean over states of J' M J v, (P,): the Fisher matrix is never formed."""
@@ -76,7 +119,11 @@ class Policy:
     """
 
     def __init__(
-        self, network: Network, head: Head, normalizer: Normalizer, parameters: Array
+        self,
+        network: Network,
+        head: Head,
+        normalizer: Normalizer | Pictures,
+        parameters: Array,
     ) -> None:
         self.network, self.head, self.normalizer = network, head, normalizer
         self.parameters = parameters
@@ -92,30 +139,48 @@ class Policy:
 
         noise: (n, k) from `noise`, or None for the most likely actions.
         """
-        outputs = self.network.predict(self._layers, self.normalize(observations))
-        return self.head.act(outputs, self._numpy_extra(), noise)
+        return self.draw(self.normalize(observations), noise)
+
+    def draw(self, inputs: Any, noise: np.ndarray | None) -> np.ndarray:
+        """The same for network inputs."""
+        outputs = self.network.predict(self._layers, inputs)
+        return self.head.act(outputs[:, : self.head.num_outputs], self._numpy_extra(), noise)
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
         """Actions (n, A) as the environment takes them."""
         return self.head.to_env(actions)
 
-    def array(self, x: np.ndarray) -> Array:
-        """x as the kind of array that the network works on."""
+    def array(self, x: Any) -> Any:
+        """x, an array or `FrameStacks`, as the kind of array that the network works on."""
         return self.network.array(x)
 
-    def normalize(self, observations: np.ndarray) -> np.ndarray:
-        """Raw observations (n, *obs) -> network inputs (n, features), numpy."""
-        inputs = self.normalizer(observations)
-        return inputs.reshape(len(inputs), -1)
+    def normalize(self, observations: Any) -> Any:
+        """Raw observations (n, *obs) -> network inputs (n, features), numpy; pictures stay."""
+        return self.normalizer(observations)
 
-    def linearize(self, inputs: Array) -> PolicyLinearization:
+    def linearize(self, inputs: Any) -> PolicyLinearization:
         """Distributions at normalised observations (B, features) and their Jacobian."""
         network = self.network.linearize(self._layers, inputs)
         size = self.network.num_parameters
         return PolicyLinearization(network, size, self.head, self.parameters)
 
-    def distribution(self, inputs: Array) -> Distribution:
-        return self.linearize(inputs).distribution
+    def distribution(self, inputs: Any) -> Distribution:
+        """Distributions alone."""
+        outputs = self.network.outputs(self._layers, inputs)
+        return self.head.distribution(outputs[:, : self.head.num_outputs], self._extra)
+
+    def tried(self, inputs: Any, k: int) -> Distribution:
+        """Distributions with each state repeated k times."""
+        return _repeated(self.head, self.network.outputs(self._layers, inputs), self._extra, k)
+
+    def values(self, inputs: Any) -> np.ndarray:
+        """V (n,) from a network that gives it beside the distribution."""
+        return self.network.predict(self._layers, inputs)[:, self.head.num_outputs]
+
+    def features(self, inputs: Any) -> np.ndarray:
+        """The last hidden layer of a convolutional network, (n, hidden)."""
+        assert isinstance(self.network, PictureNetwork)
+        return self.network.features(self._layers, inputs)
 
     @property
     def std_mean(self) -> float | None:
@@ -137,18 +202,40 @@ class Policy:
         )
 
 
+def _repeated(head: Head, outputs: Array, extra: Array, k: int) -> Distribution:
+    outputs = outputs[:, : head.num_outputs]
+    rows = namespace(outputs).arange(len(outputs) * k) // k
+    return head.distribution(outputs[rows], extra)
+
+
 def build_policy(
     config: Any,
     observation_space: spaces.Box,
     action_space: spaces.Space[Any],
     generator: np.random.Generator,
     device: str = "cpu",
+    with_value: bool = False,
 ) -> Policy:
     """The policy that a configuration describes, with its first parameters.
 
-    On a CPU the perceptron works in closed form, on another device through autograd.
+    On a CPU the perceptron works in closed form in numpy, on another device through autograd.
+    with_value: its network gives V(s) as well, in one more column (pictures only).
     """
     head = make_head(action_space, config)
+    if config.name in CONVOLUTIONS:
+        from trpo_cli.models.pictures import picture_network
+
+        columns = head.num_outputs + with_value
+        convolutional, start = picture_network(
+            config, observation_space, columns, generator, config.output_gain, device
+        )
+        extra = np.full(head.num_extra, config.init_log_std, dtype=np.float32)
+        return Policy(
+            convolutional,
+            head,
+            Pictures(),
+            convolutional.array(np.concatenate([start, extra])),
+        )
     features = int(np.prod(observation_space.shape))
     if config.name == "linear":
         mlp = MLP([features, head.num_outputs], bias=config.bias)

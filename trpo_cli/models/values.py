@@ -3,14 +3,51 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from gymnasium import spaces
 
+from trpo_cli.config import Config
 from trpo_cli.maths.adam import Adam, clip_norm
+from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.returns import explained_variance
 from trpo_cli.maths.schedule import scheduled
+from trpo_cli.maths.split import WHOLE, Minibatches, Split
 from trpo_cli.models.mlp import MLP
+from trpo_cli.models.policies import Network, Policy
+
+
+class StateValue(Protocol):
+    """What the estimates and the training loop ask of a value function."""
+
+    parameters: Array
+
+    def array(self, inputs: Any) -> Any:
+        """Network inputs as the kind of array that it works on."""
+        ...
+
+    def predict(self, inputs: Any) -> np.ndarray:
+        """V (n,) of network inputs (n, features) or `FrameStacks`."""
+        ...
+
+    def fit(
+        self,
+        observations: Any,
+        returns: np.ndarray,
+        generator: np.random.Generator,
+        remaining: float,
+        split: Split = WHOLE,
+    ) -> dict[str, float]:
+        """Move V towards the returns (B,) at B network inputs; metrics.
+
+        split: how the B samples are spread over processes.
+        """
+        ...
+
+    def state(self) -> dict[str, Array]: ...
+
+    def load_state(self, state: dict[str, Array]) -> None: ...
 
 
 class Value:
@@ -21,25 +58,27 @@ class Value:
     precisely"). The network itself always works on targets of order one.
     """
 
-    def __init__(self, config: Any, features: int, generator: np.random.Generator) -> None:
-        self._config = config
-        self.network = MLP([features, *config.hidden_sizes, 1], config.activation)
-        self.parameters = np.zeros(self.network.num_parameters, dtype=np.float32)
-        self.network.initialize(self.parameters, generator, output_gain=0.01)
-        self._layers = self.network.views(self.parameters)
-        self._adam = Adam(self.parameters)
+    def __init__(self, config: Any, network: Network, parameters: Array) -> None:
+        self._config, self.network, self.parameters = config, network, parameters
+        self._layers = network.views(parameters)
+        self._adam = Adam(parameters)
         self._mean, self._std, self._count, self._square = 0.0, 1.0, 0.0, 0.0
 
-    def predict(self, inputs: np.ndarray) -> np.ndarray:
+    def array(self, inputs: Any) -> Any:
+        """Network inputs as the kind of array that it works on."""
+        return self.network.array(inputs)
+
+    def predict(self, inputs: Any) -> np.ndarray:
         """V (n,) at normalised observations (n, features)."""
         return self.network.predict(self._layers, inputs)[:, 0] * self._std + self._mean
 
     def fit(
         self,
-        observations: np.ndarray,
+        observations: Any,
         returns: np.ndarray,
         generator: np.random.Generator,
         remaining: float,
+        split: Split = WHOLE,
     ) -> dict[str, float]:
         """Move V towards `returns`; the only writer of the value function.
 
@@ -47,38 +86,45 @@ class Value:
         remaining: share of training still to come, for the step-size schedule.
         """
         config = self._config
-        explained = explained_variance(self.predict(observations), returns)
+        explained = explained_variance(self.predict(observations), returns, split)
         if config.normalize_targets:
-            self._rescale(returns)
-        targets = (returns - self._mean) / self._std
+            self._rescale(returns, split)
+        observations = self.network.array(observations)
+        targets = self.network.array(((returns - self._mean) / self._std)[:, None])
         learning_rate = scheduled(config.learning_rate, config.schedule, remaining)
-        size = len(targets)
+        size = split.size(len(targets))
         chunk = min(config.minibatch_size or size, size)
-        gradient, loss = np.empty_like(self.parameters), 0.0
+        xp = namespace(self.parameters)
+        gradient, loss = xp.empty_like(self.parameters), 0.0
+        minibatches: Minibatches = [(slice(None), size)]
         for _ in range(config.epochs):
-            inputs, wanted = observations, targets[:, None]
+            inputs, wanted = observations, targets
             if chunk < size:
                 order = generator.permutation(size)
-                inputs, wanted = inputs[order], wanted[order]
-            for start in range(0, size, chunk):
-                rows = slice(start, start + chunk)
+                shuffled, minibatches = split.minibatches(order, chunk)
+                inputs, wanted = inputs[shuffled], wanted[shuffled]
+            for rows, count in minibatches:
                 fit = self.network.linearize(self._layers, inputs[rows])
                 error = fit.outputs - wanted[rows]
-                loss += float(np.vdot(error, error))
-                fit.vjp(error * (2.0 / len(error)), out=gradient)
+                flat = error.reshape(-1)
+                loss = loss + flat @ flat
+                split.sum(fit.vjp(error * (2.0 / count), out=gradient))
                 if not clip_norm(gradient, config.max_grad_norm):
                     self._adam.step(gradient, learning_rate)
         return {
-            "value/loss": loss / (size * config.epochs) * self._std**2,
+            "value/loss": float(split.sum(loss)) / (size * config.epochs) * self._std**2,
             "value/explained_variance": explained,
         }
 
-    def _rescale(self, returns: np.ndarray) -> None:
-        """Merge the returns' statistics and keep V as it is."""
+    def _rescale(self, returns: np.ndarray, split: Split) -> None:
+        """Merge the returns' statistics and keep V as it is; only the first ones move it, to
+        their mean: before them it means nothing, and a network that starts at -mean / std of its
+        targets has to unlearn that first.
+        """
         values = returns.astype(np.float64)
-        count, mean = len(values), float(values.mean())
+        count, mean = split.size(len(values)), float(split.average(values.mean()))
         total, delta = self._count + count, mean - self._mean
-        self._square += float(((values - mean) ** 2).sum())
+        self._square += float(split.sum(((values - mean) ** 2).sum()))
         self._square += delta**2 * self._count * count / total
         new_mean = self._mean + delta * count / total
         new_std = math.sqrt(self._square / total)
@@ -87,17 +133,142 @@ class Value:
         weight, bias = self._layers[-1]
         weight *= self._std / new_std
         bias *= self._std / new_std
-        bias += (self._mean - new_mean) / new_std
+        if self._count:
+            bias += (self._mean - new_mean) / new_std
         self._mean, self._std, self._count = new_mean, new_std, total
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state(self) -> dict[str, Array]:
         statistics = [self._mean, self._std, self._count, self._square]
         adam = {f"adam/{k}": v for k, v in self._adam.state().items()}
         return {"parameters": self.parameters, "statistics": np.array(statistics), **adam}
 
-    def load_state(self, state: dict[str, np.ndarray]) -> None:
-        self.parameters[:] = state["parameters"]
+    def load_state(self, state: dict[str, Array]) -> None:
+        self.parameters[:] = self.network.array(np.asarray(state["parameters"]))
         self._mean, self._std, self._count, self._square = state["statistics"].tolist()
         self._adam.load_state(
             {k.removeprefix("adam/"): v for k, v in state.items() if k.startswith("adam/")}
         )
+
+
+class JointValue:
+    """V(s) as one more output of the policy's network: the update rule fits both together.
+
+    It owns no parameters and writes none.
+    """
+
+    parameters = np.zeros(0, dtype=np.float32)
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._last = np.zeros(0, dtype=np.float32)
+
+    def array(self, inputs: Any) -> Any:
+        """Network inputs as the policy's network wants them."""
+        return self._policy.array(inputs)
+
+    def predict(self, inputs: Any) -> np.ndarray:
+        """V (n,)."""
+        self._last = self._policy.values(inputs)
+        return self._last
+
+    def fit(
+        self,
+        observations: Any,
+        returns: np.ndarray,
+        generator: np.random.Generator,
+        remaining: float,
+        split: Split = WHOLE,
+    ) -> dict[str, float]:
+        """How well V fitted the returns when the batch was estimated: the last prediction begins
+        with the batch, and another pass would cost as much as acting."""
+        predictions = self._last[: len(returns)]
+        return {
+            "value/loss": float(split.average(np.mean((predictions - returns) ** 2))),
+            "value/explained_variance": explained_variance(predictions, returns, split),
+        }
+
+    def state(self) -> dict[str, Array]:
+        return {}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        pass
+
+
+class RidgeValue:
+    """V(s) = w'phi(s) + b on the policy's last hidden layer phi, by least squares.
+
+        minimise  mean (w'phi + b - R)^2 + ridge |w|^2
+
+    in closed form, once per batch, after the policy has moved. The policy's parameters are not
+    touched: a trust-region step is not bent by another loss.
+    """
+
+    def __init__(self, policy: Policy, hidden: int, ridge: float) -> None:
+        self._policy, self._ridge = policy, ridge
+        self.parameters = np.zeros(hidden + 1, dtype=np.float32)
+
+    def array(self, inputs: Any) -> Any:
+        """Network inputs as the policy's network wants them."""
+        return self._policy.array(inputs)
+
+    def predict(self, inputs: Any) -> np.ndarray:
+        """V (n,)."""
+        return self._policy.features(inputs) @ self.parameters[:-1] + self.parameters[-1]
+
+    def fit(
+        self,
+        observations: Any,
+        returns: np.ndarray,
+        generator: np.random.Generator,
+        remaining: float,
+        split: Split = WHOLE,
+    ) -> dict[str, float]:
+        """Solve for w and b."""
+        features = self._policy.features(observations).astype(np.float64)
+        size = split.size(len(features))
+        mean = split.sum(features.sum(axis=0)) / size
+        target = float(split.average(returns.mean()))
+        centred = features - mean
+        gram = split.sum(centred.T @ centred) / size
+        gram[np.diag_indices_from(gram)] += self._ridge
+        explained = explained_variance(self.predict(observations), returns, split)
+        weights = np.linalg.solve(gram, split.sum(centred.T @ (returns - target)) / size)
+        self.parameters[:-1] = weights
+        self.parameters[-1] = target - mean @ weights
+        error = features @ weights + self.parameters[-1] - returns
+        return {
+            "value/loss": float(split.average(np.mean(error**2))),
+            "value/explained_variance": explained,
+        }
+
+    def state(self) -> dict[str, Array]:
+        return {"parameters": self.parameters}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        self.parameters[:] = state["parameters"]
+
+
+def build_value(
+    config: Config, policy: Policy, space: spaces.Box, generator: np.random.Generator
+) -> StateValue:
+    """The value function that a configuration describes, with its first parameters."""
+    value = config.value
+    if is_joint(config):
+        return JointValue(policy)
+    if value.name == "shared":
+        return RidgeValue(policy, config.policy.hidden_size, value.ridge)
+    if value.name == "cnn":
+        from trpo_cli.models.pictures import picture_network
+
+        device = str(policy.parameters.device)
+        network, start = picture_network(config.policy, space, 1, generator, 0.01, device)
+        return Value(value, network, network.array(start))
+    mlp = MLP([int(np.prod(space.shape)), *value.hidden_sizes, 1], value.activation)
+    parameters = np.zeros(mlp.num_parameters, dtype=np.float32)
+    mlp.initialize(parameters, generator, output_gain=0.01)
+    return Value(value, mlp, parameters)
+
+
+def is_joint(config: Config) -> bool:
+    """Whether the update rule fits V together with the policy, on one network."""
+    return config.value.name == "shared" and config.algo.name in ("vpg", "ppo")

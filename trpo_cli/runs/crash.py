@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trpo_cli.errors import CannotWrite, RunFailed
+from trpo_cli.errors import CannotWrite, LostProcess, RunFailed
 from trpo_cli.runs.directory import CONFIG
 
 BATCH, FACTS, TRACEBACK = "batch.safetensors", "fault.json", "traceback.txt"
@@ -45,7 +45,7 @@ def write_crash(
     facts: of the run: step, iteration, checkpoint. config: the text of its configuration.
     Returns the folder, None when it cannot be written or nothing could be learned from it.
     """
-    if isinstance(error, CannotWrite):
+    if isinstance(error, (CannotWrite, LostProcess)):
         return None
     folder = run_dir / folder_name(int(facts["step"]))
     try:

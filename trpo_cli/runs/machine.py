@@ -50,6 +50,43 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def available_memory() -> int | None:
+    """Bytes that this process may still take: what the machine has free, or its control group
+    has left, whichever is less. None where neither can be read."""
+    found: list[int] = []
+    with contextlib.suppress(OSError, ValueError), open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                found.append(1024 * int(line.split()[1]))
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text())  # "max" is no number
+        lines = (group / "memory.stat").read_text().splitlines()
+        # Not what is in use altogether: that counts cached files, which give way.
+        found.append(limit - int(dict(line.split() for line in lines)["anon"]))
+    return min(found) if found else None
+
+
+def has_nvidia_driver() -> bool:
+    """Whether there is one that starts: without it torch need not be asked for a GPU."""
+    import ctypes
+
+    try:
+        return ctypes.CDLL("libcuda.so.1").cuInit(0) == 0
+    except (OSError, AttributeError):
+        return False
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 numbers in hardware."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        return any(
+            line.startswith("flags") and ("avx512_bf16" in line or "amx_bf16" in line)
+            for line in file
+        )
+    return False
+
+
 def _cpu_model() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:

@@ -52,10 +52,12 @@ def start(
     device: str,
     backend: str,
     threads: int,
+    processes: int = 1,
 ) -> Manifest:
     """Write the manifest of a run that begins now and return it.
 
     command: the command line, program first. device: cpu or cuda. backend: the simulator's.
+    processes: how many train together, with `threads` threads each.
     """
     checkout = machine.Checkout(Path(trpo_cli.__file__).resolve().parents[1])
     content: dict[str, Any] = {
@@ -70,6 +72,7 @@ def start(
         "device": device,
         "backend": backend,
         "threads": int(threads),
+        "processes": int(processes),
         "version": trpo_cli.__version__,
         "versions": machine.versions(),
         "machine": machine.machine(device),

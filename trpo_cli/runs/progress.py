@@ -26,8 +26,10 @@ class Progress:
     """Prints a run's progress: one live line on a terminal, few plain ones otherwise.
 
     config: the run's configuration.
-    facts: what is known only once the run is set up; keys: seed, device, backend, threads,
+    facts: what is known only once the run is set up; keys: seed, device, device_reason, backend,
+        threads, observations (the memory of an update's, in words),
         max_episode_steps (None: no limit), parameters (policy and value function, a count),
+        processes, command (how many train together, and what starts them; may be left out),
         steps_done (of a resumed run; may be left out), not_restorable (why the environments'
         state cannot be saved; empty or left out when it can).
     stream: where to print; standard output when None.
@@ -52,9 +54,11 @@ class Progress:
         """Print what is about to run, and where its files go."""
         config, facts, sampler = self.config, self.facts, self.config.sampler
         self.note(f"{config.algo.name} on {config.env.id}, seed {facts['seed']}")
+        processes = facts.get("processes", 1)
         self.note(
-            f"device {facts['device']}, {count(facts['threads'], 'thread')}, "
-            f"{facts['backend']} environments"
+            (f"{processes} processes, each on " if processes > 1 else "")
+            + f"device {facts['device']} ({facts['device_reason']}), "
+            f"{count(facts['threads'], 'thread')}, {facts['backend']} environments"
         )
         self.note(
             f"{count(sampler.num_envs, 'environment')} x {count(sampler.steps_per_env, 'step')}"
@@ -62,6 +66,10 @@ class Progress:
             + (f"{self._first_step:,} of " if self._first_step else "")
             + f"{self._total:,} steps {'done' if self._first_step else 'to do'}, "
             f"{facts['parameters']:,} parameters"
+        )
+        self.note(
+            f"policy {config.policy.name}, value {config.value.name}; the observations of an "
+            f"update take {facts['observations']}"
         )
         self.note(time_limit(facts["max_episode_steps"]))
         if why := facts.get("not_restorable"):
@@ -152,7 +160,7 @@ class Progress:
         if CHECKPOINTS in there:
             self.note(f"evaluate:  trpo-eval {folder}")
         if status != "finished":
-            self.note(f"go on:     trpo-run resume={folder}")
+            self.note(f"go on:     {self.facts.get('command', 'trpo-run')} resume={folder}")
         self.note(f"watch:     tensorboard --logdir {folder}")
 
     def _is_time(self, waited: float) -> bool:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -28,16 +28,30 @@ class Stop:
 
     A signal that the programme was started to ignore stays ignored. One that nobody asked about
     is raised at exit, so that a sweep stops too.
+
+    over: the programme is ending already, and says why; no signal may cut it short any more.
     """
 
-    def __init__(self, *, deferred: bool) -> None:
-        self._deferred = deferred
+    over: ClassVar[bool] = False
+
+    def __init__(self, *, deferred: bool, quiet: bool = False) -> None:
+        """quiet: say nothing about a signal that is remembered."""
+        self._deferred, self._quiet = deferred, quiet
         self._received: int | None = None
         self._raised = False
         self._previous: dict[int, Any] = {}
 
     def requested(self) -> bool:
         return self._received is not None
+
+    @property
+    def received(self) -> int | None:
+        """The number of the signal that has come."""
+        return self._received
+
+    def receive(self, number: int) -> None:
+        """Take note of a signal that another process of the run got."""
+        self._received = self._received or number
 
     def check(self) -> None:
         """Raise `Interrupted` if a signal has come; later ones no longer disturb what follows."""
@@ -56,15 +70,15 @@ class Stop:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if Stop.over else handler)
         if error is None:
             self.check()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._raised:
+        if self._raised or Stop.over:
             return
         first, self._received = self._received is None, self._received or number
-        if self._deferred and first:
+        if self._deferred and first and not self._quiet:
             name = signal.Signals(number).name
             _tell(f"{name}: writing a checkpoint after this iteration; Ctrl-C stops at once.\n")
         if not self._deferred or (number == signal.SIGINT and not first):

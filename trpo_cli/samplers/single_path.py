@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from trpo_cli.errors import RunFailed, UserError
+from trpo_cli.models.normalizer import Pictures
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import Trajectories
-from trpo_cli.simulators.base import Simulator, Snapshot
+from trpo_cli.samplers.episodes import Group, pack, take, unpack
+from trpo_cli.samplers.recorders import FrameRecorder, Recorder, VectorRecorder, join
+from trpo_cli.simulators.base import Simulator, shows_pictures
 
 
 class SinglePathSampler:
@@ -25,19 +29,29 @@ class SinglePathSampler:
     """
 
     def __init__(
-        self, simulators: list[Simulator], steps: int, seeds: list[int], parallel: bool
+        self,
+        simulators: list[Simulator],
+        steps: int,
+        seeds: list[int],
+        parallel: bool,
+        first: int = 0,
     ) -> None:
+        """seeds: one per environment, of all processes. first: which of these environments is the
+        first one here; noise is drawn for all of them, so that every process draws the same."""
         self.simulators, self.steps = simulators, steps
+        self._first, self._all_envs = first, len(seeds)
         sizes = [simulator.num_envs for simulator in simulators]
         ends = np.cumsum(sizes)
         self.columns = [slice(int(e - n), int(e)) for n, e in zip(sizes, ends, strict=True)]
         self.num_envs = int(ends[-1])
+        self._own = slice(first, first + self.num_envs)
         self._start(seeds)
         self._closed = False
         self._pool = ThreadPoolExecutor(len(simulators)) if parallel else None
 
     def _start(self, seeds: list[int]) -> None:
-        """New episodes everywhere, one seed per environment."""
+        """New episodes everywhere, one seed per environment of all processes."""
+        seeds = seeds[self._own]
         self._observations = [
             np.array(simulator.reset(seed=seeds[columns]))
             for simulator, columns in zip(self.simulators, self.columns, strict=True)
@@ -45,47 +59,57 @@ class SinglePathSampler:
         self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, dtype=np.int64)
 
-    def collect(self, policy: Policy, generator: np.random.Generator) -> Trajectories:
-        """One iteration's experience: steps x environments samples."""
+    def collect(
+        self,
+        policy: Policy,
+        generator: np.random.Generator,
+        visit: Callable[[int, int], None] | None = None,
+    ) -> Trajectories:
+        """One iteration's experience: steps x environments samples.
+
+        visit: called with t and the group's number before each step of a group, in its thread.
+        """
         shape = (self.steps, self.num_envs)
-        obs_shape = self.simulators[0].observation_space.shape
         failed = self._failed_simulations()
-        noise = policy.noise(generator, shape)
-        observations = np.empty((*shape, *obs_shape), dtype=np.float32)
+        noise = policy.noise(generator, (self.steps, self._all_envs))[:, self._own]
         rewards = np.empty(shape, dtype=np.float32)
         terminated, truncated = np.empty(shape, dtype=bool), np.empty(shape, dtype=bool)
+        lives_lost = np.zeros(shape, dtype=bool)
         actions: list[np.ndarray] = [np.empty(0)] * len(self.simulators)
-        ends: list[list[tuple[int, int, np.ndarray, float, int]]] = [[] for _ in self.simulators]
+        ends: list[list[tuple[int, int, float, int]]] = [[] for _ in self.simulators]
+        recorders = self._recorders(policy)
 
         def run(group: int) -> None:
             simulator, columns = self.simulators[group], self.columns[group]
             current, first = self._observations[group], columns.start
             returns, lengths = self._returns[columns], self._lengths[columns]
-            taken = []
+            recorder, taken = recorders[group], []
             for t in range(self.steps):
                 if self._closed:  # by a main thread that was interrupted meanwhile
                     return
-                observations[t, columns] = current
-                # What the policy acts on is what is stored, to the bit.
-                chosen = policy.act(observations[t, columns], noise[t, columns])
+                if visit is not None:
+                    visit(t, group)
+                chosen = policy.act(recorder.seen(t, current), noise[t, columns])
                 taken.append(chosen)
                 try:
                     step = simulator.step(policy.to_env(chosen))
                 except RunFailed as error:
                     error.arrays = {
-                        "observations": observations[: t + 1, columns],
+                        **recorder.so_far(t),
                         "actions": np.stack(taken),
                         "rewards": rewards[:t, columns],
                     }
                     raise
+                recorder.moved(t, step)
                 rewards[t, columns] = step.rewards
                 terminated[t, columns] = step.terminated
                 truncated[t, columns] = step.truncated
+                if step.lives_lost is not None:
+                    lives_lost[t, columns] = step.lives_lost
                 returns += step.rewards
                 lengths += 1
-                for row, i in enumerate(step.ended):
-                    final = np.array(step.final_observations[row], dtype=np.float32)
-                    ends[group].append((t, first + int(i), final, returns[i], int(lengths[i])))
+                for i in step.ended:
+                    ends[group].append((t, first + int(i), returns[i], int(lengths[i])))
                     returns[i], lengths[i] = 0.0, 0
                 current = step.observations
             self._observations[group][...] = current
@@ -98,7 +122,10 @@ class SinglePathSampler:
         else:
             list(self._pool.map(run, groups))
 
-        finished = sorted((end for group in ends for end in group), key=lambda end: end[:2])
+        every = [end for group in ends for end in group]
+        order = sorted(range(len(every)), key=lambda k: every[k][:2])
+        finished = [every[k] for k in order]
+        observations, last, final = join(recorders, np.array(order, dtype=np.int64))
         return Trajectories(
             observations=observations,
             actions=np.concatenate(actions, axis=1),
@@ -106,14 +133,25 @@ class SinglePathSampler:
             terminated=terminated,
             truncated=truncated,
             ends=np.array([end[:2] for end in finished], dtype=np.int64).reshape(-1, 2),
-            final_observations=np.array([end[2] for end in finished], dtype=np.float32).reshape(
-                -1, *obs_shape
-            ),
-            last_observations=np.concatenate(self._observations).astype(np.float32),
-            episode_returns=[float(end[3]) for end in finished],
-            episode_lengths=[end[4] for end in finished],
+            final_observations=final,
+            last_observations=last,
+            episode_returns=[float(end[2]) for end in finished],
+            episode_lengths=[end[3] for end in finished],
             failed_simulations=self._failed_simulations() - failed,
+            lives_lost=lives_lost if lives_lost.any() else None,
+            first_env=self._first,
+            all_envs=self._all_envs,
         )
+
+    def _recorders(self, policy: Policy) -> Sequence[Recorder]:
+        simulator = self.simulators[0]
+        space = simulator.observation_space
+        # A perceptron takes pictures as it takes other numbers.
+        if shows_pictures(space) and isinstance(policy.normalizer, Pictures):
+            shifts = simulator.frame_stack > 1
+            return [FrameRecorder(self.steps, now, shifts) for now in self._observations]
+        everything = np.empty((self.steps, self.num_envs, *space.shape), dtype=np.float32)
+        return [VectorRecorder(everything, columns) for columns in self.columns]
 
     def _failed_simulations(self) -> int:
         return sum(simulator.failed_simulations for simulator in self.simulators)
@@ -125,43 +163,34 @@ class SinglePathSampler:
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """The episodes in progress: arrays, and what JSON holds."""
-        arrays = {"returns": self._returns, "lengths": self._lengths}
-        items: list[Any] = []
-        for group, simulator in enumerate(self.simulators):
-            arrays[f"observations/{group}"] = self._observations[group]
-            if simulator.restorable:
-                items.append(None)
-                continue
-            snapshot = simulator.snapshot()
-            arrays.update({f"simulator/{group}/{k}": v for k, v in snapshot.arrays.items()})
-            items.append(snapshot.items)
-        return arrays, {"simulators": items}
+        groups = zip(self._observations, self.simulators, strict=True)
+        arrays, state = pack(
+            [Group(seen, None if sim.restorable else sim.snapshot()) for seen, sim in groups]
+        )
+        return {**arrays, "returns": self._returns, "lengths": self._lengths}, state
 
-    def load_state(
-        self, arrays: dict[str, np.ndarray], state: dict[str, Any], generator: np.random.Generator
-    ) -> str:
-        """Go on with the episodes of a saved state; returns why that was not possible, or "".
-
-        New episodes then start everywhere, their seeds drawn from `generator`.
-        """
-        try:
-            for group, simulator in enumerate(self.simulators):
-                items, prefix = state["simulators"][group], f"simulator/{group}/"
-                if items is None:
-                    raise UserError(simulator.restorable or "their state was not saved")
-                parts = {
-                    k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)
-                }
-                simulator.restore(Snapshot(parts, items))
-        except UserError as error:
-            words = generator.integers(2**32, size=self.num_envs)
-            self._start([int(word) for word in words])
-            return str(error).rstrip(".")
-        groups = range(len(self.simulators))
-        self._observations = [np.array(arrays[f"observations/{group}"]) for group in groups]
-        self._returns[:] = arrays["returns"]
-        self._lengths[:] = arrays["lengths"]
+    def load_state(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> str:
+        """Go on with the episodes of a saved state, that of all processes together; returns why
+        that is not possible, or "". Then `restart`."""
+        saved, found = unpack(arrays, state), []
+        for simulator, columns in zip(self.simulators, self.columns, strict=True):
+            group = take(saved, self._first + columns.start, simulator.num_envs)
+            if group.snapshot is None:
+                return simulator.restorable or "their state was not saved"
+            try:
+                simulator.restore(group.snapshot)
+            except UserError as error:
+                return str(error).rstrip(".")
+            found.append(group.observations)
+        self._observations = found
+        self._returns[:] = arrays["returns"][self._own]
+        self._lengths[:] = arrays["lengths"][self._own]
         return ""
+
+    def restart(self, generator: np.random.Generator) -> None:
+        """New episodes everywhere, their seeds drawn from `generator`."""
+        words = generator.integers(2**32, size=self._all_envs)
+        self._start([int(word) for word in words])
 
     def close(self) -> None:
         self._closed = True

@@ -27,6 +27,8 @@ class Step:
         False wherever `terminated` is True.
     ended: indices (E,) of the environments whose episode ended, ascending.
     final_observations: (E, *obs), the last observation of each ended episode, in that order.
+    lives_lost: (N,) bool, a life was lost and the episode goes on: learning may treat it as an
+        end. None from backends without lives.
 
     The arrays may be reused by the next call: copy what must outlive it.
     """
@@ -37,6 +39,7 @@ class Step:
     truncated: np.ndarray
     ended: np.ndarray
     final_observations: np.ndarray
+    lives_lost: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,34 @@ class Snapshot:
     arrays: dict[str, np.ndarray]
     items: list[Any]
 
+    def rows(self, numbers: Sequence[int] | np.ndarray) -> Snapshot:
+        """Some of the environments, in any order and as often as wanted."""
+        chosen = np.asarray(numbers, dtype=np.int64)
+        arrays = {name: array[chosen] for name, array in self.arrays.items()}
+        return Snapshot(arrays, [self.items[k] for k in chosen.tolist()])
+
+
+def together(snapshots: Sequence[Snapshot]) -> Snapshot:
+    """One snapshot of all the environments of several; arrays of unequal lengths end in zeros."""
+    arrays = {}
+    for name in snapshots[0].arrays:
+        parts = [snapshot.arrays[name] for snapshot in snapshots]
+        widths = [part.shape[1] for part in parts if part.ndim > 1]
+        if len(set(widths)) > 1:
+            parts = [
+                np.pad(
+                    part, [(0, 0), (0, max(widths) - part.shape[1])] + [(0, 0)] * (part.ndim - 2)
+                )
+                for part in parts
+            ]
+        arrays[name] = np.concatenate(parts)
+    return Snapshot(arrays, [item for snapshot in snapshots for item in snapshot.items])
+
+
+def shows_pictures(space: spaces.Box) -> bool:
+    """Whether observations are pictures: bytes in three dimensions."""
+    return space.dtype == np.uint8 and len(space.shape) == 3
+
 
 class Simulator(Protocol):
     """N environments of one kind."""
@@ -59,7 +90,9 @@ class Simulator(Protocol):
     action_space: spaces.Space[Any]
     max_episode_steps: int | None
     backend: str
-    """'mujoco' or 'gymnasium', for the start banner."""
+    """'mujoco', 'atari' or 'gymnasium', for the start banner."""
+    frame_stack: int
+    """How many frames an observation stacks, the newest last; 1 where it is no such stack."""
     failed_simulations: int
     """Episodes so far that were ended because the simulation became unstable or raised."""
 
@@ -83,19 +116,37 @@ class Simulator(Protocol):
         """
         ...
 
-    def step(self, actions: np.ndarray) -> Step:
-        """Advance all environments by one control step; actions (N, *act) as the environment
-        takes them (no clipping here beyond what the environment does itself)."""
+    def step(self, actions: np.ndarray, ids: np.ndarray | None = None) -> Step:
+        """Advance the environments `ids` (ascending indices; all when None) by one control step;
+        actions (N, *act) as the environment takes them (no clipping here beyond what the
+        environment does itself). The others stand still: their rows of the `Step` say nothing.
+        """
         ...
 
-    def snapshot(self, ids: Sequence[int] | None = None) -> Snapshot:
-        """Raises `UserError` with the reason when `restorable` is not empty."""
+    @property
+    def branches(self) -> str:
+        """Empty when snapshots that are not portable are exact; otherwise why they are not."""
+        ...
+
+    def snapshot(self, ids: Sequence[int] | None = None, portable: bool = True) -> Snapshot:
+        """The complete state of the environments `ids`.
+
+        portable: for a file, and so for another process. One that is not may hold live objects;
+            it can be had quickly at any moment of an episode, to branch off there.
+        Raises `UserError` with the reason when `restorable` (`branches`) is not empty.
+        """
+        ...
+
+    def reseed(self, ids: Sequence[int], seeds: Sequence[int]) -> None:
+        """Give environments another future: put their generators into states of their own, the
+        same for the same seed. Nothing else changes."""
         ...
 
     def restore(self, snapshot: Snapshot, ids: Sequence[int] | None = None) -> np.ndarray:
-        """Put rows of a snapshot into the environments `ids`; returns all observations (N, *obs).
-        The same actions then give the same future, bit for bit. Raises `UserError` when that
-        cannot be had; the environments `ids` then have to be reset."""
+        """Put the rows of a snapshot, of this simulator or another one of its kind, into the
+        environments `ids`; returns all observations (N, *obs). The same actions then give the
+        same future, bit for bit. Raises `UserError` when that cannot be had; the environments
+        `ids` then have to be reset."""
         ...
 
     def close(self) -> None: ...

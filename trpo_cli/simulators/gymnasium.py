@@ -12,6 +12,7 @@ from gymnasium import spaces
 
 from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.simulators.base import Snapshot, Step
+from trpo_cli.simulators.kept import Kept, go_back, keep, reseed
 from trpo_cli.simulators.replay import (
     ActionLog,
     Origin,
@@ -29,14 +30,17 @@ class GymnasiumSimulator:
     0 here, whatever the environment's own `start` is: `action_space` says so too.
 
     An environment is restored by replaying its current episode, which takes as long as the
-    episode took and needs its actions to be kept; see `replay`.
+    episode took and needs its actions to be kept; see `replay`. Within this process there are
+    quicker ways; see `kept`.
 
     first: the number by which errors name the first of the environments.
-    why_not_restorable: tries out whether that is exact for this kind of environment, and gives
-        the reason if not. Called once, when the answer is first needed.
+    why_not_restorable: tries out whether the replay is exact for this kind of environment, and
+        gives the reason if not. Called once, when the answer is first needed.
+    way_to_keep: the same for the quicker ways: which one, or why none.
     """
 
     backend = "gymnasium"
+    frame_stack = 1
     failed_simulations = 0
 
     def __init__(
@@ -45,6 +49,7 @@ class GymnasiumSimulator:
         env_id: str,
         max_episode_steps: int | None,
         why_not_restorable: Callable[[], str],
+        way_to_keep: Callable[[], tuple[str, str]],
         first: int = 0,
     ) -> None:
         self.num_envs, self._first = len(envs), first
@@ -57,7 +62,7 @@ class GymnasiumSimulator:
         self.max_episode_steps = max_episode_steps
         self._observations = np.zeros((self.num_envs, *space.shape), dtype=space.dtype)
         self._steps = 0
-        self._why_not_restorable = why_not_restorable
+        self._why_not_restorable, self._way_to_keep = why_not_restorable, way_to_keep
         self._origins: list[Origin | None] = [None] * self.num_envs
         self._log = ActionLog(self.num_envs, self.action_space.shape or (), dtype)
         self._returns = np.zeros(self.num_envs)
@@ -65,6 +70,14 @@ class GymnasiumSimulator:
     @cached_property
     def restorable(self) -> str:
         return self._why_not_restorable()
+
+    @property
+    def branches(self) -> str:
+        return self._way[1]
+
+    @cached_property
+    def _way(self) -> tuple[str, str]:
+        return self._way_to_keep()
 
     def reset(
         self, ids: Sequence[int] | None = None, seed: Sequence[int] | None = None
@@ -84,15 +97,15 @@ class GymnasiumSimulator:
         self._log.restart(i)
         self._returns[i] = 0.0
 
-    def step(self, actions: np.ndarray) -> Step:
+    def step(self, actions: np.ndarray, ids: np.ndarray | None = None) -> Step:
         rewards = np.zeros(self.num_envs)
         terminated = np.zeros(self.num_envs, dtype=bool)
         truncated = np.zeros(self.num_envs, dtype=bool)
         self._steps += 1
         taken = self._log.append(actions)
-        for i, env in enumerate(self._envs):
+        for i in range(self.num_envs) if ids is None else ids.tolist():
             try:
-                result = env.step(self._convert(taken[i]))
+                result = self._envs[i].step(self._convert(taken[i]))
                 observation, rewards[i], terminated[i], truncated[i], _ = result
                 self._observations[i] = self._shaped(observation)
             except Exception as error:
@@ -123,10 +136,16 @@ class GymnasiumSimulator:
             facts={"what": f"{call}()", "environment": number, "simulator_step": self._steps},
         )
 
-    def snapshot(self, ids: Sequence[int] | None = None) -> Snapshot:
+    def snapshot(self, ids: Sequence[int] | None = None, portable: bool = True) -> Snapshot:
+        chosen = self._chosen(ids)
+        if not portable:
+            way, reason = self._way
+            if reason:
+                raise UserError(f"env={self._id} cannot be branched: {reason}.")
+            kept: list[Any] = [keep(self._envs[i], way) for i in chosen]
+            return Snapshot({"observations": self._observations[chosen]}, kept)
         if self.restorable:
             raise UserError(f"env={self._id} cannot be restored: {self.restorable}.")
-        chosen = self._chosen(ids)
         episodes = [self._log.episode(i) for i in chosen]
         elapsed = np.array([len(taken) for taken in episodes], dtype=np.int64)
         first = self._log.episode(0)
@@ -158,6 +177,12 @@ class GymnasiumSimulator:
                 f"{len(chosen)}"
             )
         for row, i in enumerate(chosen):
+            item = snapshot.items[row]
+            if isinstance(item, Kept):
+                self._envs[i] = go_back(self._envs[i], item)
+                self._observations[i] = snapshot.arrays["observations"][row]
+                self._origins[i] = None  # from here on there is nothing to replay
+                continue
             try:
                 reason = self._replay(i, snapshot, row)
             except Exception as error:
@@ -170,6 +195,10 @@ class GymnasiumSimulator:
                     "its np_random and its actions, or it is not the one that the snapshot is of."
                 )
         return self._observations
+
+    def reseed(self, ids: Sequence[int], seeds: Sequence[int]) -> None:
+        for i, seed in zip(ids, seeds, strict=True):
+            reseed(self._envs[i], int(seed))
 
     def _chosen(self, ids: Sequence[int] | None) -> list[int]:
         chosen = list(range(self.num_envs)) if ids is None else [int(i) for i in ids]

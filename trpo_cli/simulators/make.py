@@ -13,22 +13,37 @@ from gymnasium import spaces
 
 from trpo_cli.config import EnvConfig
 from trpo_cli.errors import UserError
+from trpo_cli.simulators.atari_settings import action_count, game_settings, runs_on_emulator
 from trpo_cli.simulators.base import Simulator
 from trpo_cli.simulators.resolve import check_env, mujoco_class
 
 # Why environments of a kind cannot be restored: tried out once, however many simulators of the
 # kind a run has.
 _VERDICTS: dict[str, str] = {}
+# ... and how their moments can be kept in memory, or why not.
+_WAYS: dict[str, tuple[str, str]] = {}
+
+
+def is_emulated(env: EnvConfig) -> bool:
+    """Whether the environment is an Atari game that runs on the emulator backend."""
+    return runs_on_emulator(env, check_env(env))
 
 
 def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) -> Simulator:
     """`num_envs` environments of one kind, stepped on `threads` threads where that helps.
 
-    Gymnasium's own MuJoCo classes run on MuJoCo's batched stepping, everything else through
-    Gymnasium in this process. Raises `UserError` when the environment cannot be used.
+    Gymnasium's own MuJoCo classes run on MuJoCo's batched stepping, Atari games on the emulator in
+    worker processes, everything else through Gymnasium in this process. Raises `UserError` when
+    the environment cannot be used.
     first: the number by which errors name the first of them.
     """
     spec = check_env(env)
+    if runs_on_emulator(env, spec):
+        from trpo_cli.simulators.atari import AtariSimulator
+
+        settings = game_settings(env, spec)
+        actions = action_count(env, settings)
+        return AtariSimulator(settings, env.id, actions, num_envs, threads, first)
 
     def build() -> gymnasium.Env[Any, Any]:
         try:
@@ -64,15 +79,23 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
         keep_quiet()
     envs = [template, *(build() for _ in range(num_envs - 1))]
 
+    kind = f"{spec} {limit} {sorted(env.kwargs.items())}"
+
+    def way_to_keep() -> tuple[str, str]:
+        if kind not in _WAYS:
+            from trpo_cli.simulators import kept
+
+            _WAYS[kind] = kept.way_to_keep(build)
+        return _WAYS[kind]
+
     def why_not() -> str:
-        kind = f"{spec} {limit} {sorted(env.kwargs.items())}"
         if kind not in _VERDICTS:
             from trpo_cli.simulators.probe import why_not_restorable
 
             _VERDICTS[kind] = why_not_restorable(build)
         return _VERDICTS[kind]
 
-    return GymnasiumSimulator(envs, env.id, limit, why_not, first)
+    return GymnasiumSimulator(envs, env.id, limit, why_not, way_to_keep, first)
 
 
 def _try_out(env: EnvConfig, template: gymnasium.Env[Any, Any]) -> None:

@@ -28,7 +28,8 @@ class MujocoSimulator:
     """
 
     backend = "mujoco"
-    restorable = ""
+    frame_stack = 1
+    restorable = branches = ""
 
     def __init__(
         self,
@@ -91,7 +92,7 @@ class MujocoSimulator:
         self._task.progress(self._scratch)
         self._after[ids] = self._scratch[ids]
 
-    def step(self, actions: np.ndarray) -> Step:
+    def step(self, actions: np.ndarray, ids: np.ndarray | None = None) -> Step:
         task = self._task
         actions = np.ascontiguousarray(actions)
         if actions.shape != self._physics.ctrl.shape:
@@ -100,7 +101,7 @@ class MujocoSimulator:
         self._after, self._before = self._before, self._after
         observations, rewards, terminated = self._observations, self._rewards, self._terminated
         self._physics.ctrl[:] = actions
-        failed = self._physics.step()
+        failed = self._physics.step(ids)
         task.observe(observations)
         task.progress(self._after)
         terminated[:] = False
@@ -111,7 +112,11 @@ class MujocoSimulator:
             rewards[failed] = 0.0
             terminated[failed] = True
         elapsed, truncated, ended = self._elapsed, self._truncated, self._ended
-        elapsed += 1
+        if ids is None:
+            elapsed += 1
+        else:
+            self._keep_still(ids)
+            elapsed[ids] += 1
         np.greater_equal(elapsed, self._limit, out=truncated)
         np.logical_or(terminated, truncated, out=ended)
         if not ended.any():
@@ -123,7 +128,17 @@ class MujocoSimulator:
         self._restart(rows.astype(np.int32))
         return Step(observations, rewards, terminated, truncated, rows, final_observations)
 
-    def snapshot(self, ids: Sequence[int] | None = None) -> Snapshot:
+    def _keep_still(self, ids: np.ndarray) -> None:
+        """Undo what was computed for the simulations that did not move: their derived fields
+        may be those of a time before a `restore`."""
+        still = np.ones(self.num_envs, dtype=bool)
+        still[ids] = False
+        self._observations[still] = self._previous[still]
+        self._after[still] = self._before[still]
+        self._terminated[still] = False
+        self._rewards[still] = 0.0
+
+    def snapshot(self, ids: Sequence[int] | None = None, portable: bool = True) -> Snapshot:
         chosen = as_ids(ids, self.num_envs)
         arrays = {
             "state": self._physics.get_state(chosen),
@@ -155,6 +170,10 @@ class MujocoSimulator:
                 generator = self._generators[i] = seeding.np_random(0)[0]
             generator.bit_generator.state = state
         return self._observations
+
+    def reseed(self, ids: Sequence[int], seeds: Sequence[int]) -> None:
+        for i, seed in zip(ids, seeds, strict=True):
+            self._generators[i] = seeding.np_random(int(seed))[0]
 
     def close(self) -> None:
         """Nothing is held open."""

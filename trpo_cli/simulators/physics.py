@@ -74,19 +74,20 @@ class Physics:
             raise ValueError("these simulations were made without contact forces")
         return self._forces
 
-    def step(self) -> np.ndarray | None:
-        """One control step. Returns the simulations that failed (F,), or None.
+    def step(self, ids: np.ndarray | None = None) -> np.ndarray | None:
+        """One control step of the simulations `ids`, or all. Returns those that failed (F,), or
+        None.
 
         MuJoCo puts an unstable simulation back to the model's start and counts a warning; one
         in which it raised keeps the state from before the call.
         """
         raised: np.ndarray | None = None
         try:
-            self._batch.step(None, self._frame_skip)
+            self._batch.step(ids, self._frame_skip)
         except SimulationError as error:
             raised = error.ids
         if self._forces is not None:
-            self._compute_forces(range(len(self._state)))
+            self._compute_forces(range(len(self._state)) if ids is None else ids.tolist())
         if raised is None and not self._unstable.any():
             return None
         unstable = np.flatnonzero(self._unstable.any(axis=1))

@@ -33,7 +33,7 @@ def why_not_restorable(build: Callable[[], gymnasium.Env[Any, Any]]) -> str:
     Global generators are put back. What an environment does later than a few episodes cannot be
     seen here unless an attribute shows it: every restore checks its own outcome too.
     """
-    kept = _global_generators()
+    kept = global_generators()
     envs: list[gymnasium.Env[Any, Any]] = []
 
     def make() -> gymnasium.Env[Any, Any]:
@@ -48,7 +48,7 @@ def why_not_restorable(build: Callable[[], gymnasium.Env[Any, Any]]) -> str:
     finally:
         for env in envs:
             env.close()
-        _put_back(kept)
+        put_back(kept)
 
 
 class _Life:
@@ -85,7 +85,7 @@ def _try_out(make: Callable[[], gymnasium.Env[Any, Any]]) -> str:
         return "it renders to a window, and trying it out would open another"
     second = _Life(make())
     _align_spaces(first.env, second.env)
-    drawn_before = _global_generators()
+    drawn_before = global_generators()
     space = copy.deepcopy(first.env.action_space)
     space.seed(_SEED)
 
@@ -105,7 +105,7 @@ def _try_out(make: Callable[[], gymnasium.Env[Any, Any]]) -> str:
         first.begin()
     if generator_state(first.env) is None:
         return "its np_random is not a generator of NumPy's"
-    name = _drawn(drawn_before)
+    name = drawn(drawn_before)
     if name:
         return f"it draws from {name}'s global random generator"
     shared = _shared(first.env)
@@ -132,7 +132,7 @@ def _try_out(make: Callable[[], gymnasium.Env[Any, Any]]) -> str:
     changed = [key for key in shared if difference(shared[key], now.get(key), key)]
     if changed:
         return f"it changes {changed[0]}, which all environments of its kind share"
-    name = _drawn(drawn_before)
+    name = drawn(drawn_before)
     return f"it draws from {name}'s global random generator" if name else ""
 
 
@@ -162,7 +162,7 @@ def _bits(value: Any) -> Any:
     return array.dtype.str, array.shape, array.tobytes()
 
 
-def _global_generators() -> dict[str, Any]:
+def global_generators() -> dict[str, Any]:
     states: dict[str, Any] = {"NumPy": np.random.get_state(legacy=False)}
     states["Python"] = random.getstate()
     if "torch" in sys.modules:
@@ -170,13 +170,13 @@ def _global_generators() -> dict[str, Any]:
     return states
 
 
-def _drawn(before: dict[str, Any]) -> str:
+def drawn(before: dict[str, Any]) -> str:
     """The name of a global generator whose state is not what it was."""
-    now = _global_generators()
+    now = global_generators()
     return next((name for name in before if difference(before[name], now[name], name)), "")
 
 
-def _put_back(states: dict[str, Any]) -> None:
+def put_back(states: dict[str, Any]) -> None:
     np.random.set_state(states["NumPy"])
     random.setstate(states["Python"])
     if "torch" in states:

@@ -54,7 +54,7 @@ def begin_again(env: gymnasium.Env[Any, Any], origin: Origin) -> Any:
         if origin.before is None:
             return observation
     if origin.before is not None:
-        _set_generator(env, origin.before)
+        set_generator(env, origin.before)
     return env.reset()[0]
 
 
@@ -66,7 +66,7 @@ def generator_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any] | None:
     return dict(bit_generator.state)
 
 
-def _set_generator(env: gymnasium.Env[Any, Any], state: dict[str, Any]) -> None:
+def set_generator(env: gymnasium.Env[Any, Any], state: dict[str, Any]) -> None:
     base, name = env.unwrapped, state["bit_generator"]
     if type(base.np_random.bit_generator).__name__ != name:
         kind = getattr(np.random, str(name), None)

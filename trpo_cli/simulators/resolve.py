@@ -8,16 +8,17 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from trpo_cli.config import EnvConfig
+from trpo_cli.config import ATARI_ID, EnvConfig
 from trpo_cli.errors import UserError
 from trpo_cli.settings import suggestion
 
-_ATARI = re.compile(r"^ALE/|(NoFrameskip|Deterministic)-v\d+$")
+ATARI_CLASS = "ale_py.env:AtariEnv"
 _FAMILY = re.compile(r"^gymnasium\.envs\.mujoco\.(\w+)_(v[45]):(\w+)$")
 _RESERVED = {
     "id": "set env.id",
@@ -41,13 +42,16 @@ def check_env(env: EnvConfig) -> EnvSpec:
     module, _, name = env.id.rpartition(":")
     if module:
         _import(module, env.id)
-    if name not in gymnasium.registry and _ATARI.search(name):
-        _import_atari(env.id)
+    if name not in gymnasium.registry and (ATARI_ID.search(name) or _old_atari(name)):
+        _need_atari(env.id)
+        _import("ale_py", env.id)
     spec = gymnasium.registry.get(name)
     if spec is None:
         raise UserError(_unknown(env.id, module, name))
     if mujoco_class(spec):
         _check_mujoco(spec)
+    if spec.entry_point == ATARI_CLASS:
+        _need_atari(env.id)
     return spec
 
 
@@ -79,13 +83,26 @@ def _import(module: str, env_id: str) -> None:
         ) from error
 
 
-def _import_atari(env_id: str) -> None:
-    if importlib.util.find_spec("ale_py") is None:
-        raise UserError(
-            f"env={env_id} is an Atari game and needs ale-py, which is not installed: "
-            "pip install ale-py."
-        )
-    _import("ale_py", env_id)
+def _old_atari(name: str) -> bool:
+    """Whether ale-py registers an id without a mark of its own, such as Pong-v4.
+
+    Importing it to find out would put its hundreds of ids into the suggestions for a typo.
+    """
+    game, _, version = name.rpartition("-")
+    package = importlib.util.find_spec("ale_py")
+    if version not in ("v0", "v4") or package is None or not package.submodule_search_locations:
+        return False
+    roms = Path(package.submodule_search_locations[0], "roms").glob("*.bin")
+    return game in {path.stem.title().replace("_", "") for path in roms}
+
+
+def _need_atari(env_id: str) -> None:
+    for module, package in (("ale_py", "ale-py"), ("cv2", "opencv-python-headless")):
+        if importlib.util.find_spec(module) is None:
+            raise UserError(
+                f"env={env_id} is an Atari game and needs {package}, which is not installed: "
+                'pip install "trpo_cli[atari]".'
+            )
 
 
 def _unknown(env_id: str, module: str, name: str) -> str:

@@ -1,0 +1,139 @@
+"""VPG and PPO with one network for pi and V: the step is autograd's on the whole loss."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from tests.small import oracle_entropy, oracle_log_prob, oracle_parts
+from trpo_cli.algos.objectives import SinglePathObjective
+from trpo_cli.algos.ppo import PPO
+from trpo_cli.algos.vpg import VPG
+from trpo_cli.config import PPOConfig, VPGConfig
+from trpo_cli.models.conv import ConvNet
+from trpo_cli.models.heads import make_head
+from trpo_cli.models.normalizer import Pictures
+from trpo_cli.models.policies import Policy
+from trpo_cli.records import Batch
+
+SPACE, SIZE, COEF, BONUS = spaces.Discrete(3), 40, 0.7, 0.3
+
+
+def make_policy() -> Policy:
+    network = ConvNet((1, 6, 5), [(2, 3, 2)], 3, 4, "tanh")
+    flat = torch.zeros(network.num_parameters)
+    network.initialize(flat, np.random.default_rng(0), output_gain=1.0)
+    return Policy(network, make_head(SPACE, None), Pictures(), flat)
+
+
+def make_batch(policy: Policy) -> Batch:
+    generator = np.random.default_rng(1)
+    x = generator.integers(0, 256, (SIZE, 1, 6, 5), dtype=np.uint8)
+    actions = policy.act(x, policy.noise(generator, (SIZE,)))
+    advantages, returns = generator.standard_normal((2, SIZE)).astype(np.float32)
+    return Batch(
+        observations=policy.array(x),
+        actions=policy.array(actions),
+        advantages=policy.array(advantages),
+        features=x,
+        returns=returns,
+        targets=policy.array(returns),
+    )
+
+
+def oracle(x: torch.Tensor) -> Any:
+    """theta -> the distributions and V at pictures x, by torch's modules in double precision."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 2, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3), nn.Tanh(), nn.Linear(3, 4)
+    ).double()
+    named = dict(net.named_parameters())
+
+    def outputs(theta: torch.Tensor) -> Any:
+        pieces = theta.split([p.numel() for p in named.values()])
+        values = {k: q.view(p.shape) for (k, p), q in zip(named.items(), pieces, strict=True)}
+        out = torch.func.functional_call(net, values, (x.double() / 255.0,))
+        return oracle_parts(SPACE, out[:, :3], torch.zeros(0)), out[:, 3]
+
+    return outputs
+
+
+class TestGradient:
+    def test_is_that_of_the_whole_objective(self):
+        """A log pi + c H - c_v (V - R)^2, at the policy that acted."""
+        policy = make_policy()
+        batch = make_batch(policy)
+        theta = policy.parameters.double().requires_grad_()
+        parts, values = oracle(batch.observations)(theta)
+        log_prob = oracle_log_prob(parts, batch.actions)
+        objective = (
+            (batch.advantages * log_prob).mean()
+            + BONUS * oracle_entropy(parts).mean()
+            - COEF * ((values - batch.targets) ** 2).mean()
+        )
+        (expected,) = torch.autograd.grad(objective, theta)
+        found = SinglePathObjective(
+            policy.linearize(batch.observations), batch, BONUS, COEF
+        ).gradient
+        np.testing.assert_allclose(found, expected.float(), atol=2e-6)
+        without = SinglePathObjective(policy.linearize(batch.observations), batch, BONUS).gradient
+        assert abs(without - found).max() > 0.1
+
+    def test_vpg_follows_it(self):
+        policy = make_policy()
+        batch = make_batch(policy)
+        gradient = SinglePathObjective(
+            policy.linearize(batch.observations), batch, BONUS, COEF
+        ).gradient
+        before, gradient = policy.parameters.clone(), gradient.clone()
+        config = VPGConfig(optimizer="sgd", learning_rate=0.1, entropy_coef=BONUS)
+        VPG(config, policy, COEF).update(policy, batch, np.random.default_rng(0), 1.0)
+        torch.testing.assert_close(policy.parameters, before + 0.1 * gradient)
+
+
+class TestPPO:
+    @pytest.mark.parametrize("minibatch_size", [None, 15])
+    def test_is_the_papers_loop(self, minibatch_size):
+        """Equation 9 of the paper by autograd and torch.optim.Adam, minibatch by minibatch."""
+        config = PPOConfig(
+            clip_range=0.05,
+            epochs=3,
+            minibatch_size=minibatch_size,
+            learning_rate=0.02,
+            schedule="constant",
+            entropy_coef=BONUS,
+            max_grad_norm=0.4,
+        )
+        policy = make_policy()
+        batch = make_batch(policy)
+        theta = policy.parameters.double().requires_grad_()
+        optimizer = torch.optim.Adam([theta], lr=0.02, eps=1e-5)
+        parts, _ = oracle(batch.observations)(theta)
+        old = oracle_log_prob(parts, batch.actions).detach()
+        generator, clipped = np.random.default_rng(5), 0
+        for _ in range(config.epochs):
+            order = generator.permutation(SIZE)
+            for start in range(0, SIZE, minibatch_size or SIZE):
+                rows = order[start : start + (minibatch_size or SIZE)]
+                parts, values = oracle(batch.observations[rows])(theta)
+                ratio = torch.exp(oracle_log_prob(parts, batch.actions[rows]) - old[rows])
+                advantages = batch.advantages[rows]
+                limited = ratio.clamp(0.95, 1.05)
+                clipped += int((ratio != limited).sum())
+                loss = (
+                    -torch.minimum(ratio * advantages, limited * advantages).mean()
+                    - BONUS * oracle_entropy(parts).mean()
+                    + COEF * ((values - batch.targets[rows]) ** 2).mean()
+                )
+                optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_([theta], 0.4)
+                optimizer.step()
+        before = policy.parameters.clone()
+        PPO(config, policy, COEF).update(policy, batch, np.random.default_rng(5), 1.0)
+        # Adam divides rounding errors of a float32 gradient by their own size where it is tiny.
+        np.testing.assert_allclose(policy.parameters, theta.detach().float(), atol=1e-4)
+        assert abs(policy.parameters - before).max() > 0.03
+        assert clipped > 5
