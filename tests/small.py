@@ -72,6 +72,7 @@ def make_batch(policy: Policy, *, seed: int = 1, size: int = 64) -> Batch:
         advantages=policy.array(advantages.astype(dtype)),
         features=inputs,
         returns=advantages.astype(dtype),
+        values=0.0 * advantages.astype(dtype),
         targets=policy.array(advantages.astype(dtype)),
     )
 

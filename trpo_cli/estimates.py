@@ -72,6 +72,7 @@ def estimate(
         advantages=policy.array(advantages),
         features=inputs[:size],
         returns=returns,
+        values=all_values[:size],
         targets=policy.array(returns),
         branches=branches,
         split=split,

@@ -115,6 +115,7 @@ class Batch:
     advantages: (B,), standardised if the configuration says so.
     features: (B, features), the same observations for the value function, numpy; or `FrameStacks`.
     returns: (B,), the value function's regression targets, numpy.
+    values: (B,), what it predicted when they were made, numpy.
     targets: (B,), the same in the network's kind of array, for a network that gives V(s) as well.
     branches: what was tried in some of the states (vine); None on a single path.
     split: how the batch is spread over processes. Then these are the B_r rows of this process, a
@@ -126,6 +127,7 @@ class Batch:
     advantages: Array
     features: Any
     returns: np.ndarray
+    values: np.ndarray
     targets: Array
     branches: BranchBatch | None = None
     split: Split = WHOLE

@@ -15,6 +15,7 @@ from trpo_cli.config import Config, may_change
 from trpo_cli.errors import UserError
 from trpo_cli.estimates import estimate
 from trpo_cli.guards import check_batch, check_learned, check_trajectories
+from trpo_cli.maths.returns import explained_variance
 from trpo_cli.maths.split import WHOLE, Shared, Split
 from trpo_cli.models.policies import build_policy
 from trpo_cli.models.values import build_value, is_joint
@@ -178,6 +179,8 @@ class Training:
             "train/return_recent": float(np.mean(self.recent)) if self.recent else None,
             **update,
             **fit,
+            # That of the predictions that the returns were made with.
+            "value/explained_variance": explained_variance(batch.values, batch.returns, split),
             **vine,
             **{f"time/{phase}": seconds for phase, seconds in times.items()},
         }

@@ -40,6 +40,7 @@ def make_batch(policy: Policy) -> Batch:
         advantages=policy.array(advantages),
         features=x,
         returns=returns,
+        values=0.0 * returns,
         targets=policy.array(returns),
     )
 

@@ -5,6 +5,7 @@ import pytest
 
 from tests.small import global_generators
 from trpo_cli.config import MLPValueConfig
+from trpo_cli.maths.returns import explained_variance
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.values import Value
 
@@ -48,19 +49,11 @@ class TestFit:
             minibatch_size=minibatch_size, normalize_targets=normalize, learning_rate=rate
         )
         x, returns = problem()
-        first = value.fit(x, returns, generator(), 1.0)
-        for _ in range(30):
+        assert explained_variance(value.predict(x), returns) < 0.3
+        for _ in range(31):
             last = value.fit(x, returns, generator(), 1.0)
-        assert first["value/explained_variance"] < 0.3
-        assert last["value/explained_variance"] > 0.9
+        assert explained_variance(value.predict(x), returns) > 0.9
         assert last["value/loss"] < 0.1 * returns.var()
-
-    def test_explained_variance_is_that_before_the_fit(self):
-        value, (x, returns) = make_value(), problem()
-        predictions = value.predict(x)
-        expected = 1.0 - np.var(returns - predictions) / np.var(returns)
-        metrics = value.fit(x, returns, generator(), 1.0)
-        assert metrics["value/explained_variance"] == pytest.approx(expected, rel=1e-4)
 
     def test_loss_is_the_mean_squared_error_in_the_units_of_returns(self):
         value, (x, returns) = make_value(minibatch_size=None, epochs=1), problem()
@@ -102,8 +95,8 @@ class TestFit:
         assert np.isfinite(value.parameters).all()
         np.testing.assert_allclose(value.predict(x), 1.0, atol=0.1)
         for _ in range(60):
-            last = value.fit(x, returns, generator(), 1.0)
-        assert last["value/explained_variance"] > 0.9
+            value.fit(x, returns, generator(), 1.0)
+        assert explained_variance(value.predict(x), returns) > 0.9
 
     def test_the_schedule_scales_the_step(self):
         """Adam's first step is the rate, whatever the gradient, where the latter is not tiny."""

@@ -24,7 +24,7 @@ class Locked(gymnasium.Env[Any, Any]):
 
     def __init__(self, complete: bool = True) -> None:
         self._complete = complete
-        self._lock = (i for i in ())  # a generator refuses to be copied
+        self._lock: Any = (i for i in range(1))  # a generator refuses to be copied
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)

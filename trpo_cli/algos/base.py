@@ -35,10 +35,18 @@ class Algorithm(Protocol):
 
 
 def policy_metrics(
-    policy: Policy, batch: Batch, old: Distribution, objective: Objective
+    policy: Policy,
+    batch: Batch,
+    old: Distribution,
+    objective: Objective,
+    new: Distribution | None = None,
 ) -> Metrics:
-    """How far the policy moved over the batch, and what that did to the objective."""
-    new = policy.distribution(batch.observations)
+    """How far the policy moved over the batch, and what that did to the objective.
+
+    new: its distributions over the batch now, where they are known.
+    """
+    if new is None:
+        new = policy.distribution(batch.observations)
     change = change_metrics(policy, batch, old, new, objective.before, objective.at(new))
     return {**change, **objective.metrics()}
 

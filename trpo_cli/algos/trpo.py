@@ -51,11 +51,12 @@ class TRPO:
 
         natural = natural_direction(policy, batch, objective.gradient, config, generator)
         result = LineSearchResult(False, natural.reason, 0, 0.0, objective.before, 0.0)
-        alpha = 0.0
+        alpha, new = 0.0, old
         if not natural.reason:
             alpha = math.sqrt(2.0 * max_kl / natural.curvature)
 
             def evaluate() -> tuple[float, float]:
+                nonlocal new
                 new = policy.distribution(batch.observations)
                 return objective.at(new), float(batch.average(mean_kl(old, new)))
 
@@ -68,8 +69,9 @@ class TRPO:
                 ratio=config.backtrack_ratio,
                 max_backtracks=config.max_backtracks,
             )
+        new = new if result.accepted else old
         return {
-            **policy_metrics(policy, batch, old, objective),
+            **policy_metrics(policy, batch, old, objective, new),
             **step_metrics(result, natural, alpha, objective),
         }
 

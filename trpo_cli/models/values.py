@@ -11,7 +11,6 @@ from gymnasium import spaces
 from trpo_cli.config import Config
 from trpo_cli.maths.adam import Adam, clip_norm
 from trpo_cli.maths.arrays import Array, namespace
-from trpo_cli.maths.returns import explained_variance
 from trpo_cli.maths.schedule import scheduled
 from trpo_cli.maths.split import WHOLE, Minibatches, Split
 from trpo_cli.models.mlp import MLP
@@ -86,7 +85,6 @@ class Value:
         remaining: share of training still to come, for the step-size schedule.
         """
         config = self._config
-        explained = explained_variance(self.predict(observations), returns, split)
         if config.normalize_targets:
             self._rescale(returns, split)
         observations = self.network.array(observations)
@@ -113,7 +111,6 @@ class Value:
                     self._adam.step(gradient, learning_rate)
         return {
             "value/loss": float(split.sum(loss)) / (size * config.epochs) * self._std**2,
-            "value/explained_variance": explained,
         }
 
     def _rescale(self, returns: np.ndarray, split: Split) -> None:
@@ -184,7 +181,6 @@ class JointValue:
         predictions = self._last[: len(returns)]
         return {
             "value/loss": float(split.average(np.mean((predictions - returns) ** 2))),
-            "value/explained_variance": explained_variance(predictions, returns, split),
         }
 
     def state(self) -> dict[str, Array]:
@@ -231,14 +227,12 @@ class RidgeValue:
         centred = features - mean
         gram = split.sum(centred.T @ centred) / size
         gram[np.diag_indices_from(gram)] += self._ridge
-        explained = explained_variance(self.predict(observations), returns, split)
         weights = np.linalg.solve(gram, split.sum(centred.T @ (returns - target)) / size)
         self.parameters[:-1] = weights
         self.parameters[-1] = target - mean @ weights
         error = features @ weights + self.parameters[-1] - returns
         return {
             "value/loss": float(split.average(np.mean(error**2))),
-            "value/explained_variance": explained,
         }
 
     def state(self) -> dict[str, Array]:
