@@ -50,6 +50,8 @@ def main() -> int:
         result["ours"] = {
             algo: measure("ours", env=env, algo=algo, seconds=args.seconds) for algo in args.algos
         }
+        if env in args.vine_envs:
+            result["vine"] = measure("vine", env=env, seconds=args.seconds)
         if args.others and env in args.others_envs:
             result["others"] = best_of_others(env, args.seconds)
         ceilings.append(measure("ceiling", env=env, seconds=args.seconds)["rate"])
@@ -69,6 +71,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=15.0, help="length of each measurement")
     parser.add_argument("--no-others", dest="others", action="store_false")
     parser.add_argument("--others-envs", nargs="+", default=[*ENVS[:3], PONG])
+    parser.add_argument("--vine-envs", nargs="*", default=ENVS[:2])
     parser.add_argument("--out", type=Path, help="write all figures to this JSON file")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--arguments", default="{}", help=argparse.SUPPRESS)
@@ -159,6 +162,34 @@ def measure_ours(env: str, algo: str, seconds: float) -> dict[str, Any]:
     elapsed, steps = time.perf_counter() - began, training.step - before
     phases = {p: 1024e3 * sum(row[f"time/{p}"] for row in rows) / steps for p in PHASES}
     return {"rate": steps / elapsed, "milliseconds": phases}
+
+
+def measure_vine(env: str, seconds: float) -> dict[str, Any]:
+    """Steps per second of the vine's rollouts alone: 256 states, 4 actions, 50 steps."""
+    from trpo_cli.command.compose import config_of
+    from trpo_cli.training import Training
+
+    training: Any = Training(
+        config_of(
+            "algo=trpo", f"env={env}", "seed=0", "sampler=vine", "sampler.rollout_states=256",
+            "sampler.horizon=50", "sampler.bootstrap=false",
+        )
+    )  # fmt: skip
+    sampler, spent, steps = training.sampler, 0.0, 0
+    estimate = sampler.estimate
+
+    def timed(*arguments: Any) -> Any:
+        nonlocal spent, steps
+        began = time.perf_counter()
+        found = estimate(*arguments)
+        spent, steps = spent + time.perf_counter() - began, steps + found.steps
+        return found
+
+    training.iterate()
+    sampler.estimate = timed
+    while spent < seconds:
+        training.iterate()
+    return {"rate": steps / spent}
 
 
 def measure_others(
@@ -293,6 +324,9 @@ def table(env: str, result: dict[str, Any]) -> str:
             f"{phases} |"
         )
     lines.append("\nPhases in milliseconds per 1,024 steps.")
+    if "vine" in result:
+        rate = result["vine"]["rate"]
+        lines.append(f"Vine rollouts: {rate:,.0f} steps/s, {rate / ceiling:.2f} of the ceiling.")
     return "\n".join(lines)
 
 

@@ -38,6 +38,7 @@ def make_parser() -> Parser:
     parser.add_argument("--version", action="store_true")
     parser.add_argument("--hydra-help", action="store_true")
     parser.add_argument("--selftest", action="store_true")
+    parser.add_argument("--restorable", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-r", "--run", action="store_true")
     parser.add_argument("-c", "--cfg", choices=["job", "hydra", "all"])
@@ -106,12 +107,20 @@ def prepare(arguments: list[str], ranks: Ranks) -> Callable[[], int]:
             raise UserError(f"{flag} belongs to --cfg job, which prints the configuration.")
     several = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
     if ranks.count > 1:
-        for flag, given in (("-m", several), ("--selftest", args.selftest)):
+        for flag, given in (
+            ("-m", several),
+            ("--selftest", args.selftest),
+            ("--restorable", args.restorable),
+        ):
             if given:
                 raise UserError(
                     f"{flag} makes runs of one process each, and the launcher started "
                     f"{ranks.count} processes for one run. Leave torchrun or {flag} out."
                 )
+    if args.restorable:
+        from trpo_cli.command.restorable import restorable
+
+        return lambda: restorable(args.overrides, args.config_dir)
     if args.selftest:
         from trpo_cli.command.selftest import refuse, selftest
 

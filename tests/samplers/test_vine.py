@@ -327,3 +327,36 @@ class TestSettings:
         assert all(row["policy/surrogate_after"] > row["policy/surrogate_before"] for row in rows)
         assert all(0.0 < row["policy/kl"] < 0.1 for row in rows)
         assert all(1.0 <= row["vine/effective_sample_size"] <= 4.0 for row in rows)
+
+    @pytest.mark.parametrize("env", ["CartPole-v1", "Hopper-v4"])
+    def test_goes_on_identically(self, env: str) -> None:
+        small = ["sampler.num_envs=4", "sampler.steps_per_env=32", "sampler.rollout_states=8"]
+        first = training(f"env={env}", "algo=trpo", *small)
+        for _ in range(2):
+            first.iterate()
+        arrays, state = first.state()
+        arrays = {name: np.array(array) for name, array in arrays.items()}
+        second = training(f"env={env}", "algo=trpo", *small)
+        assert second.load_state(arrays, state) == ""
+        for _ in range(2):
+            rows = [
+                {
+                    k: v
+                    for k, v in made.iterate().items()
+                    if not k.startswith(("time/", "sec", "steps_"))
+                }
+                for made in (first, second)
+            ]
+            assert rows[0] == rows[1]
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_a_game(self, threads: int) -> None:
+        made = Training(config_of(
+            "sampler=vine", "algo=trpo", "env=ALE/Pong-v5", "seed=2", f"threads={threads}",
+            "sampler.num_envs=2", "sampler.steps_per_env=8", "sampler.rollout_states=3",
+            "sampler.proposal=all", "sampler.horizon=4", "sampler.width=6", "sampler.groups=1",
+        ))  # fmt: skip
+        row = made.iterate()
+        made.close()
+        assert row["vine/trunk_steps"] == 16 and row["vine/branch_steps"] == 3 * 6 * 4
+        assert np.isfinite(row["policy/surrogate_after"])

@@ -24,7 +24,10 @@ examples
   trpo-run algo=ppo env=CartPole-v1 seed=1        any Gymnasium id, registered or module:Id-v0
   trpo-run algo.max_kl=0.01 total_steps=3e6       settings by their dotted key
   trpo-run -m algo=trpo,ppo seed=1,2,3            six runs, one after the other
+  trpo-run env=ALE/Pong-v5 algo=ppo               Atari (pip install "trpo_cli[atari]")
+  trpo-run algo=trpo sampler=vine env=Hopper-v4   several actions tried in restored states
   trpo-run resume=RUN_DIR total_steps=2e6         go on with a run, here with a new end
+  torchrun --nproc-per-node=2 -m trpo_cli ...     one run by several processes
   trpo-run --selftest env=Hopper-v4 algo=ppo      does what is promised hold on this machine?
   trpo-run algo=ppo --help                        only PPO's keys in the section on algorithms"""
 
@@ -43,6 +46,8 @@ options
   --selftest                  try out here, in seconds and a temporary folder, with the env=...
                               and algo=... given: is a run repeated by its seed, the same on two
                               threads, and the same after a kill and a resumption?
+  --restorable                try out here whether env=... can be brought back exactly: to resume a
+                              run, and for sampler=vine
   -h, --help   --hydra-help   --version
 
 output
@@ -77,7 +82,9 @@ def _groups() -> str:
         lines.append(f"  {group}={words}".ljust(44) + f" (default {defaults[group]})")
     lines.append("  env=<any Gymnasium id>".ljust(44) + f" (default {defaults['env']})")
     names = sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml"))
-    lines.append(f"  +experiment={'|'.join(names) or '<a YAML file in conf/experiment>'}")
+    words = " | ".join(names) or "<a YAML file in conf/experiment>"
+    indent = dict(initial_indent="  +experiment=", subsequent_indent=" " * 14)
+    lines += textwrap.wrap(words, 96, break_on_hyphens=False, **indent)
     return "\n".join(lines)
 
 

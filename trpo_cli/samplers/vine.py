@@ -71,13 +71,13 @@ class VineSampler:
         kept = moments.in_order()
         inputs = policy.normalize(trajectories.flat_observations)[states]
         actions, log_proposal = self._propose(policy, inputs, branching)
-        estimate = _Estimator(self, policy, value)
-        found = estimate.returns(kept, actions, config, branching)
+        found = self.estimate(policy, value, kept, actions, config, branching)
         steps, variance = found.steps, None
         count = min(config.compare_states, len(states))
         if count:
             some = np.sort(branching.choice(len(states), count, replace=False))
-            variance, more = estimate.compare(kept.rows(some), actions[some, :2], branching)
+            tried = kept.rows(some), actions[some, :2]
+            variance, more = self._compare(policy, value, *tried, branching)
             steps += more
         shape = (len(states), self.num_actions, config.rollouts_per_action)
         values = found.returns.reshape(shape).mean(axis=2)
@@ -85,6 +85,63 @@ class VineSampler:
             states, actions, values.astype(np.float32), log_proposal, steps, variance
         )
         return replace(trajectories, branches=branches)
+
+    def estimate(
+        self,
+        policy: Policy,
+        value: StateValue,
+        moments: Snapshot,
+        actions: np.ndarray,
+        config: VineConfig,
+        generator: np.random.Generator,
+    ) -> Rollouts:
+        """Q by rollouts from kept moments: actions (S, K, A), M of each, in this order."""
+        (count, k), m, length = actions.shape[:2], config.rollouts_per_action, config.horizon
+        common = config.common_random_numbers
+        kinds = (count, 1 if common else k, m)  # which rollouts have numbers of their own
+        noise = policy.noise(generator, (length - 1, *kinds))
+        noise = np.broadcast_to(noise, (length - 1, count, k, m, noise.shape[-1]))
+        seeds = None
+        if not (common and m == 1):  # with one common rollout the trunk's own numbers go on
+            drawn = generator.integers(2**31, size=kinds)
+            seeds = np.broadcast_to(drawn, (count, k, m)).reshape(-1)
+        rows = np.repeat(np.arange(count), k * m)
+
+        def predict(observations: np.ndarray) -> np.ndarray:
+            return value.predict(value.array(policy.normalize(observations)))
+
+        return roll_out(
+            self.branches,
+            policy,
+            moments.rows(rows),
+            np.repeat(actions.reshape(count * k, -1), m, axis=0),
+            noise.reshape(length - 1, count * k * m, -1),
+            self._discount,
+            seeds,
+            predict if config.bootstrap else None,
+            self._clip_rewards,
+        )
+
+    def _compare(
+        self,
+        policy: Policy,
+        value: StateValue,
+        moments: Snapshot,
+        actions: np.ndarray,
+        generator: np.random.Generator,
+    ) -> tuple[tuple[float, float], int]:
+        """Variance of Q(s, a) - Q(s, a') over rollouts, mean over states: with common and with
+        independent random numbers; and the steps that it took. Two rollouts of each give an
+        unbiased estimate, (d_1 - d_2)^2 / 2."""
+        variances, steps = [], 0
+        for common in (True, False):
+            config = replace(self.config, rollouts_per_action=2, common_random_numbers=common)
+            found = self.estimate(policy, value, moments, actions, config, generator)
+            returns = found.returns.reshape(len(actions), 2, 2)
+            differences = returns[:, 0] - returns[:, 1]
+            variances.append(float(np.mean((differences[:, 0] - differences[:, 1]) ** 2) / 2.0))
+            steps += found.steps
+        return (variances[0], variances[1]), steps
 
     def _propose(
         self, policy: Policy, inputs: Any, generator: np.random.Generator
@@ -143,66 +200,6 @@ class _Moments:
     def in_order(self) -> Snapshot:
         """All moments, by the number of their states: steps first, then environments."""
         return together([self._kept[key] for key in sorted(self._kept)])
-
-
-class _Estimator:
-    """Q by rollouts from kept moments."""
-
-    def __init__(self, sampler: VineSampler, policy: Policy, value: StateValue) -> None:
-        self._sampler, self._policy, self._value = sampler, policy, value
-
-    def returns(
-        self,
-        moments: Snapshot,
-        actions: np.ndarray,
-        config: VineConfig,
-        generator: np.random.Generator,
-    ) -> Rollouts:
-        """Rollouts of actions (S, K, A), M of each, in the order of S, K, M."""
-        policy, sampler = self._policy, self._sampler
-        (count, k), m, length = actions.shape[:2], config.rollouts_per_action, config.horizon
-        common = config.common_random_numbers
-        kinds = (count, 1 if common else k, m)  # which rollouts have numbers of their own
-        noise = policy.noise(generator, (length - 1, *kinds))
-        noise = np.broadcast_to(noise, (length - 1, count, k, m, noise.shape[-1]))
-        seeds = None
-        if not (common and m == 1):  # with one common rollout the trunk's own numbers go on
-            drawn = generator.integers(2**31, size=kinds)
-            seeds = np.broadcast_to(drawn, (count, k, m)).reshape(-1)
-        rows = np.repeat(np.arange(count), k * m)
-        return roll_out(
-            sampler.branches,
-            policy,
-            moments.rows(rows),
-            np.repeat(actions.reshape(count * k, -1), m, axis=0),
-            noise.reshape(length - 1, count * k * m, -1),
-            sampler._discount,
-            seeds,
-            self._predict if config.bootstrap else None,
-            sampler._clip_rewards,
-        )
-
-    def _predict(self, observations: np.ndarray) -> np.ndarray:
-        inputs = self._policy.normalize(observations)
-        return self._value.predict(self._value.array(inputs))
-
-    def compare(
-        self, moments: Snapshot, actions: np.ndarray, generator: np.random.Generator
-    ) -> tuple[tuple[float, float], int]:
-        """Variance of Q(s, a) - Q(s, a') over rollouts, mean over states: with common and with
-        independent random numbers; and the steps that it took. Two rollouts of each give an
-        unbiased estimate, (d_1 - d_2)^2 / 2."""
-        variances, steps = [], 0
-        for common in (True, False):
-            config = replace(
-                self._sampler.config, rollouts_per_action=2, common_random_numbers=common
-            )
-            found = self.returns(moments, actions, config, generator)
-            returns = found.returns.reshape(len(actions), 2, 2)
-            differences = returns[:, 0] - returns[:, 1]
-            variances.append(float(np.mean((differences[:, 0] - differences[:, 1]) ** 2) / 2.0))
-            steps += found.steps
-        return (variances[0], variances[1]), steps
 
 
 def check_vine(config: Config, simulator: Simulator) -> None:
