@@ -83,8 +83,13 @@ def _groups() -> str:
     lines.append("  env=<any Gymnasium id>".ljust(44) + f" (default {defaults['env']})")
     names = sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml"))
     words = " | ".join(names) or "<a YAML file in conf/experiment>"
-    indent = dict(initial_indent="  +experiment=", subsequent_indent=" " * 14)
-    lines += textwrap.wrap(words, 96, break_on_hyphens=False, **indent)
+    lines += textwrap.wrap(
+        words,
+        96,
+        break_on_hyphens=False,
+        initial_indent="  +experiment=",
+        subsequent_indent=" " * 14,
+    )
     return "\n".join(lines)
 
 
