@@ -66,11 +66,12 @@ def estimate(
     branches = None
     if trajectories.branches is not None:
         branches = branch_batch(trajectories.branches, inputs, policy, config.standardize)
+    seen = inputs[:size]
     return Batch(
-        observations=policy.array(inputs[:size]),
+        observations=policy.array(seen),
         actions=policy.array(trajectories.actions.reshape(size, -1)),
         advantages=policy.array(advantages),
-        features=inputs[:size],
+        features=seen,
         returns=returns,
         values=all_values[:size],
         targets=policy.array(returns),

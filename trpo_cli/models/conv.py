@@ -29,7 +29,7 @@ from trpo_cli.models.mlp import orthogonal
 Layers = list[tuple[Tensor, Tensor]]
 """Weight and bias (outputs,) of each layer, views of one flat vector."""
 
-CHUNK = {"cpu": 256, "cuda": 4096}
+CHUNK = {"cpu": 128, "cuda": 4096}
 """Rows that go through the network together."""
 KEEP_BYTES = 512 * 2**20
 """Activations up to this size are kept between products; those of larger batches are not."""
@@ -46,7 +46,7 @@ class ConvLinearization:
     def __init__(self, network: ConvNet, layers: Layers, inputs: Any) -> None:
         self._network, self._layers = network, layers
         self._weights = network.prepare(layers)
-        self._chunks = list(network.chunks(inputs))
+        self._chunks = network.chunks(inputs)
         kept = len(inputs) * network.activation_bytes <= KEEP_BYTES
         self._kept: list[list[Tensor]] | None = [] if kept else None
         outputs = []
@@ -163,6 +163,8 @@ class ConvNet:
     def array(self, x: Any) -> Any:
         """x, an array or `FrameStacks`, as tensors on this network's device."""
         if isinstance(x, FrameStacks):
+            if not isinstance(x.planes, np.ndarray) and x.planes.device == self.device:
+                return x
             return FrameStacks(self.array(x.planes), self.array(x.index))
         tensor = torch.from_numpy(x) if isinstance(x, np.ndarray) else x
         return tensor.to(self.device, non_blocking=True)
@@ -188,10 +190,28 @@ class ConvNet:
         parts = [self.forward(weights, c)[0][-1] for c in self.chunks(self.array(inputs))]
         return torch.cat(parts).float().cpu().numpy()
 
-    def chunks(self, inputs: Any) -> Iterator[Any]:
+    def chunks(self, inputs: Any) -> Sequence[Any]:
+        """The pictures in parts that go through the network together: a line search asks for the
+        same ones again and again, so what reading them has cost is kept with them."""
         size = CHUNK.get(self.device.type, 4096)
-        for start in range(0, max(1, len(inputs)), size):  # a batch of none is one chunk
-            yield inputs[start : start + size]
+        parts = range(0, len(inputs), size)
+        if not isinstance(inputs, FrameStacks):
+            return [inputs[start : start + size] for start in parts]
+        key = (self.dtype, self._format, size)
+        if key in inputs.kept:
+            found: list[Tensor] = inputs.kept[key]
+            return found
+        if math.prod(inputs.shape) * self.dtype.itemsize > KEEP_BYTES:
+            return [inputs[start : start + size] for start in parts]
+        read = [self._read(inputs[start : start + size]) for start in parts]
+        inputs.kept[key] = read
+        return read
+
+    def _read(self, chunk: Any) -> Tensor:
+        """Pictures (b, S, H, W) as the first layer wants them."""
+        x = chunk.stack() if isinstance(chunk, FrameStacks) else chunk
+        read: Tensor = x.to(self.dtype).contiguous(memory_format=self._format)
+        return read
 
     def prepare(self, layers: Layers) -> Layers:
         """The layers as the arithmetic wants them, kept until the parameters move (torch counts
@@ -214,8 +234,7 @@ class ConvNet:
 
     def forward(self, weights: Layers, chunk: Any) -> tuple[list[Tensor], Tensor]:
         """Activations, inputs first, and outputs (b, D) float32."""
-        x = chunk.stack() if isinstance(chunk, FrameStacks) else chunk
-        hidden = [x.to(self.dtype).contiguous(memory_format=self._format)]
+        hidden = [self._read(chunk)]
         for (weight, bias), stride in zip(weights, self.strides, strict=False):
             hidden.append(self._activate(functional.conv2d(hidden[-1], weight, bias, stride)))
         weight, bias = weights[-2]
