@@ -3,6 +3,7 @@
     python scripts/learn.py --out outputs/learn                       # the table of the README
     python scripts/learn.py --algos trpo --envs Hopper-v4 --seeds 0 1 --out outputs/try \\
         algo.max_kl=0.01                                              # any trpo-run setting
+    python scripts/learn.py --algos trpo trpo+vine --steps 500000 --out outputs/vine   # samplers
 
 Finished runs are kept, so the same command continues an interrupted one. Every job is one
 ``trpo-run`` in a directory of its own, OUT/<env>/<algo>/<seed>; its return is the final
@@ -44,7 +45,12 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--algos", nargs="+", default=["vpg", "npg", "trpo", "ppo"])
+    parser.add_argument(
+        "--algos",
+        nargs="+",
+        default=["vpg", "npg", "trpo", "ppo"],
+        help="update rules, each with +sampler for another sampler than single_path",
+    )
     parser.add_argument("--envs", nargs="+", default=["Hopper-v4", "HalfCheetah-v4", "Walker2d-v4"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=1_000_000)
@@ -63,8 +69,10 @@ def run(args: argparse.Namespace, algo: str, env: str, seed: int) -> bool:
     where = folder(args, algo, env, seed)
     if status(where) != "finished":
         shutil.rmtree(where, ignore_errors=True)
+        rule, _, sampler = algo.partition("+")
         command = [
-            *(sys.executable, "-m", "trpo_cli", f"algo={algo}", f"env={env}", f"seed={seed}"),
+            *(sys.executable, "-m", "trpo_cli", f"algo={rule}", f"env={env}", f"seed={seed}"),
+            f"sampler={sampler or 'single_path'}",
             *(f"total_steps={args.steps}", "threads=1", f"hydra.run.dir={where}"),
             *args.overrides,
         ]

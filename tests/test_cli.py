@@ -148,7 +148,7 @@ class TestSweep:
         assert found == [
             ("ppo", "ALE/Pong-v5", 10_000_000, 8),
             ("ppo", "CartPole-v1", 1_000_000, 16),
-            ("trpo", "ALE/Pong-v5", 10_000_000, 16),
+            ("trpo", "ALE/Pong-v5", 10_000_000, 32),
             ("trpo", "CartPole-v1", 1_000_000, 16),
         ]
 
