@@ -36,6 +36,23 @@ class TestAdam:
         Adam(parameters).step(torch.ones(3), 0.1)
         assert parameters._version > before
 
+    @pytest.mark.parametrize("max_norm", [None, 0.7])
+    def test_a_step_without_an_answer_is_the_same_step(self, max_norm):
+        """What a GPU does: usable gradients move the parameters as they do with an answer, others
+        leave everything alone and are not counted."""
+        sets = [torch.linspace(-1.0, 1.0, 6, dtype=torch.float64) for _ in range(2)]
+        asked, unasked = Adam(sets[0]), Adam(sets[1])
+        bad = [torch.zeros(6), torch.full((6,), float("nan")), torch.tensor([float("inf")] * 6)]
+        for k, values in enumerate(gradients(12)):
+            gradient = torch.tensor(values) if k % 3 else bad[k // 3 % 3].double()
+            answer = asked.clipped_step(gradient.clone(), 0.01, max_norm)
+            unasked.clipped_step_there(gradient.clone(), 0.01, max_norm)
+            assert bool(answer) == (not gradient.isfinite().all() or not gradient.any())
+            torch.testing.assert_close(sets[0], sets[1], rtol=1e-14, atol=0.0)
+            assert asked.steps == unasked.steps
+        assert 0 < asked.steps < 12
+        assert torch.isfinite(sets[1]).all()
+
     def test_leaves_the_gradient_alone(self, array):
         gradient = array([1.0, -2.0])
         Adam(array([0.0, 0.0])).step(gradient, 0.1)

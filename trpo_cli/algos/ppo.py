@@ -19,7 +19,7 @@ import numpy as np
 from trpo_cli.algos.base import Metrics, change_metrics
 from trpo_cli.algos.objectives import value_slope
 from trpo_cli.config import PPOConfig
-from trpo_cli.maths.adam import Adam, clip_norm
+from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import mean_kl
 from trpo_cli.maths.schedule import scheduled
@@ -46,7 +46,7 @@ class PPO:
         size = batch.size
         chunk = min(config.minibatch_size or size, size)
         gradient = namespace(policy.parameters).empty_like(policy.parameters)
-        reason, epochs, steps = "", 0, 0
+        reason, epochs, steps = "", 0, self._adam.steps
         while epochs < config.epochs:
             order = generator.permutation(size)
             shuffled, minibatches = batch.split.minibatches(order, chunk)
@@ -66,13 +66,11 @@ class PPO:
                     values = value_slope(here.values, targets[rows], self._value_coef, count)
                 batch.sum(here.vjp(descent, values, out=gradient))
                 # Where every sample is clipped there is no gradient; the next minibatch has one.
-                if problem := clip_norm(gradient, config.max_grad_norm):
-                    reason = problem
-                    continue
-                self._adam.step(gradient, learning_rate)
-                steps += 1
+                problem = self._adam.clipped_step(gradient, learning_rate, config.max_grad_norm)
+                reason = problem or reason
             epochs += 1
-            if not steps:
+            moved = self._adam.steps > steps
+            if not moved:
                 break
             if config.target_kl is not None:
                 kl = mean_kl(old, policy.distribution(batch.observations))
@@ -80,14 +78,14 @@ class PPO:
                     break
         new = policy.distribution(batch.observations)
         log_prob = new.log_prob(batch.actions)
-        unmoved = float(batch.average(batch.advantages.mean()))
-        moved = float(batch.average(surrogate(log_prob, old_log_prob, batch.advantages)))
+        before_it = float(batch.average(batch.advantages.mean()))
+        after = float(batch.average(surrogate(log_prob, old_log_prob, batch.advantages)))
         clipped = clip_fraction(log_prob, old_log_prob, config.clip_range)
         return {
-            **change_metrics(policy, batch, old, new, unmoved, moved),
+            **change_metrics(policy, batch, old, new, before_it, after),
             "policy/clip_fraction": batch.average(clipped),
             "policy/epochs": epochs,
-            "policy/skipped": "" if steps else reason,
+            "policy/skipped": "" if moved else reason or "no usable gradient",
         }
 
     def state(self) -> dict[str, Array]:

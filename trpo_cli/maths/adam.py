@@ -23,8 +23,9 @@ class Adam:
     ) -> None:
         xp = namespace(parameters)
         self.parameters = parameters
-        self.betas, self.eps, self.steps = betas, eps, 0
+        self.betas, self.eps = betas, eps
         self.first, self.second = xp.zeros_like(parameters), xp.zeros_like(parameters)
+        self._count: Array = 0
         if xp is np:
             self._work = xp.zeros_like(parameters)
         else:
@@ -32,10 +33,10 @@ class Adam:
 
     def step(self, gradient: Array, learning_rate: float) -> None:
         """theta -= lr m_hat / (sqrt(v_hat) + eps), in place."""
-        self.steps += 1
         if namespace(gradient) is not np:
             self._fused_step(gradient, learning_rate)
             return
+        self._count += 1
         xp, work, (beta1, beta2) = np, self._work, self.betas
         self.first *= beta1
         xp.multiply(gradient, 1.0 - beta1, out=work)
@@ -44,17 +45,47 @@ class Adam:
         xp.multiply(gradient, gradient, out=work)
         work *= 1.0 - beta2
         self.second += work
-        correction = math.sqrt(1.0 - beta2**self.steps)
+        correction = math.sqrt(1.0 - beta2**self._count)
         # lr m / c1 / (sqrt(v) / c2 + eps) = (lr c2 / c1) m / (sqrt(v) + c2 eps)
         xp.sqrt(self.second, out=work)
         work += correction * self.eps
         xp.divide(self.first, work, out=work)
-        work *= learning_rate * correction / (1.0 - beta1**self.steps)
+        work *= learning_rate * correction / (1.0 - beta1**self._count)
         self.parameters -= work
 
-    def _fused_step(self, gradient: Array, learning_rate: float) -> None:
+    def clipped_step(self, gradient: Array, learning_rate: float, max_norm: float | None) -> str:
+        """`clip_norm` and a step, unless there is a reason against it, which is returned.
+
+        On a GPU nobody waits for the answer: it skips the step by itself, and what happened shows
+        in `steps`.
+        """
+        if getattr(gradient, "is_cuda", False):
+            self.clipped_step_there(gradient, learning_rate, max_norm)
+            return ""
+        reason = clip_norm(gradient, max_norm)
+        if not reason:
+            self.step(gradient, learning_rate)
+        return reason
+
+    def clipped_step_there(
+        self, gradient: Array, learning_rate: float, max_norm: float | None
+    ) -> None:
+        """The same without an answer, on whatever device the tensors are."""
+        torch = namespace(gradient)
+        length = torch.linalg.vector_norm(gradient)
+        bad = ~(torch.isfinite(length) & (length > 0.0))
+        if max_norm is not None:
+            gradient *= torch.clamp(max_norm / length, max=1.0)
+        self._fused_step(gradient, learning_rate, bad.to(self._count.dtype))
+
+    @property
+    def steps(self) -> int:
+        """How many have been taken."""
+        return int(self._count)
+
+    def _fused_step(self, gradient: Array, learning_rate: float, skip: Array | None = None) -> None:
         """The same by torch's kernel, called as `torch.optim.Adam(fused=True)` calls it: that
-        class would import a compiler, a second and 70 MB."""
+        class would import a compiler, a second and 70 MB. skip: a tensor, 1 for no step."""
         torch = namespace(gradient)
         self._count += 1
         torch.ops.aten._fused_adam_.default(
@@ -71,7 +102,10 @@ class Adam:
             eps=self.eps,
             amsgrad=False,
             maximize=False,
+            found_inf=skip,
         )
+        if skip is not None:
+            self._count -= skip
         # The kernel forgets to count its write, which caches elsewhere go by.
         torch.autograd.graph.increment_version(self.parameters)
 
@@ -85,9 +119,11 @@ class Adam:
         xp = namespace(self.first)  # a checkpoint holds numpy arrays
         self.first[:] = xp.asarray(state["first"])
         self.second[:] = xp.asarray(state["second"])
-        self.steps = int(state["steps"][0])
-        if xp is not np:
-            self._count.fill_(self.steps)
+        steps = int(state["steps"][0])
+        if xp is np:
+            self._count = steps
+        else:
+            self._count.fill_(steps)
 
 
 def clip_norm(gradient: Array, max_norm: float | None) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from trpo_cli.config import Config
-from trpo_cli.maths.adam import Adam, clip_norm
+from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.schedule import scheduled
 from trpo_cli.maths.split import WHOLE, Minibatches, Split
@@ -107,8 +107,7 @@ class Value:
                 flat = error.reshape(-1)
                 loss = loss + flat @ flat
                 split.sum(fit.vjp(error * (2.0 / count), out=gradient))
-                if not clip_norm(gradient, config.max_grad_norm):
-                    self._adam.step(gradient, learning_rate)
+                self._adam.clipped_step(gradient, learning_rate, config.max_grad_norm)
         return {
             "value/loss": float(split.sum(loss)) / (size * config.epochs) * self._std**2,
         }
