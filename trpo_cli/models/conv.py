@@ -194,7 +194,8 @@ class ConvNet:
         """The pictures in parts that go through the network together: a line search asks for the
         same ones again and again, so what reading them has cost is kept with them."""
         size = CHUNK.get(self.device.type, 4096)
-        parts = range(0, len(inputs), size)
+        # No pictures, which a process may have of a minibatch, are one empty part.
+        parts = range(0, max(len(inputs), 1), size)
         if not isinstance(inputs, FrameStacks):
             return [inputs[start : start + size] for start in parts]
         key = (self.dtype, self._format, size)
