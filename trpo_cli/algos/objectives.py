@@ -35,7 +35,7 @@ class Objective(Protocol):
         ...
 
     def metrics(self) -> dict[str, float]:
-        """What it has to say of the policy as it is now."""
+        """What it has to say of the policy that `at` was asked for last."""
         ...
 
 
@@ -84,7 +84,8 @@ class VineObjective:
         here = policy.linearize(branches.observations)
         count, k = branches.values.shape
         log_prob, vjp = here.tried(k).log_prob_vjp(branches.actions)
-        each, slope = self._objective(log_prob.reshape(count, k))
+        self._latest = log_prob.reshape(count, k)
+        each, slope = self._objective(self._latest)
         self.before = float(each.mean())
         self.gradient = here.vjp(here.fold(vjp(slope.reshape(-1) / count), k))
         if entropy_coef or trunk.values is not None:
@@ -103,14 +104,15 @@ class VineObjective:
         return here.log_prob(self._branches.actions).reshape(count, k)
 
     def at(self, new: Distribution) -> float:
-        return float(self._objective(self._log_prob())[0].mean())
+        self._latest = self._log_prob()
+        return float(self._objective(self._latest)[0].mean())
 
     def metrics(self) -> dict[str, float]:
-        """The effective sample size of the weights after the update, of K."""
+        """The effective sample size of the weights where `at` was asked last, of K."""
         branches = self._branches
         if branches.log_proposal is None:
             return {}
-        weights = normalized_weights(self._log_prob(), branches.log_proposal)
+        weights = normalized_weights(self._latest, branches.log_proposal)
         return {"vine/effective_sample_size": float(effective_sample_size(weights).mean())}
 
 

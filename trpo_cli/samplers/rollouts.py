@@ -89,11 +89,10 @@ class _Wave:
         simulator.restore(moments, range(count))
         if seeds is not None:
             simulator.reseed(range(count), seeds.tolist())
-        commands = np.zeros((simulator.num_envs, *policy.to_env(actions[:1]).shape[1:]))
-        commands = commands.astype(policy.to_env(actions[:1]).dtype)
-        chosen = actions
+        chosen = policy.to_env(actions)
+        commands = np.zeros((simulator.num_envs, *chosen.shape[1:]), chosen.dtype)
         for step in range(len(noise) + 1):
-            commands[alive] = policy.to_env(chosen)
+            commands[alive] = chosen
             result = simulator.step(commands, alive if len(alive) < simulator.num_envs else None)
             self.steps += len(alive)
             rewards = result.rewards[alive]
@@ -110,7 +109,7 @@ class _Wave:
                 return
             seen = self._seen(result.observations[alive])
             if step < len(noise):
-                chosen = policy.act(seen, noise[step, alive])
+                chosen = policy.to_env(policy.act(seen, noise[step, alive]))
         if self._value is not None:
             self.returns[alive] += weight * self._value(seen)
 

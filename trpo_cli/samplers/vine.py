@@ -155,9 +155,9 @@ class VineSampler:
         if self.config.proposal == "uniform":
             return uniform_actions(policy, self.branches.action_space, (count, k), generator)
         repeated = policy.array(inputs[np.repeat(np.arange(count), k)])
-        distribution = policy.distribution(repeated)
         actions = policy.draw(repeated, head.noise(generator, (count * k,)))
-        log_prob = np.asarray(distribution.log_prob(policy.array(actions)))
+        proposal = policy.tried(policy.array(inputs), k)
+        log_prob = np.asarray(proposal.log_prob(policy.array(actions)))
         return actions.reshape(count, k, -1), log_prob.reshape(count, k)
 
     @property
@@ -213,8 +213,8 @@ def check_vine(config: Config, simulator: Simulator) -> None:
             f"sampler=vine goes back to earlier states, and env={config.env.id} cannot be brought "
             f"back exactly: {simulator.branches}. Try sampler=single_path."
         )
-    number_of_actions(vine, simulator.action_space)
-    if vine.compare_states and number_of_actions(vine, simulator.action_space) < 2:
+    k = number_of_actions(vine, simulator.action_space)
+    if vine.compare_states and k < 2:
         raise UserError(
             f"sampler.compare_states={vine.compare_states} compares two actions; give "
             "sampler.actions at least 2."
