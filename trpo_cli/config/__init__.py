@@ -1,0 +1,219 @@
+"""The configuration: one dataclass per group option, and the checks across groups.
+
+The top level is `Config`. The groups (`env`, `sampler`, `algo`, `policy`, `value`) each hold one of
+several dataclasses, in the file of that name here; `GROUPS` lists them. Defaults are those of the
+algorithm papers or of a measured sweep; YAML files under ``conf/`` may set what one algorithm or
+environment needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trpo_cli.config.algo import NPGConfig, PPOConfig, TRPOConfig, VPGConfig
+from trpo_cli.config.env import ATARI_ID, AtariConfig, EnvConfig
+from trpo_cli.config.policy import (
+    AutoPolicyConfig,
+    LinearPolicyConfig,
+    MLPPolicyConfig,
+    NatureCNNPolicyConfig,
+    TRPOCNNPolicyConfig,
+)
+from trpo_cli.config.sampler import SinglePathConfig, VineConfig
+from trpo_cli.config.value import (
+    AutoValueConfig,
+    CNNValueConfig,
+    MLPValueConfig,
+    SharedValueConfig,
+)
+from trpo_cli.errors import UserError
+from trpo_cli.settings import check_ranges, setting
+
+__all__ = [
+    "ATARI_ID",
+    "CHANGEABLE",
+    "GROUPS",
+    "AdvantageConfig",
+    "AtariConfig",
+    "AutoPolicyConfig",
+    "AutoValueConfig",
+    "CNNValueConfig",
+    "CheckpointConfig",
+    "Config",
+    "EnvConfig",
+    "EvalConfig",
+    "LinearPolicyConfig",
+    "MLPPolicyConfig",
+    "MLPValueConfig",
+    "NPGConfig",
+    "NatureCNNPolicyConfig",
+    "PPOConfig",
+    "SharedValueConfig",
+    "SinglePathConfig",
+    "TRPOCNNPolicyConfig",
+    "TRPOConfig",
+    "VPGConfig",
+    "VineConfig",
+    "conf_dir",
+    "config_from_yaml",
+    "config_to_yaml",
+    "may_change",
+    "validate",
+]
+
+
+@dataclass
+class AdvantageConfig:
+    gae_lambda: float = setting(0.95, "lambda of the advantage estimator", low=0, high=1)
+    standardize: bool = setting(True, "subtract the batch's mean, divide by its standard deviation")
+
+
+@dataclass
+class EvalConfig:
+    every: int = setting(0, "environment steps between evaluations; 0: only at the end", low=0)
+    episodes: int = setting(
+        20, "episodes of the final evaluation and of each one in training; 0: none", low=0
+    )
+    deterministic: bool = setting(False, "take the most likely action instead of sampling")
+
+
+@dataclass
+class CheckpointConfig:
+    every: int = setting(0, "environment steps between checkpoints; 0: by time only", low=0)
+    minutes: float = setting(
+        2.0,
+        "a checkpoint also once this many minutes have passed since the last; 0: never by time",
+        low=0,
+    )
+    keep: int = setting(2, "newest step checkpoints to keep, besides best and last", low=1)
+
+
+@dataclass
+class Config:
+    seed: int | None = setting(None, "root of every random stream; null draws one", low=0)
+    total_steps: int = setting(
+        1_000_000,
+        "environment steps to train for; linear schedules reach zero there, so a resumed run "
+        "given a new total follows the new schedule from where it is",
+        low=1,
+    )
+    discount: float = setting(0.99, "gamma", low=0, high=1)
+    device: str = setting("auto", "where networks run", choices=["auto", "cpu", "cuda"])
+    threads: int | None = setting(None, "CPU threads of this run; null: every core", low=1)
+    debug: bool = setting(False, "show tracebacks")
+    resume: str | None = setting(
+        None,
+        "directory of a run to go on with, in its own configuration; only total_steps, device, "
+        "threads, debug, checkpoint.* and eval.* may be given with it",
+    )
+    env: EnvConfig = field(default_factory=EnvConfig)
+    sampler: Any = field(default_factory=SinglePathConfig)
+    algo: Any = field(default_factory=TRPOConfig)
+    policy: Any = field(default_factory=AutoPolicyConfig)
+    value: Any = field(default_factory=AutoValueConfig)
+    advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+
+CHANGEABLE = ("total_steps", "device", "threads", "debug", "checkpoint.", "eval.")
+"""What a resumed run may change: keys, and sections with a dot."""
+
+
+def may_change(key: str) -> bool:
+    """Whether a resumed run may set `key`: nothing that its rows so far depend on."""
+    return any(key == name or (name[-1] == "." and key.startswith(name)) for name in CHANGEABLE)
+
+
+GROUPS: dict[str, dict[str, type]] = {
+    "algo": {"vpg": VPGConfig, "npg": NPGConfig, "trpo": TRPOConfig, "ppo": PPOConfig},
+    "sampler": {"single_path": SinglePathConfig, "vine": VineConfig},
+    "policy": {
+        "auto": AutoPolicyConfig,
+        "mlp": MLPPolicyConfig,
+        "linear": LinearPolicyConfig,
+        "nature_cnn": NatureCNNPolicyConfig,
+        "trpo_cnn": TRPOCNNPolicyConfig,
+    },
+    "value": {
+        "auto": AutoValueConfig,
+        "mlp": MLPValueConfig,
+        "cnn": CNNValueConfig,
+        "shared": SharedValueConfig,
+    },
+}
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def validate(config: Config) -> None:
+    """Check every range and every combination that can be judged without an environment.
+
+    Raises `UserError` naming the key, the value received and what to try.
+    """
+    check_ranges(config)
+    if config.eval.every and not config.eval.episodes:
+        raise UserError(
+            f"eval.every={config.eval.every} asks for evaluations and eval.episodes=0 for none; "
+            "give eval.episodes a number, or leave eval.every out."
+        )
+    if config.sampler.name == "vine" and config.algo.name == "ppo":
+        raise UserError(
+            "sampler=vine cannot be combined with algo=ppo: its clip bounds the probability ratio "
+            "of sampled actions one by one, and the vine's objective has none. Try algo=trpo."
+        )
+
+
+def config_to_yaml(config: Config) -> str:
+    """The text of a run's ``config.yaml``: every setting, nothing left to interpolate."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def config_from_yaml(text: str, source: str = "config.yaml") -> Config:
+    """The validated configuration back from its text; `source` is named in errors.
+
+    Raises `UserError` for text that is no configuration, for keys that this version does not know
+    and for wrong types or values.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        data: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+        if not isinstance(data, dict):
+            raise UserError(f"{source} is not a configuration: it holds no settings.")
+        chosen = {name: _option(name, data.get(name), source) for name in GROUPS}
+        blank = OmegaConf.structured(Config(**chosen))
+        config = OmegaConf.to_object(OmegaConf.merge(blank, data))
+    except YAMLError as error:
+        raise UserError(
+            f"{source} cannot be read as YAML: {' '.join(str(error).split())}"
+        ) from None
+    except OmegaConfBaseException as error:
+        key = error.full_key or "a key"
+        why = str(error.msg or error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{source}: {key} cannot be used: {why}. Was it written by another version of trpo_cli?"
+        ) from None
+    assert isinstance(config, Config)
+    validate(config)
+    return config
+
+
+def _option(group: str, section: Any, source: str) -> Any:
+    """An instance of the dataclass that a section's ``name`` chooses."""
+    name = section.get("name") if isinstance(section, dict) else None
+    if name not in GROUPS[group]:
+        known = ", ".join(GROUPS[group])
+        raise UserError(f"{source}: {group}.name={name} is not one of its options: {known}.")
+    return GROUPS[group][name]()
