@@ -31,6 +31,7 @@ ALLOWED = {
     "samplers": {"maths", "models", "simulators", "seeding", *BASE},
     "algos": {"maths", "models", "seeding", *BASE},
     "runs": {"errors", "__init__"},
+    "sweeps": {"errors", "runs"},
     "ranks": {"group", "runs"},
     "group": {"errors", "maths", "ranks", "runs"},
 }

@@ -15,9 +15,12 @@ def report(error: Exception, who: str = "trpo-run", *, debug: bool) -> int:
         return error.exit_status
     if debug:
         traceback.print_exception(error)
-    if isinstance(error, (UserError, RunFailed)):
-        print(f"{who}: {error}", file=sys.stderr, flush=True)
-        return error.exit_status
-    hint = "" if debug else " (debug=true shows where)"
-    print(f"{who}: {describe(error)}{hint}", file=sys.stderr, flush=True)
-    return RunFailed.exit_status
+    known = isinstance(error, (UserError, RunFailed))
+    hint = "" if debug or known else " (debug=true shows where)"
+    print(f"{who}: {words(error)}{hint}", file=sys.stderr, flush=True)
+    return error.exit_status if isinstance(error, (UserError, RunFailed)) else RunFailed.exit_status
+
+
+def words(error: Exception) -> str:
+    """What went wrong, as one paragraph."""
+    return str(error) if isinstance(error, UserError) else describe(error)

@@ -7,6 +7,7 @@ import fcntl
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 
 from trpo_cli.errors import CannotWrite, UserError
@@ -53,3 +54,16 @@ class Lock:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._file)
+
+
+def wait_until_free(run_dir: Path, seconds: float) -> None:
+    """Wait for a process that is about to leave the directory; `UserError` when it stays longer."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            with Lock(run_dir):
+                return
+        except UserError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.1)

@@ -1,0 +1,126 @@
+"""sweep.json: what a sweep consists of. How far each run is stands in the run's own directory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trpo_cli.errors import UserError
+from trpo_cli.runs import manifest
+from trpo_cli.runs.directory import CONFIG, LOCK, MANIFEST, write_atomically
+
+FORMAT = 1
+INDEX = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One job. overrides: all its settings, as on a command line; differs: those of them that
+    other jobs have not; folder: its run directory, below that of the sweep."""
+
+    number: int
+    overrides: tuple[str, ...]
+    differs: tuple[str, ...]
+    folder: str
+
+    @property
+    def name(self) -> str:
+        """The job in a line of text."""
+        return " ".join(self.differs) or " ".join(self.overrides) or "defaults"
+
+
+@dataclass(frozen=True)
+class Index:
+    """A sweep. command: its command line; config_dir: the person's folder of YAML files, absolute;
+    threads: of each run that names no number, None for a launcher that leaves it open."""
+
+    command: str
+    created: str
+    config_dir: str | None
+    threads: int | None
+    jobs: tuple[Entry, ...]
+
+    def write(self, sweep_dir: Path) -> None:
+        """Raises `CannotWrite` when the disk refuses."""
+        text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
+        write_atomically(sweep_dir / INDEX, text.encode() + b"\n")
+
+
+def new(
+    command: Sequence[str],
+    config_dir: str | None,
+    threads: int | None,
+    jobs: Sequence[Sequence[str]],
+    folders: Sequence[str],
+) -> Index:
+    """The index of a sweep that begins now; jobs: the overrides of each."""
+    entries = [
+        Entry(number, tuple(job), differing, folder)
+        for number, (job, differing, folder) in enumerate(
+            zip(jobs, differences(jobs), folders, strict=True)
+        )
+    ]
+    return Index(
+        shlex.join(command),
+        datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        str(Path(config_dir).resolve()) if config_dir else None,
+        threads,
+        tuple(entries),
+    )
+
+
+def differences(jobs: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Of each job the overrides that some other one has not."""
+    common = set(jobs[0]).intersection(*jobs) if jobs else set[str]()
+    return [tuple(override for override in job if override not in common) for job in jobs]
+
+
+def is_sweep(folder: Path) -> bool:
+    return (folder / INDEX).is_file()
+
+
+def read(sweep_dir: Path) -> Index:
+    """Raises `UserError` when the file is broken or too new."""
+    path = sweep_dir / INDEX
+    try:
+        content = json.loads(path.read_bytes())
+        version = int(content.pop("format"))
+        if version > FORMAT:
+            raise UserError(
+                f"{path} has format {version} and this version reads up to {FORMAT}: a newer "
+                "trpo_cli wrote it; use that one."
+            )
+        jobs = content.pop("jobs")
+        entries = [
+            Entry(job["number"], tuple(job["overrides"]), tuple(job["differs"]), job["folder"])
+            for job in jobs
+        ]
+        return Index(**content, jobs=tuple(entries))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read as the index of a sweep: {error}.") from error
+
+
+def has_begun(run_dir: Path) -> bool:
+    """Whether there is a run to go on with: its configuration is written, its seed known."""
+    return (run_dir / CONFIG).is_file()
+
+
+def state(run_dir: Path) -> dict[str, Any]:
+    """The run's manifest, empty before it has one. Raises `UserError` when it is broken."""
+    return manifest.read(run_dir).content if (run_dir / MANIFEST).is_file() else {}
+
+
+def clear_remains(run_dir: Path) -> None:
+    """Remove what a run leaves that was killed before it began: a lock, a half-written file."""
+    if has_begun(run_dir):
+        return
+    for path in [run_dir / LOCK, *run_dir.glob(".*.tmp")]:
+        with contextlib.suppress(OSError):
+            path.unlink()
