@@ -66,6 +66,30 @@ class TestLogProbVjp:
         assert_gradient(vjp(case.array(case.weights)), weighted, case.leaves)
 
 
+class TestLogProbJvp:
+    def test_autograd_agrees(self, case):
+        """With t the tangent and w any weights, w'(J t) = (J'w)'t."""
+        _, vjp = case.ours.log_prob_vjp(case.actions)
+        weighted = vjp(case.array(case.weights))
+        along = numpy(case.ours.log_prob_jvp(case.actions, case.tangent))
+        pulled = (numpy(weighted.outputs) * numpy(case.tangent.outputs)).sum()
+        pulled += (numpy(weighted.extra) * numpy(case.tangent.extra)).sum()
+        assert along.shape == (STATES,)
+        assert case.weights @ along == pytest.approx(pulled, rel=1e-12)
+
+    def test_each_state_has_its_own(self, case):
+        """One state's row of the same product, by autograd."""
+        along = numpy(case.ours.log_prob_jvp(case.actions, case.tangent))
+        for b, log_prob in enumerate(oracle_log_prob(case.oracle, case.actions)):
+            parts = torch.autograd.grad(
+                log_prob, case.leaves, allow_unused=True, materialize_grads=True, retain_graph=True
+            )
+            expected = sum(
+                float((g * tensor(t)).sum()) for g, t in zip(parts, case.tangent, strict=True)
+            )
+            assert along[b] == pytest.approx(expected, rel=1e-10)
+
+
 class TestEntropy:
     def test_torch_distributions_agree(self, case):
         expected = oracle_entropy(case.oracle).detach().numpy()
@@ -111,6 +135,39 @@ class TestKlFrom:
         old = Gaussian(array(np.zeros((1, 1), np.float32)), array(np.zeros(1, np.float32)))
         new = Gaussian(old.mean, array(np.full(1, 1e-5, np.float32)))
         assert float(new.kl_from(old)[0]) == pytest.approx(1e-10, rel=0.05)
+
+
+class TestKlGradient:
+    def test_autograd_agrees(self, case):
+        """Of KL(other || ours), with respect to ours, away from equality."""
+        other = oracle_parts(case.space, tensor(case.other_outputs), tensor(case.other_extra))
+        gradient = case.ours.kl_gradient(case.other)
+        assert_gradient(gradient, oracle_kl(other, case.oracle).mean(), case.leaves)
+        assert abs(numpy(gradient.outputs)).max() > 0.01
+
+    def test_vanishes_exactly_at_equality(self, case):
+        gradient = case.ours.kl_gradient(case.ours.detach())
+        assert not numpy(gradient.outputs).any() and not numpy(gradient.extra).any()
+
+    def test_of_no_states_is_zero(self, case):
+        """What a process may have of a minibatch."""
+        nothing = case.ours.rows(slice(0, 0))
+        _, vjp = nothing.log_prob_vjp(case.actions[:0])
+        for gradient in (
+            nothing.kl_gradient(case.other.rows(slice(0, 0))),
+            vjp(case.array(case.weights[:0])),
+            nothing.entropy_gradient().times(0.0),
+        ):
+            assert numpy(gradient.outputs).shape == (0, case.head.num_outputs)
+            np.testing.assert_array_equal(numpy(gradient.extra), np.zeros(case.head.num_extra))
+
+
+class TestRows:
+    def test_are_those_of_the_states(self, case):
+        for index in (slice(1, 3), [4, 0]):
+            found = case.ours.rows(index).log_prob(case.actions[index])
+            expected = numpy(case.ours.log_prob(case.actions))[index]
+            np.testing.assert_array_equal(numpy(found), expected)
 
 
 class TestFisher:

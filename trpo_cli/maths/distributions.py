@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from trpo_cli.maths.arrays import Array, copy, namespace
 
@@ -49,6 +49,10 @@ class Distribution(Protocol):
         """log pi(a|s) (B,) and the map from weights w (B,) to the gradient of sum_b w_b log pi."""
         ...
 
+    def log_prob_jvp(self, actions: Array, tangent: Parameters) -> Array:
+        """How fast each log pi(a|s) grows along a tangent, (B,)."""
+        ...
+
     def entropy(self) -> Array:
         """H(pi(.|s)) in nats, (B,)."""
         ...
@@ -61,8 +65,16 @@ class Distribution(Protocol):
         """KL(old || self) in nats, (B,)."""
         ...
 
+    def kl_gradient(self, old: Distribution) -> Parameters:
+        """Gradient of the batch's mean KL(old || self) with respect to self's parameters."""
+        ...
+
     def fisher(self, tangent: Parameters) -> Parameters:
         """M t / B: the Fisher metric of each state's distribution, averaged over the batch."""
+        ...
+
+    def rows(self, index: Any) -> Distribution:
+        """The distributions of some of the states: a slice, or their numbers."""
         ...
 
     def detach(self) -> Distribution:
@@ -96,6 +108,13 @@ class Gaussian:
 
         return log_prob, vjp
 
+    def log_prob_jvp(self, actions: Array, tangent: Parameters) -> Array:
+        """sum_j z / sigma dmean + (z^2 - 1) dlog sigma."""
+        inverse_std = namespace(self.mean).exp(-self.log_std)
+        z = (actions - self.mean) * inverse_std
+        along_mean = (z * tangent.outputs) @ inverse_std
+        return along_mean + (z * z) @ tangent.extra - tangent.extra.sum()
+
     def entropy(self) -> Array:
         """Sum of log sigma + (1 + log 2 pi) / 2."""
         constant = self.log_std.sum() + (0.5 + HALF_LOG_2PI) * len(self.log_std)
@@ -116,11 +135,24 @@ class Gaussian:
         shift = old.mean - self.mean
         return 0.5 * ((shift * shift) @ precision + spread.sum())
 
+    def kl_gradient(self, old: Distribution) -> Parameters:
+        """(m_new - m_old) / s_new^2 and 1 - (s_old^2 + (m_old - m_new)^2) / s_new^2."""
+        assert isinstance(old, Gaussian)
+        xp, size = namespace(self.mean), max(1, len(self.mean))
+        precision = xp.exp(-2.0 * self.log_std)
+        shift = self.mean - old.mean
+        spread = -xp.expm1(2.0 * (old.log_std - self.log_std)) * (len(shift) / size)
+        squares = (shift * shift).sum(0) * (precision / size)
+        return Parameters(shift * (precision / size), spread - squares)
+
     def fisher(self, tangent: Parameters) -> Parameters:
         """1 / sigma^2 on the mean, 2 on each log sigma."""
         precision = namespace(self.mean).exp(-2.0 * self.log_std)
         size = max(1, len(self.mean))  # of a spread batch, a process may have no state at all
         return Parameters(tangent.outputs * (precision / size), 2.0 * tangent.extra)
+
+    def rows(self, index: Any) -> Gaussian:
+        return Gaussian(self.mean[index], self.log_std)
 
     def detach(self) -> Gaussian:
         return Gaussian(copy(self.mean), copy(self.log_std))
@@ -156,20 +188,30 @@ class Categorical:
     def log_prob(self, actions: Array) -> Array:
         return self.log_prob_vjp(actions)[0]
 
-    def log_prob_vjp(self, actions: Array) -> tuple[Array, Pullback]:
-        """d log p / d logits = onehot(a) - p."""
+    def _chosen(self, actions: Array) -> Array:
+        """onehot(a) of every categorical, (B, sum(sizes))."""
         xp = namespace(self.logits)
-        log_probs = self.log_probs()
-        chosen = xp.zeros_like(log_probs)
+        chosen = xp.zeros_like(self.logits)
         rows = xp.arange(len(chosen))
         for i in range(len(self.sizes)):
             chosen[rows, actions[:, i] + sum(self.sizes[:i])] = 1.0
+        return chosen
+
+    def log_prob_vjp(self, actions: Array) -> tuple[Array, Pullback]:
+        """d log p / d logits = onehot(a) - p."""
+        xp = namespace(self.logits)
+        log_probs, chosen = self.log_probs(), self._chosen(actions)
 
         def vjp(weights: Array) -> Parameters:
             scores = (chosen - xp.exp(log_probs)) * weights[:, None]
-            return Parameters(scores, self.logits[0, :0])
+            return Parameters(scores, self.logits.reshape(-1)[:0])
 
         return (chosen * log_probs).sum(1), vjp
+
+    def log_prob_jvp(self, actions: Array, tangent: Parameters) -> Array:
+        """(onehot(a) - p)' dlogits."""
+        probs = namespace(self.logits).exp(self.log_probs())
+        return ((self._chosen(actions) - probs) * tangent.outputs).sum(1)
 
     def entropy(self) -> Array:
         log_probs = self.log_probs()
@@ -183,13 +225,20 @@ class Categorical:
             probs = xp.exp(log_probs)
             entropy = -(probs * log_probs).sum(1)
             parts.append(-probs * (log_probs + entropy[:, None]) / len(probs))
-        return Parameters(self._join(parts), self.logits[0, :0])
+        return Parameters(self._join(parts), self.logits.reshape(-1)[:0])
 
     def kl_from(self, old: Distribution) -> Array:
         """sum p_old (log p_old - log p_new)."""
         assert isinstance(old, Categorical)
         log_old = old.log_probs()
         return (namespace(log_old).exp(log_old) * (log_old - self.log_probs())).sum(1)
+
+    def kl_gradient(self, old: Distribution) -> Parameters:
+        """p_new - p_old."""
+        assert isinstance(old, Categorical)
+        xp, size = namespace(self.logits), max(1, len(self.logits))
+        difference = xp.exp(self.log_probs()) - xp.exp(old.log_probs())
+        return Parameters(difference / size, self.logits.reshape(-1)[:0])
 
     def fisher(self, tangent: Parameters) -> Parameters:
         """diag(p) - p p^T."""
@@ -201,6 +250,9 @@ class Categorical:
             weighted = probs * t
             parts.append((weighted - probs * weighted.sum(1)[:, None]) / len(probs))
         return Parameters(self._join(parts), tangent.extra)
+
+    def rows(self, index: Any) -> Categorical:
+        return Categorical(self.logits[index], self.sizes)
 
     def detach(self) -> Categorical:
         return Categorical(copy(self.logits), self.sizes)
@@ -231,9 +283,14 @@ class Bernoulli:
 
         def vjp(weights: Array) -> Parameters:
             scores = (chosen - self._probs()) * weights[:, None]
-            return Parameters(scores, self.logits[0, :0])
+            return Parameters(scores, self.logits.reshape(-1)[:0])
 
         return log_prob, vjp
+
+    def log_prob_jvp(self, actions: Array, tangent: Parameters) -> Array:
+        """(a - p)' dl."""
+        chosen = namespace(self.logits).asarray(actions, dtype=self.logits.dtype)
+        return ((chosen - self._probs()) * tangent.outputs).sum(1)
 
     def entropy(self) -> Array:
         """softplus(l) - l p."""
@@ -242,7 +299,7 @@ class Bernoulli:
     def entropy_gradient(self) -> Parameters:
         """d H / d l = -l p (1 - p)."""
         p = self._probs()
-        return Parameters(-self.logits * p * (1.0 - p) / len(p), self.logits[0, :0])
+        return Parameters(-self.logits * p * (1.0 - p) / len(p), self.logits.reshape(-1)[:0])
 
     def kl_from(self, old: Distribution) -> Array:
         """sum p_old (l_old - l_new) + softplus(l_new) - softplus(l_old)."""
@@ -250,10 +307,19 @@ class Bernoulli:
         linear = old._probs() * (old.logits - self.logits)
         return (linear + _softplus(self.logits) - _softplus(old.logits)).sum(1)
 
+    def kl_gradient(self, old: Distribution) -> Parameters:
+        """p_new - p_old."""
+        assert isinstance(old, Bernoulli)
+        size = max(1, len(self.logits))
+        return Parameters((self._probs() - old._probs()) / size, self.logits.reshape(-1)[:0])
+
     def fisher(self, tangent: Parameters) -> Parameters:
         """p (1 - p)."""
         p = self._probs()
         return Parameters(tangent.outputs * p * (1.0 - p) / len(p), tangent.extra)
+
+    def rows(self, index: Any) -> Bernoulli:
+        return Bernoulli(self.logits[index])
 
     def detach(self) -> Bernoulli:
         return Bernoulli(copy(self.logits))
