@@ -27,7 +27,8 @@ ALLOWED = {
     "records": {"frames", "maths"},
     "maths": set[str](),
     "models": {"maths", *BASE},
-    "simulators": BASE,
+    "simulators": {"lab", *BASE},  # the linear system
+    "lab": {"errors", "settings", "runs"},
     "samplers": {"maths", "models", "simulators", "seeding", *BASE},
     "algos": {"maths", "models", "seeding", *BASE},
     "runs": {"errors", "__init__"},

@@ -58,10 +58,10 @@ def settle(config: Config, pictures: bool) -> Config:
             f"value={value.name} goes with policy=nature_cnn or policy=trpo_cnn, not with "
             f"policy={policy.name}; try value=mlp."
         )
-    if value.name == "mlp" and policy.name in CNNS:
+    if value.name in ("mlp", "quadratic") and policy.name in CNNS:
         raise UserError(
-            f"value=mlp cannot look at pictures as policy={policy.name} does; try value=cnn or "
-            "value=shared."
+            f"value={value.name} cannot look at pictures as policy={policy.name} does; try "
+            "value=cnn or value=shared."
         )
     if policy.name in CNNS and policy.precision == "auto":
         on_cpu = choose_device(config.device, policy)[0] == "cpu"

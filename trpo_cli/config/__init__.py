@@ -26,6 +26,7 @@ from trpo_cli.config.value import (
     AutoValueConfig,
     CNNValueConfig,
     MLPValueConfig,
+    QuadraticValueConfig,
     SharedValueConfig,
 )
 from trpo_cli.errors import UserError
@@ -50,6 +51,7 @@ __all__ = [
     "NPGConfig",
     "NatureCNNPolicyConfig",
     "PPOConfig",
+    "QuadraticValueConfig",
     "SharedValueConfig",
     "SinglePathConfig",
     "TRPOCNNPolicyConfig",
@@ -140,6 +142,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "value": {
         "auto": AutoValueConfig,
         "mlp": MLPValueConfig,
+        "quadratic": QuadraticValueConfig,
         "cnn": CNNValueConfig,
         "shared": SharedValueConfig,
     },

@@ -27,12 +27,12 @@ class CNNValueConfig:
 class SharedValueConfig:
     """State value V(s) on the policy's own convolutions.
 
-    VPG and PPO add its squared error to their loss; NPG and TRPO, whose step no other loss may
-    bend, fit a linear function of the last hidden layer.
+    VPG and the rules with minibatches (PPO, its penalty, dual) add its squared error to their loss;
+    NPG and TRPO, whose step no other loss may bend, fit a linear function of the last hidden layer.
     """
 
     name: str = setting("shared", "the value function", choices=["shared"])
-    coef: float = setting(0.5, "VPG, PPO: weight of the mean squared error in the loss", above=0)
+    coef: float = setting(0.5, "VPG, PPO, dual: weight of the mean squared error in the loss", above=0)
     ridge: float = setting(
         1e-3, "NPG, TRPO: weight of the squared coefficients beside the mean squared error", above=0
     )
@@ -53,6 +53,17 @@ class MLPValueConfig:
     )
     max_grad_norm: float | None = setting(None, "clip the gradient's norm; null: never", above=0)
     normalize_targets: bool = setting(True, "fit standardised returns (outputs preserved)")
+
+
+@dataclass
+class QuadraticValueConfig:
+    """State value V(s) = s'Ps + p's + c by least squares on the returns: exact where the dynamics
+    are linear and the costs quadratic."""
+
+    name: str = setting("quadratic", "the value function", choices=["quadratic"])
+    ridge: float = setting(
+        1e-6, "weight of the squared coefficients beside the mean squared error", above=0
+    )
 
 
 @dataclass

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 from gymnasium import spaces
 
 from trpo_cli.config import Config
+from trpo_cli.errors import UserError
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.schedule import scheduled
 from trpo_cli.maths.split import WHOLE, Minibatches, Split
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.policies import Network, Policy
+
+MAX_FEATURES = 3000
+"""Most coefficients of a least-squares value function."""
 
 
 class StateValue(Protocol):
@@ -189,18 +194,29 @@ class JointValue:
         pass
 
 
+def quadratic_features(inputs: np.ndarray) -> np.ndarray:
+    """x_i and x_i x_j, j >= i: inputs (n, k) -> (n, k + k (k + 1) / 2)."""
+    rows, columns = np.triu_indices(inputs.shape[1])
+    return np.concatenate([inputs, inputs[:, rows] * inputs[:, columns]], axis=1)
+
+
 class RidgeValue:
-    """V(s) = w'phi(s) + b on the policy's last hidden layer phi, by least squares.
+    """V(s) = w'phi(s) + b on features phi, by least squares.
 
         minimise  mean (w'phi + b - R)^2 + ridge |w|^2
 
-    in closed form, once per batch, after the policy has moved. The policy's parameters are not
-    touched: a trust-region step is not bent by another loss.
+    in closed form, once per batch, after the policy has moved. The features are those of the
+    policy's last hidden layer, whose parameters are not touched (a trust-region step is not bent
+    by another loss), or quadratic in the observation.
+
+    features: network inputs -> (n, count).
     """
 
-    def __init__(self, policy: Policy, hidden: int, ridge: float) -> None:
-        self._policy, self._ridge = policy, ridge
-        self.parameters = np.zeros(hidden + 1, dtype=np.float32)
+    def __init__(
+        self, policy: Policy, features: Callable[[Any], np.ndarray], count: int, ridge: float
+    ) -> None:
+        self._policy, self._features, self._ridge = policy, features, ridge
+        self.parameters = np.zeros(count + 1, dtype=np.float32)
 
     def array(self, inputs: Any) -> Any:
         """Network inputs as the policy's network wants them."""
@@ -208,7 +224,7 @@ class RidgeValue:
 
     def predict(self, inputs: Any) -> np.ndarray:
         """V (n,)."""
-        return self._policy.features(inputs) @ self.parameters[:-1] + self.parameters[-1]
+        return self._features(inputs) @ self.parameters[:-1] + self.parameters[-1]
 
     def fit(
         self,
@@ -219,7 +235,7 @@ class RidgeValue:
         split: Split = WHOLE,
     ) -> dict[str, float]:
         """Solve for w and b."""
-        features = self._policy.features(observations).astype(np.float64)
+        features = self._features(observations).astype(np.float64)
         size = split.size(len(features))
         mean = split.sum(features.sum(axis=0)) / size
         target = float(split.average(returns.mean()))
@@ -249,7 +265,10 @@ def build_value(
     if is_joint(config):
         return JointValue(policy)
     if value.name == "shared":
-        return RidgeValue(policy, config.policy.hidden_size, value.ridge)
+        return RidgeValue(policy, policy.features, config.policy.hidden_size, value.ridge)
+    if value.name == "quadratic":
+        k = int(np.prod(space.shape))
+        return RidgeValue(policy, quadratic_features, _quadratic_count(k), value.ridge)
     if value.name == "cnn":
         from trpo_cli.models.pictures import picture_network
 
@@ -262,6 +281,18 @@ def build_value(
     return Value(value, mlp, parameters)
 
 
+def _quadratic_count(inputs: int) -> int:
+    """How many features, within what least squares bears."""
+    count = inputs + inputs * (inputs + 1) // 2
+    if count > MAX_FEATURES:
+        raise UserError(
+            f"value=quadratic has {count:,} coefficients for observations of {inputs} numbers, and "
+            f"at most {MAX_FEATURES:,} can be solved for; try value=mlp."
+        )
+    return count
+
+
 def is_joint(config: Config) -> bool:
     """Whether the update rule fits V together with the policy, on one network."""
-    return config.value.name == "shared" and config.algo.name in ("vpg", "ppo")
+    together = ("vpg", "ppo", "ppo_penalty", "dual")
+    return config.value.name == "shared" and config.algo.name in together

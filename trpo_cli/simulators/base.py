@@ -90,7 +90,7 @@ class Simulator(Protocol):
     action_space: spaces.Space[Any]
     max_episode_steps: int | None
     backend: str
-    """'mujoco', 'atari' or 'gymnasium', for the start banner."""
+    """'mujoco', 'atari', 'linear' or 'gymnasium', for the start banner."""
     frame_stack: int
     """How many frames an observation stacks, the newest last; 1 where it is no such stack."""
     failed_simulations: int

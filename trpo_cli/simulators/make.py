@@ -15,7 +15,7 @@ from trpo_cli.config import EnvConfig
 from trpo_cli.errors import UserError
 from trpo_cli.simulators.atari_settings import action_count, game_settings, runs_on_emulator
 from trpo_cli.simulators.base import Simulator
-from trpo_cli.simulators.resolve import check_env, mujoco_class
+from trpo_cli.simulators.resolve import check_env, is_linear, mujoco_class
 
 # Why environments of a kind cannot be restored: tried out once, however many simulators of the
 # kind a run has.
@@ -33,8 +33,8 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
     """`num_envs` environments of one kind, stepped on `threads` threads where that helps.
 
     Gymnasium's own MuJoCo classes run on MuJoCo's batched stepping, Atari games on the emulator in
-    worker processes, everything else through Gymnasium in this process. Raises `UserError` when
-    the environment cannot be used.
+    worker processes, linear systems on matrix products, everything else through Gymnasium in this
+    process. Raises `UserError` when the environment cannot be used.
     first: the number by which errors name the first of them.
     """
     spec = check_env(env)
@@ -71,6 +71,11 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
         _try_out(env, template)
         name, v5 = family
         return MujocoSimulator(template.unwrapped, FAMILY[name], v5, num_envs, threads, limit)
+    if is_linear(spec):
+        from trpo_cli.simulators.linear import LinearSimulator
+
+        base: Any = template.unwrapped
+        return LinearSimulator(base, num_envs, limit)
     from trpo_cli.simulators.gymnasium import GymnasiumSimulator
 
     if "mujoco" in sys.modules:  # an environment of somebody else's on MuJoCo

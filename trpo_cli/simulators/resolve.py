@@ -16,6 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from trpo_cli.config import ATARI_ID, EnvConfig
 from trpo_cli.errors import UserError
+from trpo_cli.lab import environment as linear
 from trpo_cli.settings import suggestion
 
 ATARI_CLASS = "ale_py.env:AtariEnv"
@@ -64,6 +65,11 @@ def mujoco_class(spec: EnvSpec) -> tuple[str, bool] | None:
     if match is None or spec.additional_wrappers:
         return None
     return f"{match[1]}:{match[3]}", match[2] == "v5"
+
+
+def is_linear(spec: EnvSpec) -> bool:
+    """Whether the id is exactly our linear-quadratic system."""
+    return spec.entry_point == linear.ENTRY_POINT and not spec.additional_wrappers
 
 
 def _import(module: str, env_id: str) -> None:
