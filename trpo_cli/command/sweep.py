@@ -1,26 +1,25 @@
-"""``-m``: every job is composed and checked first, then Hydra's sweeper and launcher run them."""
+"""``-m``: every job is composed and checked first, then a launcher runs them."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, open_dict
 
-from trpo_cli.command.compose import CONFIG_NAME, compose, start_hydra, to_config
+from trpo_cli.command import workers
+from trpo_cli.command.compose import CONFIG_NAME, compose, start_hydra
+from trpo_cli.command.hydra_launchers import HydraLauncher, run_one
 from trpo_cli.command.launch import (
     AUTO,
     OUTPUTS,
@@ -28,45 +27,75 @@ from trpo_cli.command.launch import (
     check_surroundings,
     check_writable,
     claim,
-    launch,
     make,
 )
 from trpo_cli.command.overrides import check_overrides
-from trpo_cli.command.report import report
+from trpo_cli.command.workers import Workers
 from trpo_cli.config import Config
 from trpo_cli.errors import UserError
+from trpo_cli.runs.lock import Lock
+from trpo_cli.sweeps import index
+from trpo_cli.sweeps.run import Task
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A job that may run. subdir: of its run directory below that of the sweep."""
+
+    config: Config
+    subdir: str
 
 
 def sweep(overrides: Sequence[str], config_dir: str | None, command: list[str]) -> int:
     """Run every combination; returns 0, or the exit status of the worst run."""
     hydra = start_hydra(config_dir)
-    overrides = check_overrides(overrides)
+    own, task = split_own(check_overrides(overrides))
+    jobs = expand(hydra, task)
+    checked = check_jobs(hydra, own, jobs)
+    master = make_master(hydra, own, task, jobs[0] if jobs else None)
+    if not _is_basic(master):
+        return _foreign(hydra, master, task)
+    if params := master.hydra.sweeper.params:  # an experiment's file may sweep as well
+        jobs = expand(hydra, [*(f"{key}={value}" for key, value in params.items()), *task])
+        checked = check_jobs(hydra, own, jobs)
+    if not jobs:
+        raise UserError(
+            f"{' '.join(task)}: no runs to make. A glob that matches nothing gives none, and"
+            " Hydra's basic sweeper cannot enumerate an interval; list the values: key=A,B."
+        )
+    threads = max((c.config.threads for c in checked if c.config.threads), default=None)
+    launcher = make_launcher(hydra, master, len(jobs), threads)
+    folder = _make_sweep_dir(master)
+    subdirs = [job.subdir for job in checked]
+    listed = index.new(command, config_dir, own, launcher.threads, jobs, subdirs)
+    with Lock(folder):
+        listed.write(folder)
+        tasks = [
+            Task(entry, job.config.total_steps)
+            for entry, job in zip(listed.jobs, checked, strict=True)
+        ]
+        return launcher.run(listed, folder, tasks)
+
+
+def make_launcher(
+    hydra: Hydra, master: DictConfig, jobs: int, threads: int | None
+) -> Workers | HydraLauncher:
+    """What will run the jobs, with `threads` threads each (None: their share of the cores).
+
+    Raises `UserError` for a launcher, or settings of one, that cannot be used.
+    """
+    if workers.is_chosen(master):
+        return Workers(master, jobs, threads)
+    return HydraLauncher(hydra, master, jobs, threads)
+
+
+def split_own(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's own settings among the overrides, and those of the runs."""
     own = [o for o in overrides if o.lstrip("+~").startswith(("hydra.", "hydra/"))]
-    task = [o for o in overrides if o not in own]
     for text in own:
         if OverridesParser.create().parse_override(text).is_sweep_override():
             raise UserError(f"{text}: Hydra's own settings cannot be swept over; give one value.")
-    jobs = expand(hydra, task)
-    check_jobs(hydra, own, jobs)
-    master = _master(hydra, own, task, jobs)
-    sweeper: Any = Plugins.instance().instantiate_sweeper(
-        config=master,
-        hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks()),
-        task_function=partial(run_one, command=command),
-    )
-    # By name: scanning for plugins executes their modules again, so the class is another object.
-    if type(sweeper).__name__ == BasicSweeper.__name__:
-        if sweeper.params:  # an experiment's file may sweep as well
-            jobs = expand(hydra, [*sweeper._parse_config(), *task])
-            check_jobs(hydra, own, jobs)
-        if not jobs:
-            raise UserError(
-                f"{' '.join(task)}: no runs to make. A glob that matches nothing gives none, and"
-                " Hydra's basic sweeper cannot enumerate an interval; list the values: key=A,B."
-            )
-        print(f"{len(jobs)} runs", flush=True)
-    _make_sweep_dir(master)
-    return _worst(sweeper.sweep(arguments=task))
+    return own, [o for o in overrides if o not in own]
 
 
 def expand(hydra: Hydra, overrides: Sequence[str]) -> list[list[str]]:
@@ -81,14 +110,12 @@ def expand(hydra: Hydra, overrides: Sequence[str]) -> list[list[str]]:
     return BasicSweeper.split_arguments(parsed, None)[0]
 
 
-def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) -> None:
+def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) -> list[Checked]:
     """Compose and check each job before anything is written; the error names the job."""
-    folders, surroundings = set[Path](), dict[str, tuple[int, Config]]()
+    folders, checked = set[Path](), list[Checked]()
     for number, job in enumerate(jobs):
-        with _naming(number, job):
+        with naming(number, job):
             config, settings = compose(hydra, [*own, *job])
-            parts = config.env, config.device, config.algo.name, config.policy, config.value
-            surroundings.setdefault(str(parts), (number, config))
             with open_dict(settings):
                 settings.job.num = settings.job.id = number
             folder = Path(settings.sweep.dir, settings.sweep.subdir)
@@ -99,13 +126,28 @@ def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) 
             folders.add(folder)
             if settings.sweep.dir != AUTO:
                 check_run_dir(folder, "hydra.sweep.dir")
-    for number, config in surroundings.values():
-        with _naming(number, jobs[number]):
+            checked.append(Checked(config, str(settings.sweep.subdir)))
+    check_all_surroundings(
+        (number, job, good.config)
+        for number, (job, good) in enumerate(zip(jobs, checked, strict=True))
+    )
+    return checked
+
+
+def check_all_surroundings(jobs: Iterable[tuple[int, Sequence[str], Config]]) -> None:
+    """`check_surroundings` once for all jobs of a kind; the error names the first of them."""
+    kinds = dict[str, tuple[int, Sequence[str], Config]]()
+    for number, job, config in jobs:
+        parts = config.env, config.device, config.algo.name, config.policy, config.value
+        kinds.setdefault(str(parts), (number, job, config))
+    for number, job, config in kinds.values():
+        with naming(number, job):
             check_surroundings(config)
 
 
 @contextlib.contextmanager
-def _naming(number: int, job: Sequence[str]) -> Iterator[None]:
+def naming(number: int, job: Sequence[str]) -> Iterator[None]:
+    """A block whose errors name the job."""
     try:
         yield
     except UserError as error:
@@ -113,30 +155,15 @@ def _naming(number: int, job: Sequence[str]) -> Iterator[None]:
         raise UserError(f"run {number} of the sweep{which}: {error}") from error
 
 
-def run_one(cfg: DictConfig, command: list[str]) -> int:
-    """Hydra's task function: one run. Its failure is told at once; the sweep goes on."""
-    hydra = HydraConfig.get()
-    config = to_config(cfg)
-    print(f"run {hydra.job.num}: {' '.join(hydra.overrides.task)}", flush=True)
-    folder = os.path.relpath(hydra.runtime.output_dir)
-    try:
-        launch(config, folder, command, checked=True)
-    except Exception as error:
-        return report(error, f"run {hydra.job.num}", debug=config.debug)
-    return 0
-
-
-def _master(
-    hydra: Hydra, own: Sequence[str], task: Sequence[str], jobs: Sequence[Sequence[str]]
+def make_master(
+    hydra: Hydra, own: Sequence[str], task: Sequence[str], first: Sequence[str] | None
 ) -> DictConfig:
     """The configuration from which the sweeper and the launcher are made.
 
     It is the first job's: with Hydra's own rule, which leaves swept groups at their defaults,
     `-m algo=ppo,vpg algo.learning_rate=1e-3` fails because the default algorithm has no such key.
     """
-    if jobs:
-        first = jobs[0]
-    else:
+    if first is None:
         parser = OverridesParser.create()
         first = [o for o in task if not parser.parse_override(o).is_sweep_override()]
         compose(hydra, [*own, *first])  # for its errors
@@ -150,22 +177,42 @@ def _master(
     return master
 
 
-def _make_sweep_dir(master: DictConfig) -> None:
+def _is_basic(master: DictConfig) -> bool:
+    return str(master.hydra.sweeper._target_).endswith(f".{BasicSweeper.__name__}")
+
+
+def _foreign(hydra: Hydra, master: DictConfig, task: Sequence[str]) -> int:
+    """A sweep whose jobs another package's sweeper makes up as it goes."""
+    name = master.hydra.runtime.choices["hydra/sweeper"]
+    if workers.is_chosen(master):
+        raise UserError(
+            f"hydra/sweeper={name} makes up its runs as it goes, and the workers want to know them "
+            "beforehand; add hydra/launcher=basic or another one."
+        )
+    run = partial(run_one, threads=None, config_dir=None, changes=())
+    context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+    sweeper = Plugins.instance().instantiate_sweeper(
+        config=master, hydra_context=context, task_function=run
+    )
+    _make_sweep_dir(master)
+    results = sweeper.sweep(arguments=list(task))
+    jobs = [job for batch in results or () for job in batch if hasattr(job, "return_value")]
+    return max((s for job in jobs if isinstance(s := job.return_value, int)), default=0)
+
+
+def _make_sweep_dir(master: DictConfig) -> Path:
+    folder = Path(master.hydra.sweep.dir)
     if master.hydra.sweep.dir != AUTO:
-        make(Path(master.hydra.sweep.dir), "hydra.sweep.dir")
-        return
+        make(folder, "hydra.sweep.dir")
+        return folder
     check_writable(OUTPUTS, "outputs folder")
     moment = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     folder = claim(OUTPUTS / "multirun" / moment)
+    set_sweep_dir(master, folder)
+    return folder
+
+
+def set_sweep_dir(master: DictConfig, folder: Path) -> None:
+    """The folder of a sweep, in the configuration that its launcher goes by."""
     master.hydra.sweep.dir = str(folder)
     master.hydra.overrides.hydra.append(f"hydra.sweep.dir={folder.as_posix()}")
-
-
-def _worst(results: Any) -> int:
-    """The highest exit status among the jobs' return values (batches of them, from Hydra)."""
-    jobs = [job for batch in results or () for job in batch if hasattr(job, "return_value")]
-    statuses = [status for job in jobs if isinstance(status := job.return_value, int)]
-    failed = sum(status != 0 for status in statuses)
-    if failed:
-        print(f"trpo-run: {failed} of {len(statuses)} runs failed.", file=sys.stderr)
-    return max(statuses, default=0)

@@ -39,11 +39,13 @@ class Entry:
 @dataclass(frozen=True)
 class Index:
     """A sweep. command: its command line; config_dir: the person's folder of YAML files, absolute;
-    threads: of each run that names no number, None for a launcher that leaves it open."""
+    hydra: the overrides of Hydra's own settings; threads: of each run that names no number, None
+    where the launcher's machine decides."""
 
     command: str
     created: str
     config_dir: str | None
+    hydra: tuple[str, ...]
     threads: int | None
     jobs: tuple[Entry, ...]
 
@@ -56,6 +58,7 @@ class Index:
 def new(
     command: Sequence[str],
     config_dir: str | None,
+    hydra: Sequence[str],
     threads: int | None,
     jobs: Sequence[Sequence[str]],
     folders: Sequence[str],
@@ -71,6 +74,7 @@ def new(
         shlex.join(command),
         datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         str(Path(config_dir).resolve()) if config_dir else None,
+        tuple(hydra),
         threads,
         tuple(entries),
     )
@@ -102,7 +106,7 @@ def read(sweep_dir: Path) -> Index:
             Entry(job["number"], tuple(job["overrides"]), tuple(job["differs"]), job["folder"])
             for job in jobs
         ]
-        return Index(**content, jobs=tuple(entries))
+        return Index(**{**content, "hydra": tuple(content["hydra"])}, jobs=tuple(entries))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} cannot be read as the index of a sweep: {error}.") from error
 

@@ -123,6 +123,11 @@ class Pool:
         return [worker.job for worker in self._all if worker.job is not None]
 
     @property
+    def busy(self) -> bool:
+        """Whether there is a job that has not been returned by `wait`."""
+        return bool(self.running or self._queue or self._ended)
+
+    @property
     def idle(self) -> int:
         """How many more jobs would start at once."""
         return self.workers - len(self.running) - len(self._queue)
