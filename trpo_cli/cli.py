@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from trpo_cli import __version__
@@ -135,7 +136,18 @@ def prepare(arguments: list[str], ranks: Ranks) -> Callable[[], int]:
     run_dir, overrides = split(args.overrides)
     if run_dir is not None:
         if several:
-            raise UserError(f"resume={run_dir} goes on with one run; leave -m out.")
+            raise UserError(f"resume={run_dir} goes on with what is there; leave -m out.")
+        from trpo_cli.sweeps.index import is_sweep
+
+        if is_sweep(Path(run_dir)):
+            if ranks.count > 1:
+                raise UserError(
+                    f"resume={run_dir} is a sweep, whose runs have one process each, and the "
+                    f"launcher started {ranks.count}. Leave torchrun out."
+                )
+            from trpo_cli.command.resume_sweep import resume_sweep
+
+            return lambda: resume_sweep(Path(run_dir), overrides, args.config_dir)
         old = resumed_config(require_run(run_dir), overrides, args.config_dir)
         return lambda: guarded(lambda: resume(run_dir, old, command, ranks), debug=old.debug)
     if several:

@@ -47,11 +47,13 @@ def resumed_config(
     for text in check_overrides(overrides):
         key = parser.parse_override(text).key_or_group
         if not may_change(key):
-            raise _refused(text, key)
+            raise refused(text, key)
         keys.append(key)
+    config = read_config(run_dir)
+    if not keys:
+        return config
     # Types, ranges and typos are checked as for a new run; only the named keys are taken over.
     wanted, _ = compose(start_hydra(config_dir), overrides)
-    config = read_config(run_dir)
     for key in keys:
         config = _with(config, key.split("."), reduce(getattr, key.split("."), wanted))
     validate(config)
@@ -96,7 +98,8 @@ def require_run(run_dir: str) -> Path:
     return require(folder)
 
 
-def _refused(text: str, key: str) -> UserError:
+def refused(text: str, key: str) -> UserError:
+    """The error for a setting that a resumed run may not change."""
     if key.startswith(("hydra.", "hydra/")):
         return UserError(f"{text}: a resumed run goes on in its own directory; leave {key} out.")
     allowed = ", ".join(f"{name}*" if name[-1] == "." else name for name in CHANGEABLE)

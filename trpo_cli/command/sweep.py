@@ -68,7 +68,7 @@ def sweep(overrides: Sequence[str], config_dir: str | None, command: list[str]) 
     folder = _make_sweep_dir(master)
     subdirs = [job.subdir for job in checked]
     listed = index.new(command, config_dir, own, launcher.threads, jobs, subdirs)
-    with Lock(folder):
+    with Lock(folder, "sweep"):
         listed.write(folder)
         tasks = [
             Task(entry, job.config.total_steps)

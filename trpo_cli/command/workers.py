@@ -11,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from trpo_cli.errors import UserError
+from trpo_cli.runs.display import count
 from trpo_cli.runs.machine import usable_cores
 from trpo_cli.runs.signals import Interrupted
 from trpo_cli.sweeps.index import Index
@@ -63,18 +64,15 @@ class Workers:
         self, index: Index, sweep_dir: Path, tasks: Sequence[Task], changes: Sequence[str] = ()
     ) -> int:
         """Run what is not done yet; returns 0, or the worst exit status."""
-        cores = usable_cores()
+        todo, cores = sum(not task.done for task in tasks), usable_cores()
+        how = f"{self._at_once} at a time with {count(self.threads, 'thread')} each"
         if self._at_once * self.threads > cores:
             print(
-                f"warning: {self._at_once} runs at a time with {self.threads} threads each are "
-                f"more than the {cores} cores here; all of them get slower.",
+                f"warning: {how} is more than the {count(cores, 'core')} here; all runs get "
+                "slower.",
                 file=sys.stderr,
             )
-        each = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        todo = sum(not task.done for task in tasks)
-        print(
-            f"{todo} runs, {self._at_once} at a time with {each} each, in {sweep_dir}", flush=True
-        )
+        print(f"{count(todo, 'run')}, {how}, in {sweep_dir}", flush=True)
         pool = Pool(self._at_once, threads=self.threads, config_dir=index.config_dir)
         entries = [task.entry for task in tasks]
         try:

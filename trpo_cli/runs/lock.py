@@ -18,8 +18,9 @@ class Lock:
     """Held from construction to the end of the block, or of the process, however that ends: the
     kernel keeps it, and the file that stays behind means nothing."""
 
-    def __init__(self, run_dir: Path) -> None:
-        """Raises `UserError` when another process holds it."""
+    def __init__(self, run_dir: Path, what: str = "run") -> None:
+        """what: is in the directory. Raises `UserError` when another process holds it."""
+        self._what = what
         try:
             self._file = os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
@@ -36,8 +37,8 @@ class Lock:
         except BlockingIOError:
             holder = os.read(self._file, 200).decode(errors="replace").strip()
             raise UserError(
-                f"The run in {run_dir} is still going{f' ({holder})' if holder else ''}: two "
-                "processes cannot continue one run. Wait for it, or stop it first."
+                f"The {self._what} in {run_dir} is still going{f' ({holder})' if holder else ''}: "
+                f"two processes cannot continue one {self._what}. Wait for it, or stop it first."
             ) from None
         except OSError as error:  # a file system without locks
             print(

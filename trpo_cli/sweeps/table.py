@@ -76,7 +76,9 @@ class Table:
             row = self.rows[number]
             if row.state != RUNNING:
                 row.state = RUNNING
-                self._event(f"run {number} started: {row.name}")
+                done = row.seen.step
+                how = f"goes on at step {done:,}" if done else "started"
+                self._event(f"run {number} {how}: {row.name}")
             row.seen = look(row.folder)
         if self._live:
             self._out.show(self.ordered(), self.summary())
