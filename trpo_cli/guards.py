@@ -15,7 +15,7 @@ import numpy as np
 from trpo_cli.errors import RunFailed
 from trpo_cli.frames import FrameStacks
 from trpo_cli.maths.arrays import Array, namespace
-from trpo_cli.records import Batch, Trajectories
+from trpo_cli.records import Batch, Evaluations, Trajectories
 
 
 def check_trajectories(trajectories: Trajectories, policy: Any, step: int) -> None:
@@ -59,6 +59,21 @@ def check_trajectories(trajectories: Trajectories, policy: Any, step: int) -> No
         "batch.",
         arrays=arrays_of(trajectories),
         facts={"what": what + where, "value": str(value), "environment": n, "at_step": at},
+    )
+
+
+def check_evaluations(batch: Evaluations, step: int) -> None:
+    """Raise `RunFailed` for a score that is not finite. step: environment steps before."""
+    bad = np.argwhere(~np.isfinite(batch.scores))
+    if not len(bad):
+        return
+    sign, pair = bad[0]
+    raise RunFailed(
+        f"the score of {len(bad)} of {batch.scores.size} perturbed policies is not finite after "
+        f"{step:,} environment steps, the first that of direction {pair} "
+        f"({'-' if sign else '+'}): {batch.scores[sign, pair]}. Nothing was learned from them.",
+        arrays=arrays_of(batch),
+        facts={"what": "scores", "direction": int(pair)},
     )
 
 

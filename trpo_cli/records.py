@@ -107,6 +107,31 @@ class BranchBatch:
 
 
 @dataclass(frozen=True)
+class Evaluations:
+    """What M pairs of perturbed policies were worth, E episodes of each (evolution strategies).
+
+    noise: (M, P) float32, the directions e, over the network's P parameters.
+    scores: (2, M) float64, discounted returns at theta + sigma e and at theta - sigma e, the mean
+        over episodes.
+    observations: (S, *obs) float32, all that was seen, raw.
+    episode_returns, episode_lengths: of the 2 M E episodes: undiscounted, unclipped.
+    failed_simulations: episodes that were ended because their simulation failed.
+    """
+
+    noise: np.ndarray
+    scores: np.ndarray
+    observations: np.ndarray
+    episode_returns: list[float]
+    episode_lengths: list[int]
+    failed_simulations: int = 0
+
+    @property
+    def num_steps(self) -> int:
+        """Simulated environment steps, S."""
+        return len(self.observations)
+
+
+@dataclass(frozen=True)
 class Batch:
     """What an update rule learns from.
 

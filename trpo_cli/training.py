@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from trpo_cli.algos.es import ES
 from trpo_cli.algos.make import build_algorithm
 from trpo_cli.config import Config, may_change
 from trpo_cli.errors import UserError
 from trpo_cli.estimates import estimate
-from trpo_cli.guards import check_batch, check_learned, check_trajectories
+from trpo_cli.guards import check_batch, check_evaluations, check_learned, check_trajectories
 from trpo_cli.maths.returns import explained_variance
 from trpo_cli.maths.split import WHOLE, Shared, Split
 from trpo_cli.models.policies import build_policy
@@ -24,6 +25,7 @@ from trpo_cli.records import Trajectories
 from trpo_cli.runs.clock import Clock
 from trpo_cli.runs.machine import usable_cores
 from trpo_cli.samplers import episodes
+from trpo_cli.samplers.perturbations import PerturbationSampler
 from trpo_cli.samplers.single_path import SinglePathSampler
 from trpo_cli.samplers.vine import VineSampler, branch_metrics, check_vine, width
 from trpo_cli.seeding import environment_seeds, stream
@@ -33,6 +35,8 @@ from trpo_cli.simulators.base import shows_pictures
 from trpo_cli.simulators.make import is_emulated, make_simulator
 
 RECENT_EPISODES = 100
+
+Sampler = SinglePathSampler | VineSampler | PerturbationSampler
 
 
 class Training:
@@ -70,21 +74,34 @@ class Training:
         self.recent: deque[float] = deque(maxlen=RECENT_EPISODES)
         self.clock = Clock()
 
-    def _build_sampler(self) -> tuple[SinglePathSampler | VineSampler, Split]:
+    def _build_sampler(self) -> tuple[Sampler, Split]:
+        if self.config.sampler.name == "perturbations":
+            return self._build_population(), WHOLE
         trunk, split = self._build_trunk()
         config, simulator = self.config.sampler, trunk.simulators[0]
         if config.name != "vine":
             return trunk, split
-        if self.ranks.count > 1:
-            raise UserError(
-                f"sampler=vine runs in one process, and there are {self.ranks.count}; start "
-                "trpo-run without torchrun, or choose sampler=single_path."
-            )
+        self._refuse_ranks()
         check_vine(self.config, simulator)
         envs = width(config, simulator)
         branches = make_simulator(self.config.env, envs, self.threads)
         clip_rewards = self.emulated and self.config.env.atari.clip_rewards
         return VineSampler(trunk, branches, config, self.config.discount, clip_rewards), split
+
+    def _build_population(self) -> PerturbationSampler:
+        config = self.config
+        self._refuse_ranks()
+        simulator = make_simulator(config.env, config.sampler.num_envs, self.threads)
+        sigma = config.algo.sigma
+        return PerturbationSampler(simulator, config.sampler, sigma, config.discount)
+
+    def _refuse_ranks(self) -> None:
+        if self.ranks.count > 1:
+            raise UserError(
+                f"sampler={self.config.sampler.name} runs in one process, and there are "
+                f"{self.ranks.count}; start trpo-run without torchrun, or choose "
+                "sampler=single_path."
+            )
 
     def _build_trunk(self) -> tuple[SinglePathSampler, Split]:
         """This process's environments, consecutive ones, and which samples come from them."""
@@ -122,10 +139,15 @@ class Training:
     def iterate(self) -> dict[str, Any]:
         """Collect one batch, learn from it, and return the row of metrics."""
         with self.ranks.order("iterate"):
+            if isinstance(self.sampler, PerturbationSampler):
+                return self._iterate_population(self.sampler)
             return self._iterate()
 
     def _iterate(self) -> dict[str, Any]:
-        config, clock, generators = self.config, self.clock, self.generators
+        config, clock, generators, rule = (
+            self.config, self.clock, self.generators, self.algorithm
+        )  # fmt: skip
+        assert not isinstance(rule, ES)
         ranks, split = self.ranks, self._split
         remaining = 1.0 - self.step / config.total_steps
         clock.start()
@@ -147,9 +169,7 @@ class Training:
             with ranks.agreed():
                 check_batch(batch, trajectories, self.value, self.step)
         with clock("update"):
-            update = self.algorithm.update(
-                self.policy, batch, generators["policy_minibatches"], remaining
-            )
+            update = rule.update(self.policy, batch, generators["policy_minibatches"], remaining)
         with clock("value"):
             fit = self.value.fit(
                 batch.features, batch.returns, generators["value_minibatches"], remaining, split
@@ -162,30 +182,54 @@ class Training:
             check_learned(self.policy, self.value, update | fit, after, trajectories, batch)
         # Only now: the policy that acted, the one updated and the one compared are one function.
         self.policy.normalizer.update(trajectories.flat_observations, split)
-        self.step += trajectories.num_steps
-        self.iteration += 1
-        ended = Ended.of(ranks.gather(Ended.in_(trajectories)))
-        self.recent.extend(ended.returns)
-        self.failed_simulations += ended.failed_simulations
-        times, elapsed = clock.lap()
         branches = trajectories.branches
         vine = {} if branches is None else branch_metrics(branches, trajectories.rewards.size)
+        # That of the predictions that the returns were made with.
+        explained = explained_variance(batch.values, batch.returns, split)
+        ended = Ended.of(ranks.gather(Ended.in_(trajectories)))
+        return self._row(
+            trajectories.num_steps,
+            ended,
+            {**update, **fit, "value/explained_variance": explained, **vine},
+        )
+
+    def _iterate_population(self, sampler: PerturbationSampler) -> dict[str, Any]:
+        """The same where whole policies are compared: nothing is estimated or fitted."""
+        clock, generators, rule = self.clock, self.generators, self.algorithm
+        assert isinstance(rule, ES)
+        remaining = 1.0 - self.step / self.config.total_steps
+        clock.start()
+        with clock("collect"):
+            noise, seeding = generators["action_noise"], generators["branching"]
+            batch = sampler.collect(self.policy, noise, seeding)
+            check_evaluations(batch, self.step)
+        with clock("update"):
+            update = rule.update(self.policy, batch, generators["policy_minibatches"], remaining)
+        check_learned(self.policy, self.value, update, self.step + batch.num_steps, batch)
+        self.policy.normalizer.update(batch.observations)
+        ended = Ended([], batch.episode_returns, batch.episode_lengths, batch.failed_simulations)
+        return self._row(batch.num_steps, ended, update)
+
+    def _row(self, steps: int, ended: Ended, learned: dict[str, Any]) -> dict[str, Any]:
+        """Count what an iteration of so many environment steps brought; its row of metrics."""
+        self.step += steps
+        self.iteration += 1
+        self.recent.extend(ended.returns)
+        self.failed_simulations += ended.failed_simulations
+        times, elapsed = self.clock.lap()
         return {
             "step": self.step,
             "iteration": self.iteration,
-            "seconds": clock.total,
-            "steps_per_second": trajectories.num_steps / elapsed,
+            "seconds": self.clock.total,
+            "steps_per_second": steps / elapsed,
             **ended.metrics(),
             "train/return_recent": float(np.mean(self.recent)) if self.recent else None,
-            **update,
-            **fit,
-            # That of the predictions that the returns were made with.
-            "value/explained_variance": explained_variance(batch.values, batch.returns, split),
-            **vine,
+            **learned,
             **{f"time/{phase}": seconds for phase, seconds in times.items()},
         }
 
     def _collect(self) -> Trajectories:
+        assert not isinstance(self.sampler, PerturbationSampler)
         noise = self.generators["action_noise"]
         if isinstance(self.sampler, VineSampler):
             branching = self.generators["branching"]

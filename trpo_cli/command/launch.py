@@ -37,12 +37,16 @@ def check_surroundings(config: Config) -> None:
     config = settle_game(config)
     simulator = make_simulator(config.env, num_envs=1, threads=1)
     simulator.close()
-    settle(config, shows_pictures(simulator.observation_space))
+    config = settle(config, shows_pictures(simulator.observation_space))
     check_memory(config, simulator)
     if config.sampler.name == "vine":
         from trpo_cli.samplers.vine import check_vine
 
         check_vine(config, simulator)
+    if config.sampler.name == "perturbations":
+        from trpo_cli.samplers.perturbations import check_perturbations
+
+        check_perturbations(config)
 
 
 def check_device(device: str) -> None:

@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trpo_cli.config.algo import NPGConfig, PPOConfig, TRPOConfig, VPGConfig
+from trpo_cli.config.algo import (
+    DualConfig,
+    ESConfig,
+    NPGConfig,
+    PPOConfig,
+    PPOPenaltyConfig,
+    TRPOConfig,
+    VPGConfig,
+)
 from trpo_cli.config.env import ATARI_ID, AtariConfig, EnvConfig
 from trpo_cli.config.policy import (
     AutoPolicyConfig,
@@ -21,7 +29,7 @@ from trpo_cli.config.policy import (
     NatureCNNPolicyConfig,
     TRPOCNNPolicyConfig,
 )
-from trpo_cli.config.sampler import SinglePathConfig, VineConfig
+from trpo_cli.config.sampler import PerturbationsConfig, SinglePathConfig, VineConfig
 from trpo_cli.config.value import (
     AutoValueConfig,
     CNNValueConfig,
@@ -43,6 +51,8 @@ __all__ = [
     "CNNValueConfig",
     "CheckpointConfig",
     "Config",
+    "DualConfig",
+    "ESConfig",
     "EnvConfig",
     "EvalConfig",
     "LinearPolicyConfig",
@@ -51,6 +61,8 @@ __all__ = [
     "NPGConfig",
     "NatureCNNPolicyConfig",
     "PPOConfig",
+    "PPOPenaltyConfig",
+    "PerturbationsConfig",
     "QuadraticValueConfig",
     "SharedValueConfig",
     "SinglePathConfig",
@@ -130,8 +142,20 @@ def may_change(key: str) -> bool:
 
 
 GROUPS: dict[str, dict[str, type]] = {
-    "algo": {"vpg": VPGConfig, "npg": NPGConfig, "trpo": TRPOConfig, "ppo": PPOConfig},
-    "sampler": {"single_path": SinglePathConfig, "vine": VineConfig},
+    "algo": {
+        "vpg": VPGConfig,
+        "npg": NPGConfig,
+        "trpo": TRPOConfig,
+        "ppo": PPOConfig,
+        "ppo_penalty": PPOPenaltyConfig,
+        "dual": DualConfig,
+        "es": ESConfig,
+    },
+    "sampler": {
+        "single_path": SinglePathConfig,
+        "vine": VineConfig,
+        "perturbations": PerturbationsConfig,
+    },
     "policy": {
         "auto": AutoPolicyConfig,
         "mlp": MLPPolicyConfig,
@@ -167,10 +191,24 @@ def validate(config: Config) -> None:
             f"eval.every={config.eval.every} asks for evaluations and eval.episodes=0 for none; "
             "give eval.episodes a number, or leave eval.every out."
         )
-    if config.sampler.name == "vine" and config.algo.name == "ppo":
+    if (config.algo.name == "es") != (config.sampler.name == "perturbations"):
         raise UserError(
-            "sampler=vine cannot be combined with algo=ppo: its clip bounds the probability ratio "
-            "of sampled actions one by one, and the vine's objective has none. Try algo=trpo."
+            f"algo={config.algo.name} cannot be combined with sampler={config.sampler.name}: "
+            "evolution strategies (algo=es) compare whole perturbed policies, which is what "
+            "sampler=perturbations runs, and nothing else does. Leave sampler out."
+        )
+    algo = config.algo
+    if config.sampler.name == "vine" and algo.name in ("ppo", "ppo_penalty", "dual"):
+        raise UserError(
+            f"sampler=vine cannot be combined with algo={algo.name}: it works on the probability "
+            "ratios of sampled actions one by one, in minibatches, and the vine's objective has "
+            "none. Try algo=trpo."
+        )
+    if algo.name == "ppo_penalty" and algo.kl_target is not None and algo.kl_coef == 0.0:
+        raise UserError(
+            f"algo.kl_coef=0 stays 0 when it is halved or doubled towards "
+            f"algo.kl_target={algo.kl_target}; start from a positive one such as 1, or give "
+            "algo.kl_target=null for no penalty at all."
         )
 
 

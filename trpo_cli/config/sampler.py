@@ -22,6 +22,18 @@ class SinglePathConfig:
 
 
 @dataclass
+class PerturbationsConfig:
+    """Whole episodes of pairs of perturbed policies side by side, for algo=es."""
+
+    name: str = setting("perturbations", "the sampler", choices=["perturbations"])
+    num_envs: int = setting(
+        64, "environments stepped together: two for each direction and episode", low=2
+    )
+    steps_per_env: int = setting(1000, "steps after which an episode is cut", low=1)
+    episodes: int = setting(1, "episodes of each perturbed policy, averaged", low=1)
+
+
+@dataclass
 class VineConfig(SinglePathConfig):
     """Trunk trajectories, and short rollouts of several actions from states along them (TRPO
     paper, section 5.2)."""

@@ -32,7 +32,9 @@ class SharedValueConfig:
     """
 
     name: str = setting("shared", "the value function", choices=["shared"])
-    coef: float = setting(0.5, "VPG, PPO, dual: weight of the mean squared error in the loss", above=0)
+    coef: float = setting(
+        0.5, "VPG, PPO, dual: weight of the mean squared error in the loss", above=0
+    )
     ridge: float = setting(
         1e-3, "NPG, TRPO: weight of the squared coefficients beside the mean squared error", above=0
     )

@@ -97,6 +97,16 @@ class MLP:
             return [(flat[w].reshape(s), np.zeros(s[1], flat.dtype)) for w, _, s in self._parts]
         return [(flat[w].reshape(s), flat[b]) for w, b, s in self._parts]
 
+    def views_each(self, flats: np.ndarray) -> Layers:
+        """The same of K parameter vectors (K, P): weights (K, inputs, outputs), biases
+        (K, 1, outputs). `predict` then takes inputs (K, n, features), n of each network."""
+        count = len(flats)
+        layers = []
+        for w, b, shape in self._parts:
+            bias = flats[:, b] if self.bias else np.zeros((count, shape[1]), flats.dtype)
+            layers.append((flats[:, w].reshape(count, *shape), bias[:, None, :]))
+        return layers
+
     def initialize(
         self, flat: np.ndarray, generator: np.random.Generator, output_gain: float
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -110,6 +111,17 @@ class PolicyLinearization:
         """F v = mean over states of J' M J v, (P,): the Fisher matrix is never formed."""
         return self.vjp(self.distribution.fisher(self.jvp(v)))
 
+    def empirical_fisher(self, actions: Array) -> Callable[[Array], Array]:
+        """v -> mean of grad log pi(a|s) (grad log pi(a|s))'v over B sampled actions, (P,): one
+        product with the scores' Jacobian and one with its transpose."""
+        pull, size = self.distribution.log_prob_vjp(actions)[1], max(1, len(actions))
+
+        def product(v: Array) -> Array:
+            along = self.distribution.log_prob_jvp(actions, self.jvp(v))
+            return self.vjp(pull(along / size))
+
+        return product
+
 
 class Policy:
     """pi_theta with its parameters on one flat vector (P,).
@@ -145,6 +157,21 @@ class Policy:
         """The same for network inputs."""
         outputs = self.network.predict(self._layers, inputs)
         return self.head.act(outputs[:, : self.head.num_outputs], self._numpy_extra(), noise)
+
+    def variants(self, parameters: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """K policies that always take their most likely action, a perceptron each, whose
+        parameters are (K, P): raw observations (K * n, *obs), n of each policy one after the
+        other, -> actions (K * n, A) in the policy's units."""
+        assert isinstance(self.network, MLP)
+        network, count = self.network, len(parameters)
+        layers = network.views_each(parameters)
+
+        def act(observations: np.ndarray) -> np.ndarray:
+            inputs = self.normalize(observations)
+            outputs = network.predict(layers, inputs.reshape(count, -1, inputs.shape[1]))
+            return self.head.act(outputs.reshape(len(inputs), -1), self._numpy_extra(), None)
+
+        return act
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
         """Actions (n, A) as the environment takes them."""

@@ -1,0 +1,115 @@
+"""Whole episodes of perturbed policies, all side by side (evolution strategies).
+
+    perturbations   M directions e ~ N(0, I) in the network's parameters, and their opposites
+    policies        theta + sigma e and theta - sigma e, each without noise in its actions
+    episodes        E of each from the start, or their first T steps
+
+A pair shares the seeds of its episodes: what the environment draws is the same for both as long as
+they act alike, so that more of the difference comes from the parameters. Nothing goes on from one
+iteration to the next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from trpo_cli.config import Config, PerturbationsConfig
+from trpo_cli.errors import UserError
+from trpo_cli.models.policies import Policy
+from trpo_cli.records import Evaluations
+from trpo_cli.simulators.base import Simulator
+
+
+class PerturbationSampler:
+    """Scores 2 M policies by one wide batch of simulations, N = 2 M E environments."""
+
+    not_restorable = ""
+    """Every iteration begins new episodes: there is never one to be saved."""
+
+    def __init__(
+        self, simulator: Simulator, config: PerturbationsConfig, sigma: float, discount: float
+    ) -> None:
+        self.simulators = [simulator]
+        self._steps, self._episodes = config.steps_per_env, config.episodes
+        self._pairs = pairs(config)
+        self._sigma, self._discount = sigma, discount
+
+    def collect(
+        self, policy: Policy, generator: np.random.Generator, seeding: np.random.Generator
+    ) -> Evaluations:
+        """One iteration's experience. generator: the directions; seeding: the episodes' seeds."""
+        simulator, count = self.simulators[0], self.simulators[0].num_envs
+        size = policy.network.num_parameters
+        noise = generator.standard_normal((self._pairs, size), dtype=np.float32)
+        steps = np.concatenate([noise, -noise]) * np.float32(self._sigma)
+        act = policy.variants(policy.parameters[:size] + steps)
+        failed = simulator.failed_simulations
+        drawn = seeding.integers(2**31, size=(self._pairs, self._episodes))
+        observations = simulator.reset(seed=np.tile(drawn.reshape(-1), 2).tolist())
+        returns, scores, lengths = np.zeros(count), np.zeros(count), np.zeros(count, np.int64)
+        alive, weight = np.arange(count), 1.0
+        seen: list[np.ndarray] = []
+        while len(alive) and len(seen) < self._steps:
+            current = np.asarray(observations, dtype=np.float32)
+            seen.append(current[alive])
+            actions = policy.to_env(act(current))
+            step = simulator.step(actions, alive if len(alive) < count else None)
+            rewards = step.rewards[alive]
+            returns[alive] += rewards
+            scores[alive] += weight * rewards
+            lengths[alive] += 1
+            weight *= self._discount
+            over = step.terminated | step.truncated
+            alive = alive[~over[alive]]
+            observations = step.observations
+        return Evaluations(
+            noise=noise,
+            scores=scores.reshape(2, self._pairs, self._episodes).mean(axis=2),
+            observations=np.concatenate(seen),
+            episode_returns=returns.tolist(),
+            episode_lengths=lengths.tolist(),
+            failed_simulations=simulator.failed_simulations - failed,
+        )
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """No episode is in progress, in the form that `episodes` gives those that are."""
+        nothing = np.zeros(0)
+        return {"returns": nothing, "lengths": nothing}, {"simulators": []}
+
+    def load_state(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> str:
+        return ""
+
+    def restart(self, generator: np.random.Generator) -> None:
+        """Nothing is in progress."""
+
+    def close(self) -> None:
+        self.simulators[0].close()
+
+
+def pairs(config: PerturbationsConfig) -> int:
+    """M."""
+    return config.num_envs // (2 * config.episodes)
+
+
+def check_perturbations(config: Config) -> None:
+    """Raise `UserError` unless the environments divide into pairs and the policy is a perceptron
+    on the CPU, whose variants run side by side. config: with every `auto` decided."""
+    sampler = config.sampler
+    if pairs(sampler) * 2 * sampler.episodes != sampler.num_envs or not pairs(sampler):
+        raise UserError(
+            f"sampler.num_envs={sampler.num_envs} cannot be divided: sampler=perturbations takes "
+            f"two environments for each direction and each of its {sampler.episodes} episodes. "
+            f"Try a multiple of {2 * sampler.episodes}."
+        )
+    if config.policy.name not in ("mlp", "linear"):
+        raise UserError(
+            f"policy={config.policy.name} cannot be used with algo={config.algo.name}, which runs "
+            "many perturbed networks side by side and can do so with perceptrons. Try policy=mlp."
+        )
+    if config.device == "cuda":
+        raise UserError(
+            f"device=cuda cannot be used with algo={config.algo.name}: its perturbed networks run "
+            "on the CPU. Try device=cpu."
+        )
