@@ -20,7 +20,8 @@ from trpo_cli.config import Config
 from trpo_cli.runs import checkpoint
 from trpo_cli.runs.event_file import events_files
 
-RULES = ("vpg", "npg", "trpo", "ppo")
+RULES = ("vpg", "npg", "trpo", "ppo", "ppo_penalty", "dual")
+MINIBATCH_RULES = RULES[3:]
 REPOSITORY = Path(__file__).parents[1]
 BATCH = 128
 
@@ -40,7 +41,7 @@ def settings(rule: str = "trpo", env: str = "Hopper-v4", /, **changes: Any) -> l
         "checkpoint.every": BATCH,
         "eval.every": 3 * BATCH,
         "eval.episodes": 3,
-        **({"algo.minibatch_size": 64} if rule == "ppo" else {}),
+        **({"algo.minibatch_size": 64} if rule in MINIBATCH_RULES else {}),
         **changes,
     }
     return [f"{key}={value}" for key, value in chosen.items()]

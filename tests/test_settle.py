@@ -46,6 +46,8 @@ class TestChoice:
         [
             ("vpg", "nature_cnn", "shared"),
             ("ppo", "nature_cnn", "shared"),
+            ("ppo_penalty", "nature_cnn", "shared"),
+            ("dual", "nature_cnn", "shared"),
             ("npg", "trpo_cnn", "cnn"),
             ("trpo", "trpo_cnn", "cnn"),
         ],
@@ -122,12 +124,13 @@ class TestSettings:
 
     def test_what_is_tuned_for_perceptrons_is_nobodys_wish_for_others(self) -> None:
         """PPO's file for them sets epochs, which a shared network has none of."""
-        assert composed("algo=ppo", f"env={GAME}").value.epochs == 10
-        assert settled("algo=ppo", f"env={GAME}").value == settle_module.SharedValueConfig()
-        value = settled("algo=ppo", f"env={VECTOR}", pictures=False).value
-        assert (value.epochs, value.minibatch_size, value.schedule) == (10, 256, "cooldown")
-        named = composed("algo=ppo", f"env={VECTOR}", "value=mlp").value
-        assert (named.epochs, named.minibatch_size, named.schedule) == (10, 256, "cooldown")
+        for algo in ("algo=ppo", "algo=ppo_penalty", "algo=dual"):
+            assert composed(algo, f"env={GAME}").value.epochs == 10
+            assert settled(algo, f"env={GAME}").value == settle_module.SharedValueConfig()
+            value = settled(algo, f"env={VECTOR}", pictures=False).value
+            assert (value.epochs, value.minibatch_size, value.schedule) == (10, 256, "cooldown")
+            named = composed(algo, f"env={VECTOR}", "value=mlp").value
+            assert (named.epochs, named.minibatch_size, named.schedule) == (10, 256, "cooldown")
         assert composed("algo=ppo", f"env={GAME}", "value=cnn").value.epochs == 1
 
     @pytest.mark.parametrize(

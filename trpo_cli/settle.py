@@ -47,7 +47,7 @@ def settle(config: Config, pictures: bool) -> Config:
     if value.name == "auto":
         cnn_value = CNNValueConfig if trust_region else SharedValueConfig
         wants = cnn_value if policy.name in CNNS else None
-        value = _decide(value, MLPValueConfig, wants, _tuned(config.algo.name))
+        value = _decide(value, MLPValueConfig, wants, _tuned(f"{config.algo.name}_auto"))
     if policy.name in CNNS and not pictures:
         raise UserError(
             f"policy={policy.name} is for pictures, and env={config.env.id} shows none; "
@@ -118,13 +118,15 @@ def _decide(auto: Any, plain: type, cnn: type | None, tuned: dict[str, Any]) -> 
     return dataclasses.replace(chosen, **said)
 
 
-def _tuned(algo: str) -> dict[str, Any]:
-    """What conf/tuned sets of the value function for an algorithm."""
+def _tuned(name: str) -> dict[str, Any]:
+    """What a file of conf/tuned, and those that it begins with, set of the value function."""
     import yaml
 
-    path = conf_dir() / "tuned" / f"{algo}_auto.yaml"
+    path = conf_dir() / "tuned" / f"{name}.yaml"
     settings = yaml.safe_load(path.read_text()) if path.exists() else {}
-    return dict(settings.get("value", {}))
+    others = [other for other in settings.get("defaults", []) if other != "_self_"]
+    found = {key: value for other in others for key, value in _tuned(other).items()}
+    return {**found, **settings.get("value", {})}
 
 
 def choose_device(device: str, policy: Any) -> tuple[str, str]:

@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 
 from tests.small import numpy
+from trpo_cli.algos.dual import Dual
 from trpo_cli.algos.npg import NPG
 from trpo_cli.algos.ppo import PPO
+from trpo_cli.algos.ppo_penalty import PPOPenalty
 from trpo_cli.algos.trpo import TRPO
 from trpo_cli.algos.vpg import VPG
-from trpo_cli.config import NPGConfig, PPOConfig, TRPOConfig, VPGConfig
+from trpo_cli.config import (
+    DualConfig,
+    NPGConfig,
+    PPOConfig,
+    PPOPenaltyConfig,
+    TRPOConfig,
+    VPGConfig,
+)
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import Batch
 
@@ -20,6 +29,8 @@ BUILD: dict[str, Callable[..., Any]] = {
     "npg": lambda policy, **settings: NPG(NPGConfig(**settings)),
     "trpo": lambda policy, **settings: TRPO(TRPOConfig(**settings)),
     "ppo": lambda policy, **settings: PPO(PPOConfig(**settings), policy),
+    "ppo_penalty": lambda policy, **settings: PPOPenalty(PPOPenaltyConfig(**settings), policy),
+    "dual": lambda policy, **settings: Dual(DualConfig(**settings), policy),
 }
 
 

@@ -1,4 +1,4 @@
-"""What holds for all four update rules."""
+"""What holds for all update rules."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import pytest
 from tests.algos.conftest import BUILD
 from tests.small import SPACES, global_generators, make_batch, make_policy, numpy
 
-RULES = ["vpg", "npg", "trpo", "ppo"]
+RULES = ["vpg", "npg", "trpo", "ppo", "ppo_penalty", "dual"]
 every_rule = pytest.mark.parametrize("rule", RULES)
 every_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
 

@@ -32,21 +32,24 @@ def natural_direction(
 ) -> NaturalDirection:
     """Solve (F + damping I) x = g by conjugate gradients, F from `fisher_fraction` of the states.
 
-    F is the Hessian of mean KL(old || new) at theta_old, in its exact Gauss-Newton form J'MJ
-    (the Hessian of the KL at equal distributions has no other term). The curvature along x counts
-    the damping too: where F has all but vanished (a nearly deterministic policy), x'Fx alone would
-    allow any step.
+    kl_hessian: F is the Hessian of mean KL(old || new) at theta_old, in its exact Gauss-Newton form
+    J'MJ (the Hessian of the KL at equal distributions has no other term). empirical: F is the mean
+    of grad log pi grad log pi' over the sampled actions. Their expectations over actions are equal;
+    the first takes it in closed form. The curvature along x counts the damping too: where F has all
+    but vanished (a nearly deterministic policy), x'Fx alone would allow any step.
     """
-    observations, split = batch.observations, batch.split
+    observations, actions, split = batch.observations, batch.actions, batch.split
     if config.fisher_fraction < 1.0:
         count = max(1, round(batch.size * config.fisher_fraction))
         chosen = np.sort(generator.choice(batch.size, count, replace=False))
         rows, split = batch.split.part(chosen)
-        observations = observations[rows]
-    fisher = policy.linearize(observations)
+        observations, actions = observations[rows], actions[rows]
+    here = policy.linearize(observations)
+    empirical = config.fisher == "empirical"
+    fisher = here.empirical_fisher(actions) if empirical else here.fisher_product
 
     def damped(v: Array) -> Array:
-        return split.average(fisher.fisher_product(v)) + config.damping * v
+        return split.average(fisher(v)) + config.damping * v
 
     solution = conjugate_gradient(damped, gradient, config.cg_iterations, config.cg_tolerance)
     x = solution.x

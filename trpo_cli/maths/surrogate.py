@@ -36,6 +36,19 @@ def clipped_slope(
     return term * (term <= clipped)
 
 
+def clip_only_slope(
+    log_prob: Array, old_log_prob: Array, advantages: Array, clip_range: float
+) -> Array:
+    """The slope of mean clip(r, 1 - eps, 1 + eps) A, (B,): r A inside the interval, else 0."""
+    ratio = namespace(log_prob).exp(log_prob - old_log_prob)
+    return ratio * advantages * (abs(ratio - 1.0) <= clip_range)
+
+
+def unclipped_slope(log_prob: Array, old_log_prob: Array, advantages: Array) -> Array:
+    """The slope of `surrogate`: r A, (B,)."""
+    return namespace(log_prob).exp(log_prob - old_log_prob) * advantages
+
+
 def clip_fraction(log_prob: Array, old_log_prob: Array, clip_range: float) -> float:
     """Share of samples with |r - 1| > eps."""
     ratio = namespace(log_prob).exp(log_prob - old_log_prob)

@@ -1,0 +1,217 @@
+"""Rules with minibatches: variants of PPO's objective, the KL penalty, dual descent."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.algos.conftest import BUILD
+from tests.small import (
+    BOX,
+    SPACES,
+    make_batch,
+    make_policy,
+    oracle_entropy,
+    oracle_kl,
+    oracle_log_prob,
+    oracle_policy,
+    tensor,
+)
+
+every_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
+CLIP, BONUS, STEP, NORM = 0.1, 0.01, 0.02, 0.3
+COMMON: dict[str, Any] = {
+    "epochs": 4,
+    "minibatch_size": 24,  # does not divide the batch of 64
+    "learning_rate": STEP,
+    "entropy_coef": BONUS,
+    "max_grad_norm": NORM,
+    "schedule": "constant",
+}
+WITHOUT_LIMITS: dict[str, Any] = {
+    "epochs": 1,
+    "minibatch_size": None,
+    "learning_rate": 0.01,
+    "max_grad_norm": None,
+    "schedule": "constant",
+}
+OBJECTIVES = {
+    "clip": lambda r, a: torch.minimum(r * a, r.clamp(1.0 - CLIP, 1.0 + CLIP) * a),
+    "clip_only": lambda r, a: r.clamp(1.0 - CLIP, 1.0 + CLIP) * a,
+    "unclipped": lambda r, a: r * a,
+}
+
+
+def reference(policy, space, batch, objective, kl_coef=0.0):
+    """The papers' loop in torch: autograd and torch.optim.Adam on the whole loss."""
+    theta = tensor(policy.parameters).requires_grad_()
+    optimizer = torch.optim.Adam([theta], lr=STEP, eps=1e-5)
+    start = theta.detach().clone()
+    generator, term = np.random.default_rng(5), OBJECTIVES[objective]
+    for _ in range(COMMON["epochs"]):
+        order = generator.permutation(len(batch.advantages))
+        for first in range(0, len(order), COMMON["minibatch_size"]):
+            rows = order[first : first + COMMON["minibatch_size"]]
+            parts = oracle_policy(policy, space, batch.observations[rows])
+            old, new = parts(start), parts(theta)
+            actions = batch.actions[rows]
+            ratio = torch.exp(oracle_log_prob(new, actions) - oracle_log_prob(old, actions))
+            loss = -term(ratio, tensor(batch.advantages[rows])).mean()
+            loss = loss + kl_coef * oracle_kl(old, new).mean()
+            loss = loss - BONUS * oracle_entropy(new).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_([theta], NORM)
+            optimizer.step()
+    return theta.detach().numpy()
+
+
+class TestAgainstAutograd:
+    """torch's norm clipping adds 1e-6 to the norm; Adam passes relative errors on."""
+
+    @every_space
+    @pytest.mark.parametrize("objective", OBJECTIVES)
+    def test_objectives(self, update, space, objective):
+        policy = make_policy(space)
+        batch = make_batch(policy)
+        expected = reference(policy, space, batch, objective)
+        result = update(
+            "ppo", policy, batch, generator=5, objective=objective, clip_range=CLIP, **COMMON
+        )
+        np.testing.assert_allclose(result.after, expected, atol=1e-5)
+        assert result["policy/clip_fraction"] > 0.2  # or nothing tells them apart
+
+    def test_objectives_differ(self, update):
+        steps = []
+        for objective in OBJECTIVES:
+            policy = make_policy()
+            batch = make_batch(policy)
+            settings = {"objective": objective, "clip_range": CLIP, **COMMON}
+            steps.append(update("ppo", policy, batch, **settings).step)
+        for i, step in enumerate(steps):
+            assert abs(step - steps[i - 1]).max() > 0.01
+
+    @every_space
+    def test_penalties(self, update, space):
+        """The penalty and the multiplier are one term of one loss."""
+        kl_coef = 5.0
+        policy, plain = make_policy(space), make_policy(space)
+        batch = make_batch(policy)
+        expected = reference(policy, space, batch, "unclipped", kl_coef)
+        without = reference(plain, space, batch, "unclipped")
+        for rule, name in (("ppo_penalty", "kl_coef"), ("dual", "multiplier")):
+            policy = make_policy(space)
+            result = update(rule, policy, batch, generator=5, **{name: kl_coef}, **COMMON)
+            np.testing.assert_allclose(result.after, expected, atol=1e-5)
+        assert abs(expected - without).max() > 0.01
+
+
+class TestIdentities:
+    @pytest.mark.parametrize(
+        ("rule", "settings"),
+        [("ppo_penalty", {"kl_coef": 0.0, "kl_target": None}), ("dual", {"multiplier": 0.0})],
+    )
+    def test_without_a_penalty_it_is_unclipped_ppo(self, update, rule, settings):
+        results = []
+        for name, own in ((rule, settings), ("ppo", {"objective": "unclipped"})):
+            policy = make_policy(dtype=np.float32)
+            results.append(update(name, policy, make_batch(policy), **own, **COMMON))
+        assert results[0].after.tobytes() == results[1].after.tobytes()
+        assert abs(results[0].step).max() > 0.01
+
+    @pytest.mark.parametrize("rule", ["ppo_penalty", "dual"])
+    def test_one_full_epoch_is_vanilla(self, rule):
+        """The first step is taken at pi_old, where the KL has no gradient: whatever the penalty."""
+        policy, other = make_policy(), make_policy()
+        ours = BUILD[rule](policy, **WITHOUT_LIMITS)
+        vpg = BUILD["vpg"](other, learning_rate=0.01)
+        vpg._adam.eps = ours._adam.eps
+        for seed in range(3):
+            batch = make_batch(other, seed=seed)
+            ours.update(policy, batch, np.random.default_rng(0), 1.0)
+            vpg.update(other, batch, np.random.default_rng(0), 1.0)
+            # The permutation changes the order of sums.
+            np.testing.assert_allclose(policy.parameters, other.parameters, rtol=1e-9)
+
+    @pytest.mark.parametrize("rule", ["ppo_penalty", "dual"])
+    def test_rounding_at_the_old_policy_is_no_gradient(self, update, rule):
+        """Without advantages there is nothing to gain, and Adam would blow up the smallest noise
+        of the KL's gradient. 7 rows and 500 are multiplied in different orders."""
+        policy = make_policy(hidden=(64, 64), dtype=np.float32)
+        batch = make_batch(policy, size=500)
+        batch = replace(batch, advantages=0.0 * batch.advantages)
+        result = update(rule, policy, batch, minibatch_size=7)
+        assert result.after.tobytes() == result.before.tobytes()
+        assert result["policy/skipped"] == "zero gradient"
+
+
+class TestAdaptation:
+    def penalties(self, learning_rate, updates=4, **settings):
+        """beta and KL of several updates, each from the same policy and batch."""
+        policy = make_policy()
+        algorithm = BUILD["ppo_penalty"](
+            policy, learning_rate=learning_rate, schedule="constant", **settings
+        )
+        start, rows = policy.parameters.copy(), []
+        for _ in range(updates):
+            policy.parameters[:] = start
+            metrics = algorithm.update(policy, make_batch(policy), np.random.default_rng(0), 1.0)
+            rows.append((metrics["policy/kl_coef"], metrics["policy/kl"]))
+        return rows, algorithm
+
+    def test_small_steps_halve_it(self):
+        rows, _ = self.penalties(1e-6)
+        assert [beta for beta, _ in rows] == [1.0, 0.5, 0.25, 0.125]
+        assert all(kl < 0.01 / 1.5 for _, kl in rows)
+
+    def test_long_steps_double_it(self):
+        rows, algorithm = self.penalties(0.03, updates=3)
+        assert [beta for beta, _ in rows] == [1.0, 2.0, 4.0]
+        assert all(kl > 0.015 for _, kl in rows)
+        assert algorithm.state()["kl_coef"].tolist() == [8.0]
+
+    def test_without_a_target_it_stays(self):
+        rows, _ = self.penalties(0.03, kl_target=None, kl_coef=0.7)
+        assert [beta for beta, _ in rows] == [0.7] * 4
+
+    def test_an_update_that_moves_nothing_leaves_it(self):
+        for rule, value in (("ppo_penalty", "kl_coef"), ("dual", "multiplier")):
+            policy = make_policy()
+            batch = make_batch(policy)
+            algorithm = BUILD[rule](policy)
+            nothing = replace(batch, advantages=0.0 * batch.advantages)
+            algorithm.update(policy, nothing, np.random.default_rng(0), 1.0)
+            assert getattr(algorithm, value) == 1.0
+            algorithm.update(policy, batch, np.random.default_rng(0), 1.0)
+            assert getattr(algorithm, value) != 1.0
+
+    def test_a_state_holds_it(self):
+        for rule, value in (("ppo_penalty", "kl_coef"), ("dual", "multiplier")):
+            first, second = (BUILD[rule](make_policy(BOX)) for _ in range(2))
+            setattr(first, value, 3.7)
+            second.load_state({k: np.copy(v) for k, v in first.state().items()})
+            assert getattr(second, value) == 3.7
+
+
+class TestDual:
+    def test_the_multiplier_makes_the_bound_hold(self):
+        """The same problem again and again: lambda settles where the mean KL is delta, and one
+        step of it is multiplier_step (KL / delta - 1)."""
+        policy = make_policy()
+        batch, start = make_batch(policy), policy.parameters.copy()
+        settings = {**COMMON, "entropy_coef": 0.0, "epochs": 20}
+        algorithm = BUILD["dual"](policy, max_kl=0.02, multiplier_step=1.0, **settings)
+        kls, multipliers = [], []
+        for _ in range(40):
+            policy.parameters[:] = start
+            algorithm.load_state({**BUILD["dual"](policy).state(), "multiplier": np.array(
+                [algorithm.multiplier])})  # fmt: skip
+            metrics = algorithm.update(policy, batch, np.random.default_rng(0), 1.0)
+            kls.append(metrics["policy/kl"])
+            multipliers.append(metrics["policy/multiplier"])
+        steps = np.diff(multipliers)
+        np.testing.assert_allclose(steps, np.array(kls[:-1]) / 0.02 - 1.0, atol=1e-12)
+        assert kls[0] > 0.03 and multipliers[-1] > 1.0
+        assert kls[-1] == pytest.approx(0.02, rel=0.02)

@@ -1,0 +1,115 @@
+"""Epochs of shuffled minibatches and Adam over one batch.
+
+    maximise  mean f(r, A) - c mean KL(pi_old || pi_theta) + c_H mean H - c_V mean (V - R)^2
+
+with f and c from the rule: PPO's clipped term and c = 0, or r A and a penalty. pi_old and its
+log-probabilities are those of the whole batch before the first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trpo_cli.algos.base import Metrics, change_metrics
+from trpo_cli.algos.objectives import value_slope
+from trpo_cli.maths.adam import Adam
+from trpo_cli.maths.arrays import Array, namespace
+from trpo_cli.maths.distributions import Distribution, mean_kl
+from trpo_cli.maths.schedule import scheduled
+from trpo_cli.maths.surrogate import surrogate
+from trpo_cli.models.policies import Policy
+from trpo_cli.records import Batch
+
+Slope = Callable[[Array, Array, Array], Array]
+"""log pi, log pi_old and A, (n,) each -> df / dlog pi, (n,)."""
+
+
+class MinibatchAscent:
+    """One update, epoch by epoch.
+
+    config: `minibatch_size`, `learning_rate`, `schedule`, `entropy_coef` (c_H), `max_grad_norm`.
+    value_coef: c_V, for a network that gives V(s) as well.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        batch: Batch,
+        adam: Adam,
+        config: Any,
+        generator: np.random.Generator,
+        remaining: float,
+        value_coef: float = 0.0,
+    ) -> None:
+        self._policy, self._batch, self._adam = policy, batch, adam
+        self._config, self._generator, self._value_coef = config, generator, value_coef
+        self._old = policy.distribution(batch.observations).detach()
+        self.old_log_prob = self._old.log_prob(batch.actions)
+        self._learning_rate = scheduled(config.learning_rate, config.schedule, remaining)
+        self._gradient = namespace(policy.parameters).empty_like(policy.parameters)
+        self._reason, self._steps, self._at_old = "", adam.steps, True
+        self.epochs = 0
+
+    def epoch(self, slope: Slope, kl_coef: float = 0.0) -> None:
+        """Every sample once, in a new order. kl_coef: c."""
+        config, batch = self._config, self._batch
+        size = batch.size
+        chunk = min(config.minibatch_size or size, size)
+        order = self._generator.permutation(size)
+        shuffled, minibatches = batch.split.minibatches(order, chunk)
+        observations, actions = batch.observations[shuffled], batch.actions[shuffled]
+        advantages, before = batch.advantages[shuffled], self.old_log_prob[shuffled]
+        targets = batch.targets[shuffled]
+        old = self._old.rows(shuffled) if kl_coef else None
+        for rows, count in minibatches:
+            here = self._policy.linearize(observations[rows])
+            log_prob, vjp = here.distribution.log_prob_vjp(actions[rows])
+            gain = slope(log_prob, before[rows], advantages[rows])
+            descent = vjp(gain * (-1.0 / count))
+            if config.entropy_coef:
+                bonus = here.distribution.entropy_gradient()
+                descent = descent.plus(-config.entropy_coef * (len(gain) / count), bonus)
+            # The KL's gradient is zero at pi_old. What rounding makes of it there Adam, which
+            # knows no scale, would take for a direction.
+            if old is not None and not self._at_old:
+                penalty = here.distribution.kl_gradient(old.rows(rows))
+                descent = descent.plus(kl_coef * (len(gain) / count), penalty)
+            values = None
+            if here.values is not None:
+                values = value_slope(here.values, targets[rows], self._value_coef, count)
+            batch.sum(here.vjp(descent, values, out=self._gradient))
+            # Where every sample is clipped there is no gradient; the next minibatch has one.
+            problem = self._adam.clipped_step(
+                self._gradient, self._learning_rate, config.max_grad_norm
+            )
+            self._reason = problem or self._reason
+            self._at_old = self._at_old and bool(problem)
+        self.epochs += 1
+
+    @property
+    def moved(self) -> bool:
+        """Whether any minibatch so far had a usable gradient."""
+        return self._adam.steps > self._steps
+
+    def kl(self) -> float:
+        """mean KL(pi_old || pi_theta) over the whole batch, nats."""
+        kl = mean_kl(self._old, self._policy.distribution(self._batch.observations))
+        return float(self._batch.average(kl))
+
+    def metrics(self, clip_fraction: Callable[[Array, Array], float] | None = None) -> Metrics:
+        """What the epochs did. clip_fraction: of log pi and log pi_old, for rules that clip."""
+        batch = self._batch
+        new: Distribution = self._policy.distribution(batch.observations)
+        log_prob = new.log_prob(batch.actions)
+        before = float(batch.average(batch.advantages.mean()))
+        after = float(batch.average(surrogate(log_prob, self.old_log_prob, batch.advantages)))
+        metrics = change_metrics(self._policy, batch, self._old, new, before, after)
+        if clip_fraction is not None:
+            clipped = clip_fraction(log_prob, self.old_log_prob)
+            metrics["policy/clip_fraction"] = batch.average(clipped)
+        metrics["policy/epochs"] = self.epochs
+        metrics["policy/skipped"] = "" if self.moved else self._reason or "no usable gradient"
+        return metrics
