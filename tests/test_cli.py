@@ -16,6 +16,7 @@ from trpo_cli.config import PPOConfig, VPGConfig
 from trpo_cli.errors import RunFailed, UserError
 
 REPOSITORY = Path(__file__).parents[1]
+BASIC = "hydra/launcher=basic"
 
 
 def test_defaults_are_trpo_on_hopper(cli: Cli) -> None:
@@ -111,8 +112,10 @@ def test_settings_that_look_like_nothing_special(cli: Cli) -> None:
 
 
 class TestSweep:
+    """In this process; tests/sweeps has those in worker processes."""
+
     def test_every_combination_runs_in_its_own_folder(self, cli: Cli) -> None:
-        outcome = cli("-m", "algo=ppo,vpg", "seed=1,2", "algo.learning_rate=1e-4")
+        outcome = cli("-m", BASIC, "algo=ppo,vpg", "seed=1,2", "algo.learning_rate=1e-4")
         assert outcome.status == 0, outcome.err
         assert [(c.algo.name, c.seed) for c, _, _ in cli.trained] == [
             ("ppo", 1),
@@ -130,7 +133,7 @@ class TestSweep:
         assert not list(cli.folder.rglob(".hydra")) and not list(cli.folder.rglob("*.log"))
 
     def test_environments_with_and_without_a_file(self, cli: Cli) -> None:
-        outcome = cli("env=CartPole-v1,Swimmer-v4", "-m", "hydra.sweep.dir=s")
+        outcome = cli("env=CartPole-v1,Swimmer-v4", "-m", BASIC, "hydra.sweep.dir=s")
         assert outcome.status == 0, outcome.err
         assert [(c.env.id, c.discount) for c, _, _ in cli.trained] == [
             ("CartPole-v1", 0.99),
@@ -140,7 +143,9 @@ class TestSweep:
 
     def test_games_and_others_with_every_algorithm(self, cli: Cli) -> None:
         """Presets go where they belong, the choice of networks is checked for each."""
-        outcome = cli("-m", "algo=ppo,trpo", "env=ALE/Pong-v5,CartPole-v1", "hydra.sweep.dir=s")
+        outcome = cli(
+            "-m", BASIC, "algo=ppo,trpo", "env=ALE/Pong-v5,CartPole-v1", "hydra.sweep.dir=s"
+        )
         assert outcome.status == 0, outcome.err
         found = [
             (c.algo.name, c.env.id, c.total_steps, c.sampler.num_envs) for c, _, _ in cli.trained
@@ -153,24 +158,24 @@ class TestSweep:
         ]
 
     def test_ranges_and_globs(self, cli: Cli) -> None:
-        assert cli("-m", "seed=range(3)", "algo=glob(*po)").status == 0
+        assert cli("-m", BASIC, "seed=range(3)", "algo=glob(*po)").status == 0
         assert len(cli.trained) == 6
 
     def test_two_sweeps_of_one_second(self, cli: Cli) -> None:
-        cli("-m", "seed=1")
-        cli("-m", "seed=1")
+        cli("-m", BASIC, "seed=1")
+        cli("-m", BASIC, "seed=1")
         assert cli.trained[0][1] != cli.trained[1][1]
 
     def test_a_failing_run_does_not_stop_the_others_but_shows(self, cli: Cli) -> None:
         cli.failure = RunFailed("the loss is NaN")
-        outcome = cli("-m", "seed=1,2")
+        outcome = cli("-m", BASIC, "seed=1,2")
         assert outcome.status == 3 and len(cli.trained) == 2
         assert "run 1: the loss is NaN" in outcome.err and "2 of 2 runs failed" in outcome.err
         assert "Traceback" not in outcome.err
 
     def test_interrupting_stops_the_sweep(self, cli: Cli) -> None:
         cli.failure = KeyboardInterrupt()
-        assert cli("-m", "seed=1,2").status == 130
+        assert cli("-m", BASIC, "seed=1,2").status == 130
         assert len(cli.trained) == 1
 
 

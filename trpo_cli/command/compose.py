@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from trpo_cli.command import workers
+from trpo_cli.command import launchers
 from trpo_cli.command.explain import explain, unknown_key
 from trpo_cli.command.overrides import check_overrides
 from trpo_cli.command.search_path import search_path
@@ -31,7 +31,7 @@ def register_schemas() -> None:
         for name, kind in options.items():
             store.store(group=f"schema/{group}", name=name, node=kind)
     store.store(group="schema", name="config", node=top, package="_global_")
-    workers.register()
+    launchers.register()
 
 
 def start_hydra(config_dir: str | None = None) -> Hydra:

@@ -52,9 +52,15 @@ class HydraLauncher:
         print(f"{len(entries)} runs by {type(launcher).__name__}, in {sweep_dir}", flush=True)
         jobs = [[*entry.overrides, *changes] for entry in entries]
         size, statuses = self._master.hydra.sweeper.get("max_batch_size"), list[int]()
-        for batch in BasicSweeper.split_overrides_to_chunks(jobs, size):
-            returned = launcher.launch(list(batch), initial_job_idx=len(statuses))
-            statuses += [job.return_value for job in returned]
+        try:
+            for batch in BasicSweeper.split_overrides_to_chunks(jobs, size):
+                returned = launcher.launch(list(batch), initial_job_idx=len(statuses))
+                statuses += [job.return_value for job in returned]
+        except KeyboardInterrupt:
+            if type(launcher).__name__ == "SlurmLauncher":
+                print("the jobs go on without this process; squeue lists them, scancel ends them")
+            conclude(entries, sweep_dir, {})
+            raise
         failed = {
             entry.number: str(state(sweep_dir / entry.folder).get("reason") or "see above.")
             for entry, status in zip(entries, statuses, strict=True)

@@ -17,7 +17,6 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, open_dict
 
-from trpo_cli.command import workers
 from trpo_cli.command.compose import CONFIG_NAME, compose, start_hydra
 from trpo_cli.command.hydra_launchers import HydraLauncher, run_one
 from trpo_cli.command.launch import (
@@ -29,6 +28,7 @@ from trpo_cli.command.launch import (
     claim,
     make,
 )
+from trpo_cli.command.launchers import is_workers
 from trpo_cli.command.overrides import check_overrides
 from trpo_cli.command.workers import Workers
 from trpo_cli.config import Config
@@ -84,7 +84,7 @@ def make_launcher(
 
     Raises `UserError` for a launcher, or settings of one, that cannot be used.
     """
-    if workers.is_chosen(master):
+    if is_workers(master):
         return Workers(master, jobs, threads)
     return HydraLauncher(hydra, master, jobs, threads)
 
@@ -125,13 +125,22 @@ def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) 
                 )
             folders.add(folder)
             if settings.sweep.dir != AUTO:
-                check_run_dir(folder, "hydra.sweep.dir")
+                _check_sweep_dir(Path(settings.sweep.dir), folder)
             checked.append(Checked(config, str(settings.sweep.subdir)))
     check_all_surroundings(
         (number, job, good.config)
         for number, (job, good) in enumerate(zip(jobs, checked, strict=True))
     )
     return checked
+
+
+def _check_sweep_dir(sweep_dir: Path, run_dir: Path) -> None:
+    if index.is_sweep(sweep_dir):
+        raise UserError(
+            f"hydra.sweep.dir={sweep_dir} holds a sweep already: trpo-run resume={sweep_dir} goes "
+            "on with it. Give another folder for a new one."
+        )
+    check_run_dir(run_dir, "hydra.sweep.dir")
 
 
 def check_all_surroundings(jobs: Iterable[tuple[int, Sequence[str], Config]]) -> None:
@@ -184,7 +193,7 @@ def _is_basic(master: DictConfig) -> bool:
 def _foreign(hydra: Hydra, master: DictConfig, task: Sequence[str]) -> int:
     """A sweep whose jobs another package's sweeper makes up as it goes."""
     name = master.hydra.runtime.choices["hydra/sweeper"]
-    if workers.is_chosen(master):
+    if is_workers(master):
         raise UserError(
             f"hydra/sweeper={name} makes up its runs as it goes, and the workers want to know them "
             "beforehand; add hydra/launcher=basic or another one."

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from trpo_cli.errors import UserError
 from trpo_cli.runs.display import count
@@ -17,26 +15,6 @@ from trpo_cli.runs.signals import Interrupted
 from trpo_cli.sweeps.index import Index
 from trpo_cli.sweeps.pool import Pool, share
 from trpo_cli.sweeps.run import Task, conclude, run_jobs
-
-
-@dataclass
-class WorkersConf:
-    """The settings of this launcher.
-
-    jobs: how many runs go on at a time; null: as many as there are cores for.
-    """
-
-    jobs: int | None = None
-
-
-def register() -> None:
-    """Make the launcher known. Hydra never instantiates it: it needs more of a job than its
-    overrides."""
-    ConfigStore.instance().store(group="hydra/launcher", name="workers", node=WorkersConf)
-
-
-def is_chosen(master: DictConfig) -> bool:
-    return OmegaConf.get_type(master.hydra.launcher) is WorkersConf
 
 
 class Workers:
