@@ -33,6 +33,7 @@ ALLOWED = {
     "algos": {"maths", "models", "seeding", *BASE},
     "runs": {"errors", "__init__"},
     "sweeps": {"errors", "runs"},
+    "compare": {"errors", "runs", "maths"},  # maths: the schedules, which need no torch
     "ranks": {"group", "runs"},
     "group": {"errors", "maths", "ranks", "runs"},
 }
@@ -41,6 +42,7 @@ THIRD_PARTY = {
     "settings": set[str](),
     "config": {"omegaconf", "yaml"},
     "maths": {"torch", "numpy"},
+    "compare": {"numpy", "yaml", "matplotlib"},  # it starts fast
 }
 HYDRA_ONLY = {"command", "config"}
 

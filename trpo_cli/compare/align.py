@@ -1,0 +1,89 @@
+"""Curves of different runs on one grid of environment steps or seconds.
+
+Between two rows of a run the value is interpolated linearly. Before a run's first value and
+behind its last there is none: nothing is extrapolated, and a group's curve ends with its shortest
+run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trpo_cli.compare.read import Run
+
+POINTS = 200
+EVAL_CURVE = "eval/return_mean"
+AXES = {"steps": "step", "seconds": "seconds"}
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """x, y: (points,), x increasing, y finite."""
+
+    x: Floats
+    y: Floats
+
+    @property
+    def empty(self) -> bool:
+        return self.x.size == 0
+
+
+def curve(run: Run, key: str, axis: str = "steps") -> Curve:
+    """A run's values of one metric. "eval/return_mean": its evaluations during training."""
+    if key == EVAL_CURVE:
+        return _evaluations(run, axis)
+    nothing = np.array([])
+    if key not in run.columns:
+        return Curve(nothing, nothing)
+    x, y = run.columns[AXES[axis]], run.columns[key]
+    good = np.isfinite(y) & np.isfinite(x)
+    return Curve(x[good], y[good])
+
+
+def _evaluations(run: Run, axis: str) -> Curve:
+    """One evaluation per step, the first: later lines are those of trpo-eval."""
+    found: dict[float, float] = {}
+    kind = run.config.get("eval.deterministic")
+    for line in run.evals:
+        if "checkpoint" not in line and line.get("deterministic") == kind:
+            found.setdefault(float(line["step"]), float(line["return_mean"]))
+    steps = np.array(sorted(found))
+    values = np.array([found[step] for step in steps])
+    if axis == "seconds" and steps.size:
+        steps = np.interp(steps, run.columns["step"], run.columns["seconds"])
+    return Curve(steps, values)
+
+
+def span(curves: Sequence[Curve]) -> tuple[float, float]:
+    """Where all curves have values: the latest beginning and the earliest end."""
+    return max(float(c.x[0]) for c in curves), min(float(c.x[-1]) for c in curves)
+
+
+def grid(curves: Sequence[Curve], points: int = POINTS) -> Floats:
+    return np.linspace(*span(curves), points)
+
+
+def on_grid(curves: Sequence[Curve], x: Floats) -> Floats:
+    """(runs, points): each curve at each x by linear interpolation; x within `span`."""
+    return np.stack([np.interp(x, c.x, c.y) for c in curves])
+
+
+def mean_height(c: Curve, start: float, end: float) -> float:
+    """Area under a curve from start to end over end - start, by the trapezium rule on its own
+    points: the mean over training, in units of the return."""
+    inside = c.x[(c.x > start) & (c.x < end)]
+    x = np.concatenate([[start], inside, [end]])
+    y = np.interp(x, c.x, c.y)
+    return float(np.trapezoid(y, x) / (end - start)) if end > start else float(y[0])
+
+
+def first_crossing(c: Curve, threshold: float) -> tuple[float, bool]:
+    """(x of the first value at or above the threshold, True), else (last x, False)."""
+    above = np.flatnonzero(c.y >= threshold)
+    return (float(c.x[above[0]]), True) if above.size else (float(c.x[-1]), False)

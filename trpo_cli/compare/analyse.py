@@ -1,0 +1,311 @@
+"""Every number of the report, computed once; tables, figures, page and verdict only show them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trpo_cli.compare import align, scores, trust_region
+from trpo_cli.compare.align import Curve, Floats
+from trpo_cli.compare.diagnosis import diagnose
+from trpo_cli.compare.groups import Cell, Groups
+from trpo_cli.compare.normalise import Scale, human_scale, range_scale
+from trpo_cli.compare.scores import Protocol
+from trpo_cli.compare.statistics import (
+    ALPHA,
+    Difference,
+    Interval,
+    aggregate_interval,
+    censored_median,
+    detectable_difference,
+    holm,
+    improvement_interval,
+    mean_band,
+    mean_interval,
+    welch,
+)
+from trpo_cli.compare.trust_region import Binned, Summary
+from trpo_cli.errors import UserError
+
+REACH = 0.8
+"""Default threshold: this part of the way from the start to the best group's end of the curve."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """axis: steps or seconds. curve: the metric of the curves. thresholds: per environment id, or
+    "" for all. normalise: human, range or "" for human where all environments have it."""
+
+    axis: str
+    curve: str
+    thresholds: dict[str, float]
+    normalise: str
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Time to the threshold: Kaplan-Meier median (infinite: not within the budget), the first
+    run's, and how many of the runs got there."""
+
+    median: float
+    first: float
+    reached: int
+    runs: int
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """A group in one environment. x, mean, low, high: its curve and the pointwise interval;
+    curves: (runs, points). finals, bests: one per run. area: mean height of the curve over the
+    range that all groups of the environment share. steps, seconds: to the threshold."""
+
+    cell: Cell
+    x: Floats
+    curves: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    finals: list[float]
+    final: Interval
+    best: Interval
+    area: Interval
+    steps: Crossing
+    seconds: Crossing
+    updates: Summary
+    diagnosis: list[str]
+    panels: dict[str, Binned]
+
+    @property
+    def label(self) -> str:
+        return self.cell.label
+
+
+@dataclass(frozen=True)
+class EnvResult:
+    """groups: in the order of the labels. scale: None where all final scores are the same."""
+
+    env: str
+    steps: int
+    threshold: float
+    shared: tuple[float, float]
+    groups: list[GroupResult]
+    scale: Scale | None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """a against b on one environment: difference of mean final performance; p: Welch's after
+    Holm's correction over all pairs and environments; detectable: what could have been found."""
+
+    env: str
+    a: str
+    b: str
+    difference: Difference
+    p: float
+    detectable: float
+
+    @property
+    def clear(self) -> bool:
+        return self.p <= ALPHA
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """P(a run of a exceeds a run of b), averaged over the environments that both have."""
+
+    a: str
+    b: str
+    envs: int
+    probability: Interval
+
+
+@dataclass(frozen=True)
+class Comparison:
+    options: Options
+    protocol: Protocol
+    envs: list[EnvResult]
+    labels: list[str]
+    aggregate: dict[str, Interval]
+    pairs: list[Pair]
+    improvements: list[Improvement]
+    notes: list[str]
+
+    @property
+    def fewest(self) -> int:
+        return min(len(g.cell.runs) for e in self.envs for g in e.groups)
+
+    @property
+    def runs(self) -> int:
+        return sum(len(g.cell.runs) for e in self.envs for g in e.groups)
+
+
+def analyse(groups: Groups, options: Options, notes: Sequence[str]) -> Comparison:
+    """Raises `UserError` where a group has no values to compare."""
+    runs = [run for cell in groups.cells.values() for run in cell.runs]
+    protocol = scores.choose_protocol(runs)
+    envs = [analyse_env(env, groups.of(env), options, protocol) for env in groups.envs]
+    known = set(groups.envs)
+    unknown = [env for env in options.thresholds if env and env not in known]
+    if unknown:
+        raise UserError(
+            f"--threshold {unknown[0]}: no run is on that environment; there are "
+            f"{', '.join(sorted(known))}."
+        )
+    pairs = compare_pairs(envs)
+    everything = [*notes, *groups.notes, *protocol.notes]
+    return Comparison(
+        options,
+        protocol,
+        envs,
+        groups.labels,
+        aggregates(envs, groups.labels),
+        pairs,
+        improvements(envs, groups.labels),
+        everything,
+    )
+
+
+def analyse_env(env: str, cells: Sequence[Cell], options: Options, protocol: Protocol) -> EnvResult:
+    curves = {
+        axis: {
+            cell.label: [align.curve(r, options.curve, axis) for r in cell.runs] for cell in cells
+        }
+        for axis in align.AXES
+    }
+    for cell in cells:
+        for run, c in zip(cell.runs, curves["steps"][cell.label], strict=True):
+            if c.empty:
+                raise UserError(
+                    f"{run.path} has no value of {options.curve} to draw: is the run too short "
+                    "for one finished episode, or the key another one (--curve)?"
+                )
+    shown = curves[options.axis]
+    shared = align.span([c for group in shown.values() for c in group])
+    if not shared[1] > shared[0]:
+        raise UserError(
+            f"The runs on {env} have no range of {options.axis} in common: a run ends before "
+            "another begins. Leave the short ones out."
+        )
+    finals = {c.label: [scores.final_score(r, protocol) for r in c.runs] for c in cells}
+    starts = [float(c.y[0]) for group in curves["steps"].values() for c in group]
+    threshold = options.thresholds.get(env, options.thresholds.get("", math.nan))
+    if math.isnan(threshold):
+        ends = [float(np.mean([c.y[-1] for c in group])) for group in curves["steps"].values()]
+        start = float(np.mean(starts))
+        threshold = start + REACH * (max(ends) - start)
+    results = [
+        analyse_group(
+            cell,
+            {a: curves[a][cell.label] for a in curves},
+            finals[cell.label],
+            options,
+            protocol,
+            shared,
+            threshold,
+        )
+        for cell in cells
+    ]
+    scale = None
+    if options.normalise != "range":
+        scale = human_scale(env)
+    if scale is None and options.normalise == "human":
+        raise UserError(
+            f"--normalise human: there is no random and no human score for {env}; "
+            "--normalise range takes the range of the runs instead."
+        )
+    scale = scale or range_scale(starts, list(finals.values()))
+    budget = max(int(run.config["total_steps"]) for cell in cells for run in cell.runs)
+    return EnvResult(env, budget, threshold, shared, results, scale)
+
+
+def analyse_group(
+    cell: Cell,
+    curves: dict[str, list[Curve]],
+    finals: list[float],
+    options: Options,
+    protocol: Protocol,
+    shared: tuple[float, float],
+    threshold: float,
+) -> GroupResult:
+    shown = curves[options.axis]
+    x = align.grid(shown)
+    drawn = align.on_grid(shown, x)
+    bests = [
+        scores.best_score(run, protocol, c)
+        for run, c in zip(cell.runs, curves["steps"], strict=True)
+    ]
+    updates = trust_region.summarise(cell)
+    panels = {m.name: trust_region.binned(cell, m.values) for m in trust_region.MEASURES}
+    panels["allowed"] = trust_region.binned(cell, trust_region.allowed_kl)
+    return GroupResult(
+        cell,
+        x,
+        drawn,
+        *mean_band(drawn),
+        finals,
+        mean_interval(finals),
+        mean_interval(bests),
+        mean_interval([align.mean_height(c, *shared) for c in shown]),
+        crossing(curves["steps"], threshold),
+        crossing(curves["seconds"], threshold),
+        updates,
+        diagnose(updates),
+        {name: panel for name, panel in panels.items() if panel is not None},
+    )
+
+
+def crossing(curves: Sequence[Curve], threshold: float) -> Crossing:
+    found = [align.first_crossing(c, threshold) for c in curves]
+    times, reached = [t for t, _ in found], [r for _, r in found]
+    first = min((t for t, r in found if r), default=math.inf)
+    return Crossing(censored_median(times, reached), first, sum(reached), len(found))
+
+
+def compare_pairs(envs: Sequence[EnvResult]) -> list[Pair]:
+    found = [
+        (e.env, a, b, welch(a.finals, b.finals))
+        for e in envs
+        for a, b in itertools.combinations(e.groups, 2)
+    ]
+    adjusted = holm([difference.p_welch for *_, difference in found])
+    tests = max(1, sum(not math.isnan(p) for p in adjusted))
+    return [
+        Pair(env, a.label, b.label, d, p, detectable_difference(a.finals, b.finals, ALPHA / tests))
+        for (env, a, b, d), p in zip(found, adjusted, strict=True)
+    ]
+
+
+def normalised(envs: Sequence[EnvResult], label: str) -> list[list[float]]:
+    """Per environment that has the group and a scale: the scores of its runs."""
+    return [
+        list(e.scale(g.finals))
+        for e in envs
+        for g in e.groups
+        if g.label == label and e.scale is not None
+    ]
+
+
+def aggregates(envs: Sequence[EnvResult], labels: Sequence[str]) -> dict[str, Interval]:
+    """The interquartile mean of each group over the environments that all groups have, so that no
+    group profits from easier ones."""
+    common = [e for e in envs if {g.label for g in e.groups} == set(labels) and e.scale is not None]
+    if not common:
+        return {}
+    return {label: aggregate_interval(normalised(common, label)) for label in labels}
+
+
+def improvements(envs: Sequence[EnvResult], labels: Sequence[str]) -> list[Improvement]:
+    found = []
+    for a, b in itertools.combinations(labels, 2):
+        samples = []
+        for e in envs:
+            finals = {g.label: g.finals for g in e.groups}
+            if a in finals and b in finals:
+                samples.append((finals[a], finals[b]))
+        if samples:
+            found.append(Improvement(a, b, len(samples), improvement_interval(samples)))
+    return found

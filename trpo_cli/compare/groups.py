@@ -1,0 +1,242 @@
+"""Which runs are repetitions of one experiment, which differ in what, and which do not mix."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trpo_cli.compare.read import Run
+from trpo_cli.errors import UserError
+
+ALLOW = ("versions", "steps", "envs")
+SHORT = {"algo": "algo.name", "sampler": "sampler.name", "policy": "policy.name"}
+SHORT |= {"value": "value.name"}
+FROM_MANIFEST = ("version", "folder")
+BOOKKEEPING = re.compile(r"(seed|threads|device|debug|resume|checkpoint\..*|eval\..*)$")
+"""Settings that do not change what a run is a sample of."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs of one group in one environment, one per seed."""
+
+    env: str
+    label: str
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """envs, labels: in the order of the figures. cells: those that have runs. notes: what a
+    reader must know."""
+
+    envs: list[str]
+    labels: list[str]
+    cells: Mapping[tuple[str, str], Cell]
+    notes: list[str]
+
+    def of(self, env: str) -> list[Cell]:
+        return [self.cells[env, label] for label in self.labels if (env, label) in self.cells]
+
+
+def make_groups(runs: Sequence[Run], by: Sequence[str] = ()) -> Groups:
+    """Group by algorithm, sampler, the keys in `by`, and environment.
+
+    by: flat configuration keys; "algo", "sampler", "policy", "value" stand for their names,
+    "version" and "folder" for the package's version and the folder given on the command line.
+    Raises `UserError` for a key that no run has.
+    """
+    keys = ["algo.name", "sampler.name", *(k for k in check_keys(runs, by) if k != "env.id")]
+    keys = list(dict.fromkeys(keys))
+    labels = make_labels([tuple(setting(run, key) for key in keys) for run in runs], keys)
+    cells: dict[tuple[str, str], list[Run]] = {}
+    for run, label in zip(runs, labels, strict=True):
+        cells.setdefault((run.env, label), []).append(run)
+    notes: list[str] = []
+    made = {
+        (env, label): Cell(env, label, tuple(one_per_seed(found, notes)))
+        for (env, label), found in cells.items()
+    }
+    notes += mixed_settings(made.values(), keys)
+    order = sorted(set(labels), key=natural)
+    return Groups(sorted({run.env for run in runs}, key=natural), order, made, notes)
+
+
+def check_keys(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
+    known = {key for run in runs for key in run.config} | set(FROM_MANIFEST)
+    found = []
+    for name in by:
+        key = {"env": "env.id", **SHORT}.get(name, name)
+        if key == "seed":
+            raise UserError("--by seed cannot be: seeds are what is averaged over. Leave it out.")
+        if key not in known:
+            last = {k.rpartition(".")[2]: k for k in sorted(known)}
+            close = difflib.get_close_matches(name, [*known, *SHORT], 1) or [
+                last[m] for m in difflib.get_close_matches(name, last, 1)
+            ]
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise UserError(
+                f"--by {name}: no run has a setting of that name.{hint} Settings are named as on "
+                "trpo-run's command line, algo.max_kl for example."
+            )
+        found.append(key)
+    return found
+
+
+def setting(run: Run, key: str) -> Any:
+    if key == "version":
+        return run.manifest.get("version")
+    return run.folder if key == "folder" else run.config.get(key)
+
+
+def make_labels(values: Sequence[tuple[Any, ...]], keys: Sequence[str]) -> list[str]:
+    """Short names: the algorithm, +sampler where it is not single_path, then `key=value` of what
+    differs between groups. A key that is the same everywhere is not named."""
+    varies = [len({repr(v[i]) for v in values}) > 1 for i in range(len(keys))]
+    labels = []
+    for value in values:
+        named = dict(zip(keys, value, strict=True))
+        rule, sampler = named.pop("algo.name"), named.pop("sampler.name")
+        parts = [rule if sampler in (None, "single_path") else f"{rule}+{sampler}"]
+        for key, differs in zip(keys, varies, strict=True):
+            if differs and key in named:
+                parts.append(f"{key.rpartition('.')[2]}={show(named[key])}")
+        labels.append(" ".join(parts))
+    return labels
+
+
+def show(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "null" if value is None else str(value).replace(" ", "")
+
+
+def natural(text: str) -> list[Any]:
+    """Sort key under which 0.01 < 0.1 < 2 < 10, and vpg < npg < trpo < ppo."""
+    rules = {name: str(i) for i, name in enumerate(("vpg", "npg", "trpo", "ppo"))}
+    head, _, rest = text.partition(" ")
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", rest)
+    numbers = [(0, float(p), "") if i % 2 else (1, 0.0, p) for i, p in enumerate(parts)]
+    rule, _, sampler = head.partition("+")
+    return [rules.get(rule, "9" + rule), sampler, numbers]
+
+
+def one_per_seed(runs: Sequence[Run], notes: list[str]) -> list[Run]:
+    """Drop repetitions of the same seed with the same settings: they are one sample, not two."""
+    kept: dict[Any, Run] = {}
+    for run in runs:
+        ignored = {k: v for k, v in run.config.items() if not BOOKKEEPING.match(k)}
+        key = (run.seed, repr(sorted(ignored.items())), run.manifest.get("version"))
+        if key in kept:
+            notes.append(
+                f"{run.path} is left out: same seed and settings as {kept[key].path}, so it adds "
+                "no independent run."
+            )
+        else:
+            kept[key] = run
+    return list(kept.values())
+
+
+def differing(runs: Iterable[Run]) -> dict[str, list[Any]]:
+    """Keys whose values differ between runs, with the values; bookkeeping never counts."""
+    values: dict[str, dict[str, Any]] = {}
+    runs = list(runs)
+    for key in sorted({key for run in runs for key in run.config if not BOOKKEEPING.match(key)}):
+        found = {repr(run.config.get(key)): run.config.get(key) for run in runs}
+        if len(found) > 1:
+            values[key] = found
+    return {
+        key: sorted(found.values(), key=lambda v: natural(show(v))) for key, found in values.items()
+    }
+
+
+def mixed_settings(cells: Iterable[Cell], keys: Sequence[str]) -> list[str]:
+    notes = []
+    for cell in cells:
+        found = {k: v for k, v in differing(cell.runs).items() if k not in keys}
+        if found:
+            what = "; ".join(f"{k}: {', '.join(map(show, v))}" for k, v in found.items())
+            notes.append(
+                f"{cell.label} on {cell.env} mixes runs of different settings ({what}): its mean "
+                f"is over settings as well as seeds. --by {','.join(found)} takes them apart."
+            )
+    return notes
+
+
+# Refusals -------------------------------------------------------------------------------------
+
+
+def refuse_mixtures(runs: Sequence[Run], allow: Collection[str] = ()) -> list[str]:
+    """Raise `UserError` where runs are not of one kind; what was allowed comes back as notes."""
+    checks = {"envs": mixed_tasks, "steps": mixed_budgets, "versions": mixed_versions}
+    notes = []
+    for name, check in checks.items():
+        for problem in check(runs):
+            if name not in allow:
+                raise UserError(
+                    f"{problem} Give folders that hold only one of them, or --allow {name} to "
+                    "compare them all the same."
+                )
+            notes.append(problem)
+    return notes
+
+
+def mixed_tasks(runs: Sequence[Run]) -> Iterable[str]:
+    """Versions of one task, and one id with other arguments, are different tasks."""
+    by_task: dict[str, dict[str, list[Run]]] = {}
+    by_id: dict[str, dict[str, list[Run]]] = {}
+    for run in runs:
+        by_task.setdefault(re.sub(r"-v\d+$", "", run.env), {}).setdefault(run.env, []).append(run)
+        given = {k: v for k, v in run.config.items() if k.startswith("env.") and k != "env.id"}
+        by_id.setdefault(run.env, {}).setdefault(repr(sorted(given.items())), []).append(run)
+    for task, found in by_task.items():
+        if len(found) > 1:
+            yield f"{task} is there in versions that are different tasks: {examples(found)}."
+    for env, found in by_id.items():
+        if len(found) > 1:
+            keys = differing([r for group in found.values() for r in group])
+            named = {}
+            for group in found.values():
+                what = ", ".join(
+                    f"{k}={show(group[0].config.get(k))}" for k in keys if k.startswith("env.")
+                )
+                named[what] = group
+            yield f"{env} was run with different arguments: {examples(named)}."
+
+
+def mixed_budgets(runs: Sequence[Run]) -> Iterable[str]:
+    by_env: dict[str, dict[str, list[Run]]] = {}
+    for run in runs:
+        steps = f"{int(run.config['total_steps']):,} steps"
+        by_env.setdefault(run.env, {}).setdefault(steps, []).append(run)
+    for env, found in by_env.items():
+        if len(found) > 1:
+            yield f"The runs on {env} have different total_steps: {examples(found)}."
+
+
+def mixed_versions(runs: Sequence[Run]) -> Iterable[str]:
+    """Versions that change results: ours, Gymnasium's, and the simulator's that was used."""
+    for name in ("trpo_cli", "gymnasium", "mujoco", "ale-py"):
+        found: dict[str, list[Run]] = {}
+        for run in runs:
+            if used(run, name):
+                found.setdefault(f"{name} {run.versions.get(name)}", []).append(run)
+        if len(found) > 1:
+            yield f"The runs were made with different versions: {examples(found)}."
+
+
+def used(run: Run, library: str) -> bool:
+    backend = str(run.manifest.get("backend", ""))
+    if library == "mujoco":
+        return "mujoco" in backend
+    return library != "ale-py" or "atari" in backend or run.env.startswith("ALE/")
+
+
+def examples(found: Mapping[str, Sequence[Run]]) -> str:
+    return ", ".join(
+        f"{what} ({len(group)} run{'s' * (len(group) > 1)}, e.g. {group[0].path})"
+        for what, group in found.items()
+    )

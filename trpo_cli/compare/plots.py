@@ -1,0 +1,256 @@
+"""Which figures there are, and what each of them shows."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from trpo_cli.compare import published
+from trpo_cli.compare.analyse import Comparison, EnvResult
+from trpo_cli.compare.figures import (
+    Band,
+    Dots,
+    Line,
+    Mark,
+    Panel,
+    Plot,
+    bar,
+    limits,
+    row_panel,
+    rule_at,
+    spread_of,
+)
+from trpo_cli.compare.groups import natural, show
+from trpo_cli.compare.style import PLAIN, Look, looks
+from trpo_cli.compare.sweep_table import Setting, SweepTable
+from trpo_cli.compare.trust_region import MEASURES, Measure
+from trpo_cli.compare.verdict import FEW_RUNS, runs
+
+MAX_KEYS = 6
+MAX_LEVELS = 8
+STEPS = "environment steps"
+
+
+def all_plots(c: Comparison, sweeps: Sequence[SweepTable], against: bool) -> list[Plot]:
+    looked = looks(c.labels)
+    plots = [curves(c, looked, against), finals(c, looked)]
+    plots += [across(c, looked)] if len(c.labels) > 1 else []
+    plots += [diagnostics(env, looked) for env in c.envs]
+    return plots + [effects(sweep) for sweep in sweeps]
+
+
+# Learning curves and scores ---------------------------------------------------------------------
+
+
+def curves(c: Comparison, looked: dict[str, Look], against: bool) -> Plot:
+    caption = (
+        f"Mean of {c.options.curve} over runs, with its pointwise 95% Student interval (each point "
+        "by itself, not the whole curve). Each group ends with its shortest run."
+    )
+    if c.fewest < FEW_RUNS:
+        caption += f" Thin lines: single runs, of groups with fewer than {FEW_RUNS}."
+    if against:
+        caption += (
+            " Hollow markers at the right: published numbers of the same algorithm and number of "
+            "steps, with their standard deviation over seeds; other versions of the task and other "
+            "measures, see the table."
+        )
+    panels = [curve_panel(c, e, looked, against) for e in c.envs]
+    return Plot("curves", "Learning curves", caption, panels, looked)
+
+
+def count(env: EnvResult) -> str:
+    """How many runs stand behind a panel."""
+    sizes = [len(g.cell.runs) for g in env.groups]
+    if len(set(sizes)) == 1:
+        return runs(sizes[0]) + (" each" if len(sizes) > 1 else "")
+    return f"{min(sizes)} to {max(sizes)} runs"
+
+
+def curve_panel(c: Comparison, env: EnvResult, looked: dict[str, Look], against: bool) -> Panel:
+    marks: list[Mark] = []
+    seconds = c.options.axis == "seconds"
+    for g in env.groups:
+        look = looked[g.label]
+        if len(g.curves) > 1:
+            marks.append(Band(g.x, g.low, g.high, look))
+        if 1 < len(g.curves) < FEW_RUNS:
+            thin = Look(look.number, (), look.marker)
+            marks += [Line(g.x, one, thin, 0.7, 0.5) for one in g.curves]
+    for place, g in enumerate(env.groups):
+        every = (7 + 5 * place % 20, 28)
+        marks.append(Line(g.x, g.mean, looked[g.label], every=every))
+    extra = overlay(env, looked) if against and not seconds else []
+    seen = [g.curves for g in env.groups] + [m.y for m in extra if isinstance(m, Line | Dots)]
+    end = max(float(g.x[-1]) for g in env.groups)
+    end = max([end, *(float(np.max(np.asarray(m.x))) for m in extra if isinstance(m, Dots))])
+    return Panel(
+        f"{env.env} ({count(env)})",
+        [*marks, *extra],
+        "seconds" if seconds else STEPS,
+        "return",
+        (0.0, end * 1.02),
+        limits(*spread_of(seen)),
+    )
+
+
+def overlay(env: EnvResult, looked: dict[str, Look]) -> list[Mark]:
+    """Published numbers, side by side right of the curves."""
+    end = max(float(g.x[-1]) for g in env.groups)
+    marks: list[Mark] = []
+    drawn: set[published.Published] = set()
+    for g in env.groups:
+        config = g.cell.runs[0].config
+        rule = str(config["algo.name"]) + ("+vine" if config["sampler.name"] == "vine" else "")
+        for entry in published.of_env(env.env):
+            if entry.algo != rule or entry.steps != env.steps or entry in drawn:
+                continue
+            drawn.add(entry)
+            x, look = end * (1.0 + 0.03 * len(drawn)), looked[g.label]
+            if entry.std:
+                solid = Look(look.number, (), look.marker)
+                ends = [entry.mean - entry.std, entry.mean + entry.std]
+                marks.append(Line([x, x], ends, solid, 1.0, 0.7))
+            marks.append(Dots([x], [entry.mean], look, 6.0, hollow=True))
+    return marks
+
+
+def finals(c: Comparison, looked: dict[str, Look]) -> Plot:
+    caption = (
+        f"{c.protocol.final[0].upper()}{c.protocol.final[1:]}: every run a pale dot; below it the "
+        "mean and its 95% Student interval, cut where it leaves the panel."
+    )
+    panels = []
+    for e in c.envs:
+        marks: list[Mark] = []
+        for row, g in enumerate(e.groups):
+            look = looked[g.label]
+            marks.append(Dots(g.finals, [row - 0.18] * len(g.finals), look, 5.0, 0.5))
+            marks += bar(g.final.value, g.final.low, g.final.high, row + 0.14, look)
+        low, high = spread_of([g.finals for g in e.groups])
+        panels.append(row_panel(f"{e.env} ({count(e)})", marks, [g.label for g in e.groups],
+                                "return", limits(low, high, 0.4)))  # fmt: skip
+    return Plot("final", "Final performance", caption, panels, {})
+
+
+def across(c: Comparison, looked: dict[str, Look]) -> Plot:
+    panels = []
+    words = []
+    if c.aggregate:
+        shared = sum(len(e.groups) == len(c.labels) and e.scale is not None for e in c.envs)
+        marks = [
+            m
+            for row, (label, i) in enumerate(c.aggregate.items())
+            for m in bar(i.value, i.low, i.high, row, looked[label])
+        ]
+        ends = [[i.low, i.high, i.value] for i in c.aggregate.values()]
+        fewest = min(i.n for i in c.aggregate.values())
+        on = f"{shared} environment{'s' * (shared > 1)}, at least {runs(fewest)} on each"
+        panels.append(row_panel(f"Interquartile mean ({on})", marks, list(c.aggregate),
+                                "normalised score", limits(*spread_of(ends))))  # fmt: skip
+        words.append(
+            "Interquartile mean: of the middle half of the normalised final scores, 95% interval "
+            "from a bootstrap of runs within environments."
+        )
+    rows = len(c.improvements)
+    marks = [rule_at(0.5, rows)]
+    for row, i in enumerate(c.improvements):
+        p = i.probability
+        marks += bar(p.value, p.low, p.high, row, PLAIN)
+    fewest = min(i.probability.n for i in c.improvements)
+    title = f"Probability of improvement (at least {runs(fewest)} on each side)"
+    names = [f"{i.a} > {i.b}" for i in c.improvements]
+    panels.append(row_panel(title, marks, names, "probability", (-0.03, 1.03)))
+    words.append(
+        "Probability of improvement: that a run of the first exceeds a run of the second, averaged "
+        "over environments, 95% score interval; 0.5 is no difference."
+    )
+    return Plot("across", "Across environments", " ".join(words), panels, {})
+
+
+# Updates and sweeps -----------------------------------------------------------------------------
+
+
+def diagnostics(env: EnvResult, looked: dict[str, Look]) -> Plot:
+    panels = [
+        measure_panel(env, measure, looked)
+        for measure in MEASURES
+        if any(measure.name in g.panels for g in env.groups)
+    ]
+    caption = (
+        f"{env.env}, {count(env)}: mean over runs of each measure, averaged over stretches of "
+        "training; shaded from the lowest run to the highest. A group without a line has no such "
+        "measure."
+    )
+    shown = {g.label: looked[g.label] for g in env.groups}
+    title = f"Updates on {env.env}"
+    return Plot(updates_name(env), title, caption, panels, shown, png=False)
+
+
+def updates_name(env: EnvResult) -> str:
+    return "updates_" + re.sub(r"[^\w-]", "_", env.env)
+
+
+def measure_panel(env: EnvResult, measure: Measure, looked: dict[str, Look]) -> Panel:
+    bands: list[Mark] = []
+    lines: list[Mark] = []
+    seen = []
+    for place, g in enumerate(env.groups):
+        look, panel = looked[g.label], g.panels.get(measure.name)
+        if panel is None:
+            continue
+        bands.append(Band(panel.x, panel.low, panel.high, look))
+        lines.append(Line(panel.x, panel.mean, look, 1.4, every=(2 + 3 * place % 8, 10)))
+        seen.append(panel.mean)
+        if measure is MEASURES[0] and "allowed" in g.panels:
+            bound = g.panels["allowed"]
+            dashed = Look(look.number, (2, 2), look.marker)
+            lines.append(Line(bound.x, bound.mean, dashed, 1.0))
+            seen.append(bound.mean)
+    low, high = spread_of(seen)
+    log = measure.log and low > 0
+    end = max(float(np.asarray(m.x)[-1]) for m in lines if isinstance(m, Line))
+    return Panel(f"{measure.name} ({count(env)})", bands + lines, STEPS, measure.unit,
+                 (0.0, end * 1.02), limits(low, high, 0.1, log), log_y=log)  # fmt: skip
+
+
+def effects(sweep: SweepTable) -> Plot:
+    shown = sweep.importance[:MAX_KEYS]
+    total = sum(len(s.finals) for s in sweep.settings)
+    panels = []
+    for i in shown:
+        share = "-" if math.isnan(i.share) else f"{i.share:.0%}"
+        panels.append(effect_panel(f"{i.key}: {share} of the variance ({total} runs)",
+                                   sweep.settings, i.key))  # fmt: skip
+    caption = (
+        f"Final performance of every run by the value of one key; diamonds, joined: means. "
+        f"{len(sweep.settings)} settings. " + " ".join(sweep.warnings)
+    )
+    name = "settings_" + re.sub(r"[^\w-]", "_", f"{sweep.env}_{sweep.algo}")
+    return Plot(name, f"Settings of {sweep.algo} on {sweep.env}", caption, panels, {})
+
+
+def effect_panel(title: str, settings: Sequence[Setting], key: str) -> Panel:
+    look = Look(0, (), "o")
+    values = [s.values[key] for s in settings for _ in s.finals]
+    y = [v for s in settings for v in s.finals]
+    ylim = limits(min(y), max(y))
+    levels = sorted({show(v) for v in values}, key=natural)
+    numbers = [float(v) for v in values if isinstance(v, (int, float))]
+    if len(levels) > MAX_LEVELS and len(numbers) == len(values):
+        log = min(numbers) > 0 and max(numbers) > 20 * min(numbers)
+        xlim = limits(min(numbers), max(numbers), log=log)
+        dots: list[Mark] = [Dots(numbers, y, look, 5.0, 0.6)]
+        return Panel(title, dots, key, "return", xlim, ylim, log_x=log)
+    place = [levels.index(show(v)) for v in values]
+    means = [float(np.mean([b for a, b in zip(place, y, strict=True) if a == k]))
+             for k in range(len(levels))]  # fmt: skip
+    diamonds = Look(0, (), "D")
+    marks: list[Mark] = [
+        Dots(place, y, look, 5.0, 0.5),
+        Line(range(len(levels)), means, diamonds, every=(0, 1)),
+    ]
+    return Panel(title, marks, key, "return", (-0.4, len(levels) - 0.6), ylim, columns=levels)

@@ -1,0 +1,105 @@
+"""Published numbers that travel with the package, each with its protocol."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Published:
+    """One number of a paper or a benchmark.
+
+    version: of the task, "v3/v2" where the source says no more. steps: environment steps (agent
+    steps for Atari), None where they do not apply. std: over seeds, None where not given.
+    """
+
+    algo: str
+    env: str
+    version: str
+    steps: int | None
+    mean: float
+    std: float | None
+    seeds: int | None
+    metric: str
+    source: str
+
+
+@functools.cache
+def published() -> tuple[Published, ...]:
+    """Both tables, MuJoCo first."""
+    mujoco = [
+        Published(
+            row["algo"],
+            row["env"],
+            row["version"],
+            int(row["steps"]),
+            float(row["mean"]),
+            float(row["std"]) if row["std"] else None,
+            int(row["seeds"]) if row["seeds"] else None,
+            row["metric"],
+            row["source"],
+        )
+        for row in _rows("published_mujoco.csv")
+    ]
+    atari = [
+        Published(
+            row["algo"] + ("+vine" if row["sampler"] == "vine" else ""),
+            row["game"],
+            "",
+            int(row["agent_steps"]) if row["agent_steps"] else None,
+            float(row["score"]),
+            None,
+            _seeds(row["source"]),
+            "game score",
+            row["source"],
+        )
+        for row in _rows("published_atari.csv")
+    ]
+    return (*mujoco, *atari)
+
+
+def of_env(env: str) -> list[Published]:
+    """Everything published about a task, of any version."""
+    name, _ = split(env)
+    return [entry for entry in published() if entry.env == name]
+
+
+def caveat(entry: Published, env: str, steps: int) -> str:
+    """Why a number does not stand beside runs on `env` of `steps` steps without more ado."""
+    reasons = []
+    _, version = split(env)
+    if entry.version and version not in entry.version.split("/"):
+        reasons.append(f"{entry.version}, not {version}")
+    if entry.steps is not None and entry.steps != steps:
+        reasons.append(f"{entry.steps:,} steps, not {steps:,}")
+    if "max over" in entry.metric or "best" in entry.metric:
+        reasons.append("best during training, not at the end")
+    return "; ".join(reasons)
+
+
+def split(env: str) -> tuple[str, str]:
+    """Hopper-v4 -> (Hopper, v4); ALE/Pong-v5 and PongNoFrameskip-v4 -> (Pong, ...)."""
+    name = env.rpartition(":")[2]
+    match = re.fullmatch(r"(?:ALE/)?(.+?)(?:NoFrameskip|Deterministic)?-(v\d+)", name)
+    return (match[1], match[2]) if match else (name, "")
+
+
+def reference(env: str, who: str) -> float | None:
+    """The score of a random player or of a human on an Atari game, None where there is none."""
+    found = [entry.mean for entry in of_env(env) if entry.algo == who]
+    return found[0] if found else None
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    text = (files("trpo_cli.compare") / "data" / name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def _seeds(source: str) -> int | None:
+    found = re.search(r"\((\d+|one)\s+(?:seeds|run)", source)
+    return (1 if found[1] == "one" else int(found[1])) if found else None

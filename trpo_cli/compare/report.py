@@ -1,0 +1,131 @@
+"""The page: one HTML file with everything in it, readable in light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from importlib.resources import files
+
+from trpo_cli.compare.analyse import Comparison
+from trpo_cli.compare.figures import Plot
+from trpo_cli.compare.plots import updates_name
+from trpo_cli.compare.style import COLOURS, Look
+from trpo_cli.compare.svg import STYLE, panel_svg, swatch
+from trpo_cli.compare.tables import Table
+
+# Where each table stands: behind the figure of this name.
+PLACES = {"performance": "curves", "pairs": "final", "improvement": "across"}
+PLACES |= {"aggregate": "across", "published": "curves"}
+
+
+def page(
+    comparison: Comparison,
+    tables: Sequence[Table],
+    plots: Sequence[Plot],
+    words: str,
+    folders: Sequence[str],
+) -> str:
+    """The whole document. It asks the network for nothing."""
+    style = (files("trpo_cli.compare") / "data" / "report.css").read_text(encoding="utf-8")
+    placed = {plot.name for plot in plots}
+    body = [heading(comparison, words, folders)]
+    for plot in plots:
+        beside = [t for t in tables if place(t, placed) == plot.name]
+        body.append(section(plot, beside, diagnosis(comparison, plot.name)))
+    contents = "".join(f'<a href="#{p.name}">{_text(p.title)}</a>' for p in plots)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>Comparison of {comparison.runs} runs</title>\n"
+        f"<style>\n{colours()}{style}{STYLE}</style>\n</head>\n<body>\n"
+        f"<nav>{contents}</nav>\n<main>\n{''.join(body)}</main>\n</body>\n</html>\n"
+    )
+
+
+def place(table: Table, plots: set[str]) -> str:
+    """The figure that a table belongs to, "final" where its own is not drawn."""
+    if table.name == "updates":
+        return min((p for p in plots if p.startswith("updates_")), default="final")
+    name = table.name.replace("importance_", "settings_", 1)
+    name = PLACES.get(name, name)
+    return name if name in plots else "final"
+
+
+def heading(comparison: Comparison, words: str, folders: Sequence[str]) -> str:
+    notes = "".join(f"<li>{_text(note)}</li>" for note in comparison.notes)
+    where = ", ".join(folders[:4]) + (f" and {len(folders) - 4} more" if len(folders) > 4 else "")
+    envs = ", ".join(e.env for e in comparison.envs)
+    return (
+        f"<header><h1>{_text(' / '.join(comparison.labels))}</h1>"
+        f'<p class="facts">{_text(envs)} &middot; {comparison.runs} runs from '
+        f"{_text(where)}</p></header>\n"
+        f'<section id="verdict"><h2>Verdict</h2><p class="verdict">{_text(words)}</p>'
+        + (f'<details open class="notes"><summary>Notes</summary><ul>{notes}</ul></details>'
+           if notes else "")
+        + "</section>\n"
+    )  # fmt: skip
+
+
+def section(plot: Plot, tables: Sequence[Table], extra: str) -> str:
+    panels = "".join(
+        f"<figure><figcaption>{_text(p.title)}</figcaption>"
+        f"{panel_svg(p, f'{plot.name}{i}')}</figure>"
+        for i, p in enumerate(plot.panels)
+    )
+    return (
+        f'<section id="{plot.name}"><h2>{_text(plot.title)}</h2>{extra}{legend(plot.legend)}'
+        f'<div class="panels">{panels}</div><p class="caption">{_text(plot.caption)}</p>'
+        f"{''.join(table(t) for t in tables)}</section>\n"
+    )
+
+
+def legend(looks: dict[str, Look]) -> str:
+    if not looks:
+        return ""
+    items = "".join(f"<li>{key(look)}{_text(label)}</li>" for label, look in looks.items())
+    return f'<ul class="legend">{items}</ul>'
+
+
+def key(look: Look) -> str:
+    return (
+        f'<svg viewBox="0 0 40 14" width="40" height="14" aria-hidden="true">{swatch(look)}</svg>'
+    )
+
+
+def diagnosis(comparison: Comparison, name: str) -> str:
+    """What the rules found, in the section of an environment's updates."""
+    for env in comparison.envs:
+        if name != updates_name(env):
+            continue
+        items = "".join(
+            f"<li><b>{_text(g.label)}</b>: {_text(found(g.diagnosis))}.</li>" for g in env.groups
+        )
+        return f'<ul class="diagnosis">{items}</ul>'
+    return ""
+
+
+def found(findings: Sequence[str]) -> str:
+    return "; ".join(findings) or "the updates do what they should"
+
+
+def table(t: Table) -> str:
+    header = "".join(f"<th>{_text(cell)}</th>" for cell in t.header)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in t.shown
+    )
+    return (
+        f'<h3>{_text(t.title)}</h3><div class="scroll" tabindex="0" role="region" '
+        f'aria-label="{_text(t.title)}"><table><thead><tr>{header}</tr></thead>'
+        f'<tbody>{rows}</tbody></table></div><p class="caption">{_text(t.caption)}</p>'
+    )
+
+
+def colours() -> str:
+    light = "".join(f"--c{i}:{a};" for i, (a, _) in enumerate(COLOURS))
+    dark = "".join(f"--c{i}:{b};" for i, (_, b) in enumerate(COLOURS))
+    return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
+
+
+def _text(text: str) -> str:
+    return html.escape(text)

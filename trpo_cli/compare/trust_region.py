@@ -1,0 +1,245 @@
+"""What each update did, against what it was allowed and expected to do, on the same axes for all.
+
+allowed KL: `algo.max_kl` after its schedule; rules without a trust region have none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trpo_cli.compare.groups import Cell
+from trpo_cli.compare.read import Run
+from trpo_cli.maths.schedule import scheduled
+
+BINS = 40
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One panel. values: run -> (rows,), NaN where a row says nothing. log: its y axis."""
+
+    name: str
+    unit: str
+    values: Callable[[Run], Floats]
+    log: bool = False
+
+
+def column(key: str) -> Callable[[Run], Floats]:
+    return lambda run: run.columns.get(key, _nothing(run))
+
+
+def allowed_kl(run: Run) -> Floats:
+    """(rows,) the bound of each update, NaN without one. The schedule follows the share of
+    training still to come before the batch was collected."""
+    max_kl = run.config.get("algo.max_kl")
+    fixed = run.config.get("algo.step_rule") == "fixed"
+    if max_kl is None or fixed:
+        return _nothing(run)
+    schedule, total = str(run.config.get("algo.schedule")), float(run.config["total_steps"])
+    shares = np.maximum(0.0, 1.0 - run.columns["step"] / total)
+    shares = np.concatenate([[1.0], shares[:-1]])
+    return np.array([scheduled(float(max_kl), schedule, float(share)) for share in shares])
+
+
+def accepted(run: Run) -> NDArray[np.bool_]:
+    """(rows,) updates that moved the policy under a trust region."""
+    return column("trust_region/accepted")(run) == 1
+
+
+def kl_used(run: Run) -> Floats:
+    return _ratio(column("policy/kl")(run), allowed_kl(run), accepted(run))
+
+
+def kl_against_model(run: Run) -> Floats:
+    return _ratio(column("policy/kl")(run), column("trust_region/predicted_kl")(run), accepted(run))
+
+
+def improvement_against_model(run: Run) -> Floats:
+    return _ratio(
+        column("trust_region/actual_improvement")(run),
+        column("trust_region/expected_improvement")(run),
+        accepted(run),
+    )
+
+
+def gain(run: Run) -> Floats:
+    return column("policy/surrogate_after")(run) - column("policy/surrogate_before")(run)
+
+
+def rejected(run: Run) -> Floats:
+    return 1.0 - column("trust_region/accepted")(run)
+
+
+MEASURES = (
+    Measure(
+        "KL of an update",
+        "mean KL(old || new), nats; dashed: allowed",
+        column("policy/kl"),
+        log=True,
+    ),
+    Measure("Allowed KL used", "achieved / allowed KL", kl_used),
+    Measure("Quadratic model of the KL", "achieved / predicted KL", kl_against_model),
+    Measure("Improvement of the surrogate", "after - before, standardised advantages", gain),
+    Measure(
+        "Linear model of the surrogate",
+        "achieved / expected improvement",
+        improvement_against_model,
+    ),
+    Measure("Backtracks", "trials before the last, mean", column("trust_region/backtracks")),
+    Measure("Rejected updates", "share", rejected),
+    Measure(
+        "Conjugate-gradient residual",
+        "||Fx - g|| / ||g||",
+        column("trust_region/cg_residual"),
+        log=True,
+    ),
+    Measure("Curvature", "x'Fx", column("trust_region/curvature"), log=True),
+    Measure("Clip fraction", "share of samples", column("policy/clip_fraction")),
+    Measure(
+        "Explained variance",
+        "of the returns, by the value function",
+        column("value/explained_variance"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Binned:
+    """A group's measure over training: middle of each bin, mean over runs of their bin means,
+    lowest and highest run."""
+
+    x: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+
+
+def binned(cell: Cell, values: Callable[[Run], Floats], bins: int = BINS) -> Binned | None:
+    """None where no run has the measure. Updates are averaged within bins of environment steps,
+    at least about two updates wide, up to the end of the shortest run."""
+    series = [(run.columns["step"], values(run)) for run in cell.runs]
+    if not any(np.isfinite(y).any() for _, y in series):
+        return None
+    end = min(float(x[-1]) for x, _ in series)
+    bins = max(1, min(bins, min(x.size for x, _ in series) // 2))
+    edges = np.linspace(0.0, end, bins + 1)
+    means = np.stack([_bin_means(x, y, edges) for x, y in series])
+    keep = np.isfinite(means).any(axis=0)
+    means, middle = means[:, keep], (0.5 * (edges[1:] + edges[:-1]))[keep]
+    return Binned(
+        middle, np.nanmean(means, axis=0), np.nanmin(means, axis=0), np.nanmax(means, axis=0)
+    )
+
+
+def _bin_means(x: Floats, y: Floats, edges: Floats) -> Floats:
+    """Mean of the finite y in each (edge, next edge]; NaN in a bin without any."""
+    good = np.isfinite(y)
+    index = np.searchsorted(edges, x[good], side="left") - 1
+    inside = (index >= 0) & (index < edges.size - 1)
+    total = np.bincount(index[inside], y[good][inside], edges.size - 1)
+    count = np.bincount(index[inside], minlength=edges.size - 1)
+    return np.divide(total, count, out=np.full(edges.size - 1, np.nan), where=count > 0)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A group's updates in numbers, each pooled over runs; NaN where the rule has no such thing.
+
+    over_bound: share of the accepted updates whose KL exceeds the allowed one. kl_used, kl_model,
+    improvement_model: medians over accepted updates of the ratios above. rejections: reason ->
+    share of all updates. cg_exhausted: share that spent every iteration. backtracks: mean over
+    accepted updates. explained_variance: median over the second half. skipped: share of updates
+    that did not move at all, without a trust region.
+    """
+
+    updates: int
+    kl: float
+    over_bound: float
+    kl_used: float
+    kl_model: float
+    improvement_model: float
+    rejected: float
+    rejections: dict[str, float]
+    backtracks: float
+    cg_residual: float
+    cg_exhausted: float
+    curvature: float
+    clip_fraction: float
+    explained_variance: float
+    skipped: float
+
+
+def summarise(cell: Cell) -> Summary:
+    runs = cell.runs
+
+    def pooled(values: Callable[[Run], Floats]) -> Floats:
+        found = np.concatenate([values(run) for run in runs])
+        return found[np.isfinite(found)]
+
+    reasons: Counter[str] = Counter()
+    skips: Counter[str] = Counter()
+    for run in runs:
+        reasons.update(run.words.get("trust_region/reason", {}))
+        skips.update(run.words.get("policy/skipped", {}))
+    tried, steps = sum(reasons.values()), sum(skips.values())
+    return Summary(
+        updates=sum(run.columns["step"].size for run in runs),
+        kl=_median(pooled(column("policy/kl"))),
+        over_bound=_mean((pooled(kl_used) > 1.0 + 1e-6).astype(float)),
+        kl_used=_median(pooled(kl_used)),
+        kl_model=_median(pooled(kl_against_model)),
+        improvement_model=_median(pooled(improvement_against_model)),
+        rejected=_mean(pooled(rejected)),
+        rejections={why: count / tried for why, count in reasons.most_common() if why},
+        backtracks=_mean(
+            pooled(lambda run: _where(column("trust_region/backtracks")(run), accepted(run)))
+        ),
+        cg_residual=_median(pooled(column("trust_region/cg_residual"))),
+        cg_exhausted=_mean(pooled(_exhausted)),
+        curvature=_median(pooled(column("trust_region/curvature"))),
+        clip_fraction=_mean(pooled(column("policy/clip_fraction"))),
+        explained_variance=_median(pooled(_second_half)),
+        skipped=1.0 - skips[""] / steps if steps else math.nan,
+    )
+
+
+def _exhausted(run: Run) -> Floats:
+    limit = run.config.get("algo.cg_iterations")
+    spent = column("trust_region/cg_iterations")(run)
+    if limit is None:
+        return _nothing(run)
+    return np.where(np.isfinite(spent), (spent >= limit).astype(float), np.nan)
+
+
+def _second_half(run: Run) -> Floats:
+    values = column("value/explained_variance")(run)
+    return values[values.size // 2 :]
+
+
+def _ratio(top: Floats, bottom: Floats, where: NDArray[np.bool_]) -> Floats:
+    good = where & np.isfinite(top) & np.isfinite(bottom) & (bottom > 0)
+    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=good)
+
+
+def _where(values: Floats, where: NDArray[np.bool_]) -> Floats:
+    return np.where(where, values, np.nan)
+
+
+def _nothing(run: Run) -> Floats:
+    return np.full(run.columns["step"].shape, np.nan)
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if values.size else math.nan
+
+
+def _median(values: Floats) -> float:
+    return float(np.median(values)) if values.size else math.nan

@@ -1,0 +1,138 @@
+"""One paragraph in words: who leads where, how sure, with how many runs, and what is open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from trpo_cli.compare.analyse import Comparison, EnvResult, Pair
+from trpo_cli.compare.statistics import Interval
+
+FEW_RUNS = 5
+
+
+def verdict(comparison: Comparison) -> str:
+    """The paragraph. A rule is said to lead only where Welch's test with Holm's correction over
+    every pair on every environment says so; everything else is open."""
+    sentences = [on_env(comparison, env) for env in comparison.envs]
+    sentences += overall(comparison)
+    sentences += sureness(comparison)
+    return " ".join(s for s in sentences if s)
+
+
+def on_env(comparison: Comparison, env: EnvResult) -> str:
+    ranked = sorted(env.groups, key=lambda g: -g.final.value)
+    best = ranked[0]
+    level = [g.label for g in ranked if g.final.value == best.final.value]
+    if len(ranked) == 1:
+        return (
+            f"On {env.env} there is only {best.label}: {amount(best.final)} "
+            f"({runs(best.final.n)}); nothing to compare it with."
+        )
+    pairs = {frozenset((p.a, p.b)): p for p in comparison.pairs if p.env == env.env}
+    behind = [(g, pairs[frozenset((best.label, g.label))]) for g in ranked[1:]]
+    clear = [(g, p) for g, p in behind if p.clear]
+    open_ = [(g, p) for g, p in behind if not p.clear]
+    head = f"On {env.env} {listed(level)} has the highest mean, {amount(best.final)}"
+    if len(level) > 1:
+        head = f"On {env.env} {listed(level)} share the highest mean, {amount(best.final)} for "
+        head += best.label
+    open_ = [(g, p) for g, p in open_ if g.label not in level]
+    if not clear:
+        rest = listed([g.label for g, _ in open_])
+        return f"{head}, but cannot be told from {rest}{could_have(open_)}." if rest else f"{head}."
+    parts = [f"{head}, and is ahead of {listed([gap(best.label, g.label, p) for g, p in clear])}"]
+    if open_:
+        rest = listed([g.label for g, _ in open_])
+        parts.append(f"it cannot be told from {rest}{could_have(open_)}")
+    return "; ".join(parts) + "."
+
+
+def gap(best: str, other: str, pair: Pair) -> str:
+    sign = 1.0 if pair.a == best else -1.0
+    low, high = sorted((sign * pair.difference.low, sign * pair.difference.high))
+    return (
+        f"{other} by {number(sign * pair.difference.value)} "
+        f"(95% interval {number(low)} to {number(high)}, adjusted p = {p_value(pair.p)})"
+    )
+
+
+def could_have(behind: Sequence[tuple[object, Pair]]) -> str:
+    found = [p.detectable for _, p in behind if math.isfinite(p.detectable) and p.detectable > 0]
+    if not found:
+        return ""
+    low, high = number(min(found)), number(max(found))
+    size = f"of {low}" if low == high else f"of {low} to {high}, depending on the pair,"
+    return f" (a difference {size} would have been found with probability 80%)"
+
+
+def overall(comparison: Comparison) -> list[str]:
+    if len(comparison.labels) < 2:
+        return []
+    found = []
+    shared = len([e for e in comparison.envs if len(e.groups) == len(comparison.labels)])
+    if shared > 1 and comparison.aggregate:
+        ranked = sorted(comparison.aggregate.items(), key=lambda item: -item[1].value)
+        named = ", ".join(f"{label} {interval(i, '.2f')}" for label, i in ranked)
+        found.append(
+            f"Interquartile mean of normalised scores over {shared} environments: {named}."
+        )
+    best = max(
+        comparison.improvements,
+        key=lambda i: abs(i.probability.value - 0.5),
+        default=None,
+    )
+    if best is not None and len(comparison.envs) > 1:
+        p, a, b = best.probability, best.a, best.b
+        if p.value < 0.5:
+            a, b = b, a
+            p = Interval(p.n, 1.0 - p.value, p.std, 1.0 - p.high, 1.0 - p.low)
+        found.append(
+            f"The most one-sided pair: a run of {a} exceeds one of {b} with probability "
+            f"{interval(p, '.2f')}."
+        )
+    return found
+
+
+def sureness(comparison: Comparison) -> list[str]:
+    tests = sum(not math.isnan(p.p) for p in comparison.pairs)
+    found = [f"Numbers are the {comparison.protocol.final}; intervals are over runs."]
+    if tests > 1:
+        found.append(f"p-values are corrected for {tests} comparisons (Holm).")
+    if comparison.fewest < FEW_RUNS:
+        lone = " A single run says nothing about the spread." if comparison.fewest == 1 else ""
+        found.append(
+            f"Warning: as few as {runs(comparison.fewest)} in a group; below {FEW_RUNS} only very "
+            f"large differences can be found, and intervals lean on normality.{lone}"
+        )
+    return found
+
+
+def amount(i: Interval) -> str:
+    spread = "" if math.isnan(i.std) else f" ± {number(i.std)}"
+    return f"{number(i.value)}{spread} over {runs(i.n)}"
+
+
+def interval(i: Interval, form: str) -> str:
+    if math.isnan(i.low):
+        return format(i.value, form)
+    return f"{i.value:{form}} ({i.low:{form}} to {i.high:{form}})"
+
+
+def listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def runs(n: int) -> str:
+    return f"{n} run{'s' * (n != 1)}"
+
+
+def number(value: float) -> str:
+    """Three significant digits or whole numbers, thousands separated."""
+    if not math.isfinite(value):
+        return "-" if math.isnan(value) else "∞"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def p_value(p: float) -> str:
+    return "-" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
