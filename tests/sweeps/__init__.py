@@ -1,0 +1,1 @@
+QUICK = "tests.sweeps.quick_worker"
