@@ -180,17 +180,19 @@ def draw(findings: Findings, plt: Any) -> None:
 
     _, axes = plt.subplots(1, 2, figsize=(6.8, 3.0))
     for index, (name, way) in enumerate(findings.curves["ways"].items()):
-        axes[0].plot(np.arange(len(way)), way, **look(index), label=name)
+        axes[0].plot(np.arange(1, len(way)), way[1:], **look(index), label=name)
     axes[0].set(
         xlabel="iteration", ylabel=r"share of the way to the optimum", title="Performance",
-        xscale="symlog", ylim=(-0.03, 1.05),
+        xscale="log", ylim=(-0.03, 1.05),
     )  # fmt: skip
-    axes[0].set_xlim(left=0)
     axes[0].legend(loc="upper left")
     c = findings.curves["picture"]
     names = (("eta", r"$\eta$"), ("L", "L"), ("bound", r"$L - C\,\max D_{KL}$"))
     for index, (key, label) in enumerate(names):
-        axes[1].plot(c["d"], c[key], **look(index + 4), label=label)
+        style = look(index + 4)
+        if key == "eta":  # lies behind L
+            style |= {"linestyle": "-", "linewidth": 4.0}
+        axes[1].plot(c["d"], c[key], **style, label=label)
     top = int(np.argmax(c["bound"]))
     axes[1].plot(c["d"][top], c["bound"][top], "o", color=COLOURS[6], markersize=5)
     axes[1].annotate(
