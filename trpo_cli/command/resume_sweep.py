@@ -67,7 +67,9 @@ def resume_sweep(sweep_dir: Path, overrides: Sequence[str], config_dir: str | No
             )
         check_all_surroundings(todo)
         threads = max((c.threads for _, _, c in todo if c.threads), default=listed.threads)
-        master = make_master(hydra, given, listed.jobs[0].overrides, listed.jobs[0].overrides)
+        first = listed.jobs[0].overrides
+        compose(hydra, [*given, *first])  # for its errors
+        master = make_master(hydra, given, first, first)
         set_sweep_dir(master, sweep_dir)
         launcher = make_launcher(hydra, master, len(todo), threads)
         return launcher.run(listed, sweep_dir, tasks, changes)

@@ -33,6 +33,7 @@ from trpo_cli.command.overrides import check_overrides
 from trpo_cli.command.workers import Workers
 from trpo_cli.config import Config
 from trpo_cli.errors import UserError
+from trpo_cli.runs.display import count
 from trpo_cli.runs.lock import Lock
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.run import Task
@@ -112,6 +113,8 @@ def expand(hydra: Hydra, overrides: Sequence[str]) -> list[list[str]]:
 
 def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) -> list[Checked]:
     """Compose and check each job before anything is written; the error names the job."""
+    if jobs:
+        print(f"checking {count(len(jobs), 'run')}", flush=True)  # each takes a tenth of a second
     folders, checked = set[Path](), list[Checked]()
     for number, job in enumerate(jobs):
         with naming(number, job):

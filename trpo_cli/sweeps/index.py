@@ -32,8 +32,9 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The job in a line of text."""
-        return " ".join(self.differs) or " ".join(self.overrides) or "defaults"
+        """The job in a line of text, without the backslashes that Hydra wants in front of colons
+        and the like."""
+        return (" ".join(self.differs or self.overrides) or "defaults").replace("\\", "")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from trpo_cli.sweeps.table import Row, Table
 
 TICK = 0.5
 """Seconds between two looks at the runs."""
-LAST_WORDS = 5.0
+LAST_WORDS = 10.0
 """Seconds that the runs have to end after a second Ctrl-C, before they are killed."""
 
 
@@ -101,9 +101,9 @@ def _second_signal(pool: Pool, numbers: Sequence[int]) -> Iterator[None]:
     try:
         yield
     except Interrupted:
-        _stop(pool, numbers, signal.SIGINT)
         until = time.monotonic() + LAST_WORDS
         while pool.busy and time.monotonic() < until:
+            _stop(pool, numbers, signal.SIGINT)  # the first one may not have been passed on yet
             pool.wait(TICK)
         raise
 

@@ -17,6 +17,10 @@ from trpo_cli.sweeps.look import Look, look
 
 SUMMARY_SECONDS = 60.0
 """Plain output: a line on all runs this often."""
+MARGIN = 4
+"""Lines of the terminal for other things than runs: the heads, the summary, the prompt."""
+LAST_ROWS = 200
+"""The most runs in the table that stays on the screen at the end."""
 WAITING, RUNNING, FINISHED, INTERRUPTED, FAILED = (
     "waiting", "running", "finished", "interrupted", "failed"
 )  # fmt: skip
@@ -107,7 +111,7 @@ class Table:
     def close(self) -> None:
         """The terminal is a plain one again; the last table stays on it."""
         if self._live:
-            self._out.show(self.ordered(), self.summary())
+            self._out.show(self.ordered(), self.summary(), room=LAST_ROWS)
         self._out.close()
 
     def ordered(self) -> list[Row]:
@@ -161,11 +165,13 @@ class LiveTable:
             redirect_stderr=sys.stderr.isatty(),
         )
 
-    def show(self, rows: Sequence[Row], summary: str) -> None:
-        """Draw as many of the rows as fit, and the summary below."""
+    def show(self, rows: Sequence[Row], summary: str, room: int | None = None) -> None:
+        """Draw the first of the rows, as many as fit (or as there is `room` for), and the summary
+        below."""
         if not self._live.is_started:
             self._live.start()
-        self._live.update(self._draw(rows, summary), refresh=True)
+        room = room or max(1, self._console.size.height - MARGIN)
+        self._live.update(self._draw(rows, summary, room), refresh=True)
 
     def print(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
@@ -174,12 +180,11 @@ class LiveTable:
         if self._live.is_started:
             self._live.stop()
 
-    def _draw(self, rows: Sequence[Row], summary: str) -> Any:
+    def _draw(self, rows: Sequence[Row], summary: str, room: int) -> Any:
         from rich.console import Group
         from rich.table import Table as Grid
         from rich.text import Text
 
-        room = max(1, self._console.size.height - 4)
         shown, more = list(rows[:room]), len(rows) - room
         if more <= 0:
             shown.sort(key=lambda row: row.number)
