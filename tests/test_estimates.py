@@ -5,14 +5,24 @@ import numpy as np
 import pytest
 
 from tests.small import BOX, make_policy
-from trpo_cli.config import AdvantageConfig
-from trpo_cli.estimates import estimate
+from trpo_cli.config import (
+    GROUPS,
+    AverageBaselineConfig,
+    GAEConfig,
+    QValueConfig,
+    RewardToGoConfig,
+    TDResidualConfig,
+    TotalReturnConfig,
+    ValueBaselineConfig,
+)
+from trpo_cli.estimates import AverageBaseline, estimate
 from trpo_cli.frames import FrameStacks
 from trpo_cli.models.normalizer import Pictures
-from trpo_cli.records import Trajectories
+from trpo_cli.models.values import NoValue
+from trpo_cli.records import Branches, Trajectories
 
 DISCOUNT, LAMBDA = 0.9, 0.5
-PLAIN = AdvantageConfig(gae_lambda=LAMBDA, standardize=False)
+PLAIN = GAEConfig(gae_lambda=LAMBDA, standardize=False)
 
 
 class FirstFeature:
@@ -82,7 +92,7 @@ class TestEstimate:
         np.testing.assert_array_equal(batch.features, batch.observations)
 
     def test_standardizes_advantages_and_not_returns(self, trajectories, policy):
-        config = AdvantageConfig(gae_lambda=LAMBDA, standardize=True)
+        config = GAEConfig(gae_lambda=LAMBDA, standardize=True)
         batch = estimate(trajectories, policy, FIRST_FEATURE, DISCOUNT, config)
         expected = (ADVANTAGES - ADVANTAGES.mean()) / ADVANTAGES.std()
         np.testing.assert_allclose(batch.advantages, expected.ravel(), rtol=1e-5)
@@ -157,6 +167,118 @@ class TestEstimate:
         batch = estimate(trajectories, torch_policy, FIRST_FEATURE, DISCOUNT, PLAIN)
         np.testing.assert_allclose(batch.advantages.numpy(), ADVANTAGES.ravel(), rtol=1e-5)
         assert isinstance(batch.features, np.ndarray)
+
+
+# Rewards to go by hand: environment 0 terminates after its first step, and its second part goes on
+# with V = 5 behind its last one; 1 is cut with V = 6 behind it, and goes on with V = -1.
+CUT_TO_GO, LAST_TO_GO = 3.0 + 0.9 * 6.0, 2.0 + 0.9 * 5.0
+TO_GO = np.array(
+    [[1.0, 0.9 * CUT_TO_GO], [0.9 * LAST_TO_GO, CUT_TO_GO], [LAST_TO_GO, 1.0 + 0.9 * -1.0]]
+)
+TOTAL = np.array([[1.0, TO_GO[0, 1]], [TO_GO[1, 0], TO_GO[0, 1]], [TO_GO[1, 0], TO_GO[2, 1]]])
+RESIDUALS = np.array(
+    [[1.0 - 10.0, 0.9 * 1.0 - 2.0], [0.9 * 3.0 - 4.0, CUT_TO_GO - 1.0], [LAST_0, LAST_1]]
+)
+RAW: dict[str, Any] = {"standardize": False}
+
+
+class TestEstimators:
+    @pytest.mark.parametrize(
+        ("config", "expected", "targets"),
+        [
+            (TotalReturnConfig(**RAW), TOTAL, TO_GO),
+            (RewardToGoConfig(**RAW), TO_GO, TO_GO),
+            (AverageBaselineConfig(**RAW), TO_GO, TO_GO),  # nothing to take away before the first
+            (ValueBaselineConfig(**RAW), TO_GO - VALUES, TO_GO),
+            (QValueConfig(**RAW, return_lambda=LAMBDA), ADVANTAGES + VALUES, TO_GO),
+            (TDResidualConfig(**RAW, value_lambda=LAMBDA), RESIDUALS, ADVANTAGES + VALUES),
+            (GAEConfig(gae_lambda=LAMBDA, **RAW, value_lambda=1.0), ADVANTAGES, TO_GO),
+        ],
+        ids=lambda x: getattr(x, "name", ""),
+    )
+    def test_by_hand(self, trajectories, policy, config, expected, targets):
+        baseline = AverageBaseline(3)
+        batch = estimate(trajectories, policy, FIRST_FEATURE, DISCOUNT, config, baseline=baseline)
+        np.testing.assert_allclose(batch.advantages, expected.ravel(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(batch.returns, targets.ravel(), rtol=1e-5, atol=1e-6)
+
+    def test_every_one_is_there(self):
+        assert list(GROUPS["advantage"]) == [
+            *("total_return", "reward_to_go", "average_baseline", "value_baseline"),
+            *("q_value", "td_residual", "gae"),
+        ]
+
+    def test_standardised_if_asked_for(self, trajectories, policy):
+        config = RewardToGoConfig(standardize=True)
+        batch = estimate(trajectories, policy, FIRST_FEATURE, DISCOUNT, config)
+        expected = (TO_GO - TO_GO.mean()) / TO_GO.std()
+        np.testing.assert_allclose(batch.advantages, expected.ravel(), rtol=1e-5)
+
+    def test_without_v_what_follows_a_cut_is_missing(self, trajectories, policy):
+        value: Any = NoValue(policy)
+        batch = estimate(trajectories, policy, value, DISCOUNT, RewardToGoConfig())
+        expected = [[1.0, 0.9 * 3.0], [0.9 * 2.0, 3.0], [2.0, 1.0]]
+        np.testing.assert_allclose(batch.advantages, np.ravel(expected), rtol=1e-6)
+        assert not batch.values.any()
+
+
+class TestAverageBaseline:
+    def test_is_the_average_of_previous_rollouts(self, trajectories, policy):
+        baseline, config = AverageBaseline(2), AverageBaselineConfig()
+        averages: list[float] = []
+        for scale in (1.0, 2.0, 5.0, 7.0):
+            changed = replace(trajectories, rewards=np.float32(scale) * trajectories.rewards)
+            to_go = RewardToGoConfig()
+            plain = estimate(changed, policy, FIRST_FEATURE, DISCOUNT, to_go).advantages
+            batch = estimate(changed, policy, FIRST_FEATURE, DISCOUNT, config, baseline=baseline)
+            expected = np.mean(averages[-2:]) if averages else 0.0
+            np.testing.assert_allclose(batch.advantages, plain - expected, rtol=1e-4, atol=1e-5)
+            averages.append(float(plain.mean()))
+        assert averages[0] != averages[1]
+
+    def test_goes_on_from_its_state(self):
+        first, second = AverageBaseline(2), AverageBaseline(2)
+        for mean in (1.0, 2.0, 4.0):
+            first.subtract_from(np.full((2, 2), mean))
+        second.load_state(first.state())
+        assert first.value == second.value == 3.0
+        assert AverageBaseline(2).value == 0.0
+
+
+class TestDiscountedStates:
+    @pytest.mark.parametrize("config", [GAEConfig, RewardToGoConfig, TDResidualConfig])
+    def test_weights_are_powers_of_the_time_in_the_episode(self, trajectories, policy, config):
+        """Environment 0 was at its fifth step and starts anew, 1 at its first."""
+        begun = replace(trajectories, first_times=np.array([4, 0]))
+        plain, weighted = (
+            estimate(begun, policy, FIRST_FEATURE, DISCOUNT, config(discount_states=weigh))
+            for weigh in (False, True)
+        )
+        times = np.array([4, 0, 0, 1, 1, 0])
+        np.testing.assert_allclose(weighted.advantages, plain.advantages * 0.9**times, rtol=1e-5)
+        np.testing.assert_array_equal(weighted.returns, plain.returns)
+
+    def test_a_total_return_counts_from_where_its_part_begins(self, trajectories, policy):
+        begun = replace(trajectories, first_times=np.array([4, 2]))
+        config = TotalReturnConfig(discount_states=True)
+        batch = estimate(begun, policy, FIRST_FEATURE, DISCOUNT, config)
+        weights = 0.9 ** np.array([4, 2, 0, 2, 0, 0])
+        np.testing.assert_allclose(batch.advantages, TOTAL.ravel() * weights, rtol=1e-5)
+
+    def test_the_vines_states_too(self, trajectories, policy):
+        branches = Branches(
+            states=np.array([0, 3]),
+            actions=np.zeros((2, 2, 2), dtype=np.float32),
+            values=np.array([[1.0, 2.0], [3.0, 5.0]], dtype=np.float32),
+            log_proposal=None,
+            steps=0,
+        )
+        begun = replace(trajectories, first_times=np.array([4, 0]), branches=branches)
+        config = GAEConfig(standardize=False, discount_states=True)
+        found = estimate(begun, policy, FIRST_FEATURE, DISCOUNT, config).branches
+        assert found is not None
+        weights = 0.9 ** np.array([[4], [1]])
+        np.testing.assert_allclose(found.values, branches.values * weights, rtol=1e-6)
 
 
 class Brightness:

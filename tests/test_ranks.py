@@ -64,6 +64,23 @@ CASES: dict[str, tuple[list[str], int]] = {
         ),
         3,
     ),
+    "trpo empirical": (
+        running.settings(
+            "trpo", "CartPole-v1", **{"algo.fisher": "empirical", "algo.fisher_fraction": 0.5}
+        ),
+        3,
+    ),
+    "vpg average": (
+        [
+            s
+            for s in running.settings(
+                "vpg", "CartPole-v1", advantage="average_baseline", value="none"
+            )
+            if not s.startswith("value.")
+        ]
+        + ["advantage.discount_states=true"],
+        4,
+    ),
     "trpo few": (running.settings("trpo", "Hopper-v4", **{"algo.fisher_fraction": 0.01}), 2),
     **{f"{r} Pong {v}": (pong(r, v), 2) for r, v in [("trpo", "cnn"), ("trpo", "shared")]},
     "ppo Pong shared": (pong("ppo", "shared"), 2),

@@ -16,6 +16,7 @@ import pytest
 
 from tests import running, toys
 from tests.running import BATCH, RULES, check_same, lines, result, status, untimed
+from trpo_cli.command.compose import config_of
 from trpo_cli.config import Config, EvalConfig
 from trpo_cli.errors import UserError
 from trpo_cli.evaluate import Evaluator
@@ -97,6 +98,28 @@ class TestState:
             (k, v) for k, v in whole.state()[1].items() if k in ("step", "iteration")
         }
         assert second.state()[1]["generators"] == whole.state()[1]["generators"]
+
+    @pytest.mark.parametrize(
+        ("rule", "changes"),
+        [
+            ("vpg", {"advantage": "average_baseline", "value": "none", "discount": 0.9}),
+            ("ppo", {"advantage": "total_return", "advantage.discount_states": "true"}),
+            ("npg", {"advantage": "q_value", "algo.fisher": "empirical"}),
+        ],
+    )
+    def test_estimators_go_on_exactly(
+        self, tmp_path: Path, rule: str, changes: dict[str, Any]
+    ) -> None:
+        found = running.settings(rule, "CartPole-v1", **changes)
+        if changes.get("value") == "none":
+            found = [s for s in found if not s.startswith("value.")]
+        whole, first, second = (Training(config_of(*found)) for _ in range(3))
+        expected = iterate(whole, 6)
+        iterate(first, 3)
+        checkpoint.save(tmp_path / "step_1", *first.state())
+        assert second.load_state(*checkpoint.load(tmp_path / "step_1")) == ""
+        assert iterate(second, 3) == expected[3:]
+        same_arrays(second.state()[0], whole.state()[0])
 
     def test_running_episodes_and_recent_returns_go_on(self, tmp_path: Path) -> None:
         first = Training(running.config(env="CartPole-v1"))

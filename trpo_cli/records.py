@@ -34,6 +34,7 @@ class Trajectories:
     failed_simulations: episodes that were ended because their simulation failed.
     lives_lost: (T, N) bool, where learning takes a lost life for an end; None without lives.
     branches: what was tried along the way (vine); None on a single path.
+    first_times: (N,) int64, steps that the first samples' episodes had before them; None: none.
     first_env, all_envs: the number of the first of these environments among those of all
         processes, and how many these are; None: N.
     """
@@ -51,6 +52,7 @@ class Trajectories:
     failed_simulations: int = 0
     lives_lost: np.ndarray | None = None
     branches: Branches | None = None
+    first_times: np.ndarray | None = None
     first_env: int = 0
     all_envs: int | None = None
 

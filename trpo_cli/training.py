@@ -14,12 +14,12 @@ from trpo_cli.algos.es import ES
 from trpo_cli.algos.make import build_algorithm
 from trpo_cli.config import Config, may_change
 from trpo_cli.errors import UserError
-from trpo_cli.estimates import estimate
+from trpo_cli.estimates import AverageBaseline, estimate
 from trpo_cli.guards import check_batch, check_evaluations, check_learned, check_trajectories
 from trpo_cli.maths.returns import explained_variance
 from trpo_cli.maths.split import WHOLE, Shared, Split
 from trpo_cli.models.policies import build_policy
-from trpo_cli.models.values import build_value, is_joint
+from trpo_cli.models.values import NoValue, build_value, is_joint
 from trpo_cli.ranks import ALONE, Ranks, processes_here
 from trpo_cli.records import Trajectories
 from trpo_cli.runs.clock import Clock
@@ -64,6 +64,9 @@ class Training:
             config.policy, *spaces, stream(seed, "policy_init"), self.device, with_value=joint
         )
         self.value = build_value(config, self.policy, spaces[0], stream(seed, "value_init"))
+        self.baseline = None
+        if config.advantage.name == "average_baseline":
+            self.baseline = AverageBaseline(config.advantage.rollouts)
         value_coef = config.value.coef if joint else 0.0
         self.algorithm = build_algorithm(config.algo, self.policy, value_coef)
         names = (
@@ -165,6 +168,7 @@ class Training:
                 config.advantage,
                 clip_rewards=self.emulated and config.env.atari.clip_rewards,
                 split=split,
+                baseline=self.baseline,
             )
             with ranks.agreed():
                 check_batch(batch, trajectories, self.value, self.step)
@@ -184,13 +188,15 @@ class Training:
         self.policy.normalizer.update(trajectories.flat_observations, split)
         branches = trajectories.branches
         vine = {} if branches is None else branch_metrics(branches, trajectories.rewards.size)
-        # That of the predictions that the returns were made with.
-        explained = explained_variance(batch.values, batch.returns, split)
+        if not isinstance(self.value, NoValue):
+            # That of the predictions that the returns were made with.
+            explained = explained_variance(batch.values, batch.returns, split)
+            fit["value/explained_variance"] = explained
         ended = Ended.of(ranks.gather(Ended.in_(trajectories)))
         return self._row(
             trajectories.num_steps,
             ended,
-            {**update, **fit, "value/explained_variance": explained, **vine},
+            {**update, **fit, **vine},
         )
 
     def _iterate_population(self, sampler: PerturbationSampler) -> dict[str, Any]:
@@ -315,7 +321,8 @@ class Training:
                     self._load_state({}, {})
 
     def _learners(self) -> list[tuple[str, Any]]:
-        return [("policy", self.policy), ("value", self.value), ("algo", self.algorithm)]
+        learners = [("policy", self.policy), ("value", self.value), ("algo", self.algorithm)]
+        return learners if self.baseline is None else [*learners, ("advantage", self.baseline)]
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint belongs to: every setting that a resumed run keeps, and the spaces."""

@@ -206,4 +206,5 @@ def test_duration(seconds, text):
 
 def test_time_limit_in_words():
     assert "no time limit" in time_limit(None)
-    assert "1 step;" in time_limit(1)
+    assert "1 step;" in time_limit(1) and "value function stands" in time_limit(1)
+    assert "are missing" in time_limit(1, value=False)

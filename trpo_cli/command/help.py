@@ -78,8 +78,9 @@ def _groups() -> str:
     defaults = default_choices()
     lines = ["groups"]
     for group, options in GROUPS.items():
-        words = "|".join(options)
-        lines.append(f"  {group}={words}".ljust(44) + f" (default {defaults[group]})")
+        line, default = f"  {group}={'|'.join(options)}", f" (default {defaults[group]})"
+        # Shown whole, to be copied; where there is no room for the default it goes below.
+        lines += [line, " " * 44 + default] if len(line) > 80 else [line.ljust(44) + default]
     lines.append("  env=<any Gymnasium id>".ljust(44) + f" (default {defaults['env']})")
     names = sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml"))
     words = " | ".join(names) or "<a YAML file in conf/experiment>"

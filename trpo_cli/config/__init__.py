@@ -1,9 +1,9 @@
 """The configuration: one dataclass per group option, and the checks across groups.
 
-The top level is `Config`. The groups (`env`, `sampler`, `algo`, `policy`, `value`) each hold one of
-several dataclasses, in the file of that name here; `GROUPS` lists them. Defaults are those of the
-algorithm papers or of a measured sweep; YAML files under ``conf/`` may set what one algorithm or
-environment needs.
+The top level is `Config`. The groups (`env`, `sampler`, `algo`, `policy`, `value`, `advantage`)
+each hold one of several dataclasses, in the file of that name here; `GROUPS` lists them. Defaults
+are those of the algorithm papers or of a measured sweep; YAML files under ``conf/`` may set what
+one algorithm or environment needs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trpo_cli.config.advantage import (
+    AverageBaselineConfig,
+    GAEConfig,
+    QValueConfig,
+    RewardToGoConfig,
+    TDResidualConfig,
+    TotalReturnConfig,
+    ValueBaselineConfig,
+)
 from trpo_cli.config.algo import (
     DualConfig,
     ESConfig,
@@ -34,6 +43,7 @@ from trpo_cli.config.value import (
     AutoValueConfig,
     CNNValueConfig,
     MLPValueConfig,
+    NoValueConfig,
     QuadraticValueConfig,
     SharedValueConfig,
 )
@@ -44,10 +54,10 @@ __all__ = [
     "ATARI_ID",
     "CHANGEABLE",
     "GROUPS",
-    "AdvantageConfig",
     "AtariConfig",
     "AutoPolicyConfig",
     "AutoValueConfig",
+    "AverageBaselineConfig",
     "CNNValueConfig",
     "CheckpointConfig",
     "Config",
@@ -55,20 +65,27 @@ __all__ = [
     "ESConfig",
     "EnvConfig",
     "EvalConfig",
+    "GAEConfig",
     "LinearPolicyConfig",
     "MLPPolicyConfig",
     "MLPValueConfig",
     "NPGConfig",
     "NatureCNNPolicyConfig",
+    "NoValueConfig",
     "PPOConfig",
     "PPOPenaltyConfig",
     "PerturbationsConfig",
+    "QValueConfig",
     "QuadraticValueConfig",
+    "RewardToGoConfig",
     "SharedValueConfig",
     "SinglePathConfig",
+    "TDResidualConfig",
     "TRPOCNNPolicyConfig",
     "TRPOConfig",
+    "TotalReturnConfig",
     "VPGConfig",
+    "ValueBaselineConfig",
     "VineConfig",
     "conf_dir",
     "config_from_yaml",
@@ -76,12 +93,6 @@ __all__ = [
     "may_change",
     "validate",
 ]
-
-
-@dataclass
-class AdvantageConfig:
-    gae_lambda: float = setting(0.95, "lambda of the advantage estimator", low=0, high=1)
-    standardize: bool = setting(True, "subtract the batch's mean, divide by its standard deviation")
 
 
 @dataclass
@@ -127,7 +138,7 @@ class Config:
     algo: Any = field(default_factory=TRPOConfig)
     policy: Any = field(default_factory=AutoPolicyConfig)
     value: Any = field(default_factory=AutoValueConfig)
-    advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
+    advantage: Any = field(default_factory=GAEConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
 
@@ -169,8 +180,22 @@ GROUPS: dict[str, dict[str, type]] = {
         "quadratic": QuadraticValueConfig,
         "cnn": CNNValueConfig,
         "shared": SharedValueConfig,
+        "none": NoValueConfig,
+    },
+    "advantage": {
+        "total_return": TotalReturnConfig,
+        "reward_to_go": RewardToGoConfig,
+        "average_baseline": AverageBaselineConfig,
+        "value_baseline": ValueBaselineConfig,
+        "q_value": QValueConfig,
+        "td_residual": TDResidualConfig,
+        "gae": GAEConfig,
     },
 }
+
+
+UNNAMED = {"advantage": "gae"}
+"""What a section without a name is: files from when there was one option."""
 
 
 def conf_dir() -> Path:
@@ -209,6 +234,35 @@ def validate(config: Config) -> None:
             f"algo.kl_coef=0 stays 0 when it is halved or doubled towards "
             f"algo.kl_target={algo.kl_target}; start from a positive one such as 1, or give "
             "algo.kl_target=null for no penalty at all."
+        )
+    _check_advantage(config)
+
+
+def _check_advantage(config: Config) -> None:
+    """Which estimators go with which samplers and value functions."""
+    advantage, vine = config.advantage, config.sampler.name == "vine"
+    if vine and advantage.name != "gae":
+        raise UserError(
+            f"advantage={advantage.name} would change nothing with sampler=vine, which takes the "
+            "values of actions from its rollouts. Leave advantage out, or try "
+            "sampler=single_path."
+        )
+    if config.value.name != "none":
+        return
+    if vine and config.sampler.bootstrap:
+        raise UserError(
+            "value=none leaves sampler=vine nothing to add at the end of a rollout that was cut; "
+            "give sampler.bootstrap=false (as in the paper), or leave value=none out."
+        )
+    if not vine and advantage.name in ("value_baseline", "td_residual", "gae"):
+        raise UserError(
+            f"advantage={advantage.name} needs a value function, and value=none has none; try "
+            "advantage=reward_to_go or average_baseline, or leave value=none out."
+        )
+    if advantage.name == "q_value" and advantage.return_lambda < 1.0:
+        raise UserError(
+            f"advantage.return_lambda={advantage.return_lambda} mixes in V, and value=none has "
+            "none; give advantage.return_lambda=1, or leave value=none out."
         )
 
 
@@ -253,7 +307,7 @@ def config_from_yaml(text: str, source: str = "config.yaml") -> Config:
 
 def _option(group: str, section: Any, source: str) -> Any:
     """An instance of the dataclass that a section's ``name`` chooses."""
-    name = section.get("name") if isinstance(section, dict) else None
+    name = section.get("name", UNNAMED.get(group)) if isinstance(section, dict) else None
     if name not in GROUPS[group]:
         known = ", ".join(GROUPS[group])
         raise UserError(f"{source}: {group}.name={name} is not one of its options: {known}.")

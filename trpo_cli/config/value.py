@@ -59,13 +59,22 @@ class MLPValueConfig:
 
 @dataclass
 class QuadraticValueConfig:
-    """State value V(s) = s'Ps + p's + c by least squares on the returns: exact where the dynamics
-    are linear and the costs quadratic."""
+    """State value V(s) = s'Ps + p's + c by least squares on the returns.
+
+    Exact where the dynamics are linear and the costs quadratic.
+    """
 
     name: str = setting("quadratic", "the value function", choices=["quadratic"])
     ridge: float = setting(
         1e-6, "weight of the squared coefficients beside the mean squared error", above=0
     )
+
+
+@dataclass
+class NoValueConfig:
+    """No value function, V = 0: what would follow where a trajectory is cut is missing."""
+
+    name: str = setting("none", "the value function", choices=["none"])
 
 
 @dataclass

@@ -257,11 +257,47 @@ class RidgeValue:
         self.parameters[:] = state["parameters"]
 
 
+class NoValue:
+    """V = 0 everywhere: nothing is learned, and nothing stands for rewards that were not seen."""
+
+    parameters = np.zeros(0, dtype=np.float32)
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def array(self, inputs: Any) -> Any:
+        """Network inputs as the policy's network wants them."""
+        return self._policy.array(inputs)
+
+    def predict(self, inputs: Any) -> np.ndarray:
+        """Zeros (n,)."""
+        return np.zeros(len(inputs), dtype=np.float32)
+
+    def fit(
+        self,
+        observations: Any,
+        returns: np.ndarray,
+        generator: np.random.Generator,
+        remaining: float,
+        split: Split = WHOLE,
+    ) -> dict[str, float]:
+        """Nothing, and no metrics."""
+        return {}
+
+    def state(self) -> dict[str, Array]:
+        return {}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        pass
+
+
 def build_value(
     config: Config, policy: Policy, space: spaces.Box, generator: np.random.Generator
 ) -> StateValue:
     """The value function that a configuration describes, with its first parameters."""
     value = config.value
+    if value.name == "none":
+        return NoValue(policy)
     if is_joint(config):
         return JointValue(policy)
     if value.name == "shared":

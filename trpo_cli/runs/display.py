@@ -97,11 +97,12 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def time_limit(max_episode_steps: int | None) -> str:
-    """How the end of an episode by its time limit is treated, in words."""
+def time_limit(max_episode_steps: int | None, value: bool = True) -> str:
+    """How the end of an episode by its time limit is treated, in words. value: whether there is a
+    value function."""
     if max_episode_steps is None:
         return "episodes have no time limit"
-    return (
-        f"episodes are cut after {count(max_episode_steps, 'step')}; the value function stands "
-        "for the rewards that would have followed"
-    )
+    cut = f"episodes are cut after {count(max_episode_steps, 'step')}; "
+    if not value:
+        return cut + "without a value function the rewards that would have followed are missing"
+    return cut + "the value function stands for the rewards that would have followed"

@@ -71,7 +71,13 @@ class Progress:
             f"policy {config.policy.name}, value {config.value.name}; the observations of an "
             f"update take {facts['observations']}"
         )
-        self.note(time_limit(facts["max_episode_steps"]))
+        limit, value = facts["max_episode_steps"], config.value.name != "none"
+        self.note(time_limit(limit, value))
+        if not value and (limit is None or sampler.steps_per_env % limit):
+            self.note(
+                "the end of a rollout cuts episodes as well: sampler.steps_per_env a multiple of "
+                "their length leaves less missing"
+            )
         if why := facts.get("not_restorable"):
             self.note(f"a resumed run will start new episodes: {why}")
         self.note(f"run directory {self.run_dir}")

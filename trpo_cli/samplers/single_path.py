@@ -70,7 +70,7 @@ class SinglePathSampler:
         visit: called with t and the group's number before each step of a group, in its thread.
         """
         shape = (self.steps, self.num_envs)
-        failed = self._failed_simulations()
+        failed, first_times = self._failed_simulations(), self._lengths.copy()
         noise = policy.noise(generator, (self.steps, self._all_envs))[:, self._own]
         rewards = np.empty(shape, dtype=np.float32)
         terminated, truncated = np.empty(shape, dtype=bool), np.empty(shape, dtype=bool)
@@ -139,6 +139,7 @@ class SinglePathSampler:
             episode_lengths=[end[3] for end in finished],
             failed_simulations=self._failed_simulations() - failed,
             lives_lost=lives_lost if lives_lost.any() else None,
+            first_times=first_times,
             first_env=self._first,
             all_envs=self._all_envs,
         )
