@@ -62,7 +62,7 @@ class HydraLauncher:
             conclude(entries, sweep_dir, {})
             raise
         failed = {
-            entry.number: str(state(sweep_dir / entry.folder).get("reason") or "what it printed says why.")
+            entry.number: state(sweep_dir / entry.folder).get("reason") or "its output says why."
             for entry, status in zip(entries, statuses, strict=True)
             if status
         }
