@@ -26,6 +26,7 @@ from trpo_cli.compare.statistics import (
     improvement_interval,
     mean_band,
     mean_interval,
+    permutation_test,
     welch,
 )
 from trpo_cli.compare.trust_region import Binned, Summary
@@ -99,13 +100,15 @@ class EnvResult:
 @dataclass(frozen=True)
 class Pair:
     """a against b on one environment: difference of mean final performance; p: Welch's after
-    Holm's correction over all pairs and environments; detectable: what could have been found."""
+    Holm's correction over all pairs and environments; p_permutation: of the permutation test, as
+    it is; detectable: what could have been found."""
 
     env: str
     a: str
     b: str
     difference: Difference
     p: float
+    p_permutation: float
     detectable: float
 
     @property
@@ -267,15 +270,16 @@ def crossing(curves: Sequence[Curve], threshold: float) -> Crossing:
 
 def compare_pairs(envs: Sequence[EnvResult]) -> list[Pair]:
     found = [
-        (e.env, a, b, welch(a.finals, b.finals))
+        (e.env, a.label, b.label, a.finals, b.finals)
         for e in envs
         for a, b in itertools.combinations(e.groups, 2)
     ]
-    adjusted = holm([difference.p_welch for *_, difference in found])
-    tests = max(1, sum(not math.isnan(p) for p in adjusted))
+    differences = [welch(x, y) for *_, x, y in found]
+    adjusted = holm([d.p for d in differences])
+    alpha = ALPHA / max(1, sum(not math.isnan(p) for p in adjusted))
     return [
-        Pair(env, a.label, b.label, d, p, detectable_difference(a.finals, b.finals, ALPHA / tests))
-        for (env, a, b, d), p in zip(found, adjusted, strict=True)
+        Pair(env, a, b, d, p, permutation_test(x, y), detectable_difference(x, y, alpha))
+        for (env, a, b, x, y), d, p in zip(found, differences, adjusted, strict=True)
     ]
 
 

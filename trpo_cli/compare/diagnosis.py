@@ -19,11 +19,11 @@ class Thresholds:
     other_rejections: float = 0.01
     backtracks: float = 2.0
     kl_unused: float = 0.4
-    over_bound: float = 0.25
+    over_bound: float = 0.10
     kl_model: float = 2.0
     improvement_model: float = 0.5
     cg_exhausted: float = 0.5
-    cg_residual: float = 0.1
+    cg_residual: float = 0.5
     clip_high: float = 0.3
     clip_low: float = 0.01
     explained_variance: float = 0.2
@@ -87,8 +87,8 @@ def beyond_bound(s: Summary, at: Thresholds) -> str:
     if not s.over_bound > at.over_bound:
         return ""
     return (
-        f"{s.over_bound:.0%} of updates leave the allowed KL, as nothing checks the step: a "
-        "smaller max_kl, more damping, or trpo, whose line search holds the bound"
+        f"{s.over_bound:.0%} of updates exceed the allowed KL by more than half, as nothing checks "
+        "the step: a smaller max_kl, more damping, or trpo, whose line search holds the bound"
     )
 
 
@@ -114,8 +114,8 @@ def unsolved_system(s: Summary, at: Thresholds) -> str:
     if not (s.cg_exhausted > at.cg_exhausted and s.cg_residual > at.cg_residual):
         return ""
     return (
-        f"conjugate gradients stop at a residual of {s.cg_residual:.2g} of the gradient after all "
-        "their iterations: more cg_iterations or more damping"
+        f"conjugate gradients leave {s.cg_residual:.0%} of the gradient unsolved after all their "
+        "iterations: the direction is only partly the natural one; more cg_iterations or damping"
     )
 
 

@@ -5,6 +5,7 @@ scipy is the oracle of the tests.
 
 from __future__ import annotations
 
+import functools
 import math
 from statistics import NormalDist
 
@@ -55,21 +56,27 @@ def t_two_sided(t: float, df: float) -> float:
     return incomplete_beta(df / 2.0, 0.5, df / (df + t * t))
 
 
+@functools.lru_cache(4096)
 def t_quantile(probability: float, df: float) -> float:
-    """The t below which Student's t lies with a probability of 0.5 to 1, by bisection."""
+    """The t below which Student's t lies with a probability of 0.5 to 1, by Newton's steps on the
+    density, or halving where one leaves the bracket."""
     tail = 2.0 * (1.0 - probability)
     low, high = 0.0, 1.0
     while t_two_sided(high, df) > tail:
         low, high = high, 2.0 * high
+    constant = math.lgamma(0.5 * (df + 1.0)) - math.lgamma(0.5 * df) - 0.5 * math.log(math.pi * df)
+    t = 0.5 * (low + high)
     for _ in range(100):
-        middle = 0.5 * (low + high)
-        if t_two_sided(middle, df) > tail:
-            low = middle
-        else:
-            high = middle
-        if high - low <= 1e-13 * high:
-            break
-    return 0.5 * (low + high)
+        excess = t_two_sided(t, df) - tail
+        low, high = (t, high) if excess > 0.0 else (low, t)
+        density = math.exp(constant - 0.5 * (df + 1.0) * math.log1p(t * t / df))
+        following = t + 0.5 * excess / density
+        if not low <= following <= high:
+            following = 0.5 * (low + high)
+        if abs(following - t) <= 1e-12 * t:
+            return following
+        t = following
+    return t
 
 
 def f_tail(f: float, between: float, within: float) -> float:

@@ -84,6 +84,8 @@ def limits(low: float, high: float, room: float = 0.06, log: bool = False) -> tu
         low, high = math.log10(low), math.log10(high)
         wider = room * max(high - low, 0.5)
         return 10.0 ** (low - wider), 10.0 ** (high + wider)
+    if low == high == 0.0:
+        return -0.05, 1.0
     if high <= low:
         wider = 0.05 * abs(low) or 0.5
         return low - wider, high + wider

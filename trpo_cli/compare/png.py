@@ -88,7 +88,7 @@ def _draw(axis: Any, panel: Panel) -> None:
 def _mark(axis: Any, mark: Mark) -> None:
     colour = mark.look.colour
     if isinstance(mark, Band):
-        axis.fill_between(mark.x, mark.low, mark.high, color=colour, alpha=0.15, linewidth=0)
+        axis.fill_between(mark.x, mark.low, mark.high, color=colour, alpha=0.12, linewidth=0)
     elif isinstance(mark, Dots):
         face = "none" if mark.hollow else colour
         axis.plot(mark.x, mark.y, mark.look.marker, color=colour, markerfacecolor=face,

@@ -15,7 +15,7 @@ from trpo_cli.compare.tables import Table
 
 # Where each table stands: behind the figure of this name.
 PLACES = {"performance": "curves", "pairs": "final", "improvement": "across"}
-PLACES |= {"aggregate": "across", "published": "curves"}
+PLACES |= {"aggregate": "across"}
 
 
 def page(
@@ -32,7 +32,12 @@ def page(
     for plot in plots:
         beside = [t for t in tables if place(t, placed) == plot.name]
         body.append(section(plot, beside, diagnosis(comparison, plot.name)))
-    contents = "".join(f'<a href="#{p.name}">{_text(p.title)}</a>' for p in plots)
+    names = [(plot.name, plot.title) for plot in plots]
+    for t in tables:
+        if t.name == "published":
+            body.append(f'<section id="{t.name}">{table(t, "h2")}</section>\n')
+            names.append((t.name, t.title))
+    contents = "".join(f'<a href="#{name}">{_text(title)}</a>' for name, title in names)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -44,12 +49,13 @@ def page(
 
 
 def place(table: Table, plots: set[str]) -> str:
-    """The figure that a table belongs to, "final" where its own is not drawn."""
+    """The figure that a table belongs to, "final" where its own is not drawn. The published numbers
+    have a section of their own."""
     if table.name == "updates":
         return min((p for p in plots if p.startswith("updates_")), default="final")
     name = table.name.replace("importance_", "settings_", 1)
     name = PLACES.get(name, name)
-    return name if name in plots else "final"
+    return name if name in plots or name == "published" else "final"
 
 
 def heading(comparison: Comparison, words: str, folders: Sequence[str]) -> str:
@@ -109,13 +115,13 @@ def found(findings: Sequence[str]) -> str:
     return "; ".join(findings) or "the updates do what they should"
 
 
-def table(t: Table) -> str:
+def table(t: Table, level: str = "h3") -> str:
     header = "".join(f"<th>{_text(cell)}</th>" for cell in t.header)
     rows = "".join(
         "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in t.shown
     )
     return (
-        f'<h3>{_text(t.title)}</h3><div class="scroll" tabindex="0" role="region" '
+        f'<{level}>{_text(t.title)}</{level}><div class="scroll" tabindex="0" role="region" '
         f'aria-label="{_text(t.title)}"><table><thead><tr>{header}</tr></thead>'
         f'<tbody>{rows}</tbody></table></div><p class="caption">{_text(t.caption)}</p>'
     )

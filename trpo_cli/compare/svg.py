@@ -109,7 +109,7 @@ def _mark(mark: Mark, x: Scale, y: Scale) -> str:
     if isinstance(mark, Band):
         there, back = _points(x(mark.x), y(mark.high)), _points(x(mark.x), y(mark.low))
         path = "L".join([*there, *reversed(back)])
-        return f'<path d="M{path}z" fill="{colour}" fill-opacity=".15"/>'
+        return f'<path d="M{path}z" fill="{colour}" fill-opacity=".12"/>'
     points = _points(x(mark.x), y(mark.y))
     if isinstance(mark, Dots):
         style = f'fill="{colour}"'

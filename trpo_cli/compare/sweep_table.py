@@ -81,7 +81,7 @@ def sweep_table(
     for named, final in zip(values, finals, strict=True):
         by_setting.setdefault(repr(named), (named, []))[1].append(final)
     ranked = sorted(by_setting.values(), key=lambda s: -float(np.mean(s[1])))
-    p_values = holm([welch(ranked[0][1], finals).p_welch for _, finals in ranked[1:]])
+    p_values = holm([welch(ranked[0][1], finals).p for _, finals in ranked[1:]])
     settings = [
         Setting(named, found, mean_interval(found), worse)
         for (named, found), worse in zip(

@@ -87,14 +87,14 @@ def crossing(found: Crossing, env: EnvResult, unit: str) -> str:
 def pairs(c: Comparison) -> Table:
     raw: list[list[Cell]] = [
         [p.env, p.a, p.b, p.difference.value, p.difference.low, p.difference.high,
-         p.difference.p_welch, p.p, p.difference.p_permutation, p.detectable]
+         p.difference.p, p.p, p.p_permutation, p.detectable]
         for p in c.pairs
     ]  # fmt: skip
     shown = [
         [p.env, p.a, p.b, number(p.difference.value),
          f"{number(p.difference.low)} to {number(p.difference.high)}",
-         p_value(p.difference.p_welch), p_value(p.p) + (" *" if p.clear else ""),
-         p_value(p.difference.p_permutation), number(p.detectable)]
+         p_value(p.difference.p), p_value(p.p) + (" *" if p.clear else ""),
+         p_value(p.p_permutation), number(p.detectable)]
         for p in c.pairs
     ]  # fmt: skip
     return Table(
@@ -154,7 +154,7 @@ def aggregate(c: Comparison) -> Table:
 
 
 def updates(c: Comparison) -> Table:
-    header = ["Environment", "Group", "Updates", "KL", "Allowed KL used", "Over the bound",
+    header = ["Environment", "Group", "Updates", "KL", "Allowed KL used", "Far over it",
               "KL / model", "Gain / model", "Rejected", "Backtracks", "CG residual", "Clipped",
               "Explained variance"]  # fmt: skip
     raw: list[list[Cell]] = []
@@ -191,8 +191,8 @@ def updates(c: Comparison) -> Table:
         "updates",
         "Updates in numbers",
         "All updates of all runs of a group: medians of the KL and of the ratios to what was "
-        "allowed or predicted, shares of updates, mean backtracks and clip fraction, median "
-        "explained variance of the second half.",
+        "allowed or predicted, the share that exceeds the allowed KL by more than half, mean "
+        "backtracks and clip fraction, median explained variance of the second half.",
         header,
         shown,
         ["env", "group", "updates", "kl", "kl_used", "over_bound", "kl_model",
@@ -244,49 +244,42 @@ def importance(s: SweepTable) -> Table:
 
 
 def published_table(c: Comparison) -> Table:
+    """What others published of the rules compared, on the same tasks in any version."""
     raw: list[list[Cell]] = []
     shown = []
     for e in c.envs:
-        for entry in sorted(published.of_env(e.env), key=lambda x: (x.algo, -x.mean)):
-            why = published.caveat(entry, e.env, e.steps)
+        rules = {str(g.cell.runs[0].config["algo.name"]) for g in e.groups}
+        found = [x for x in published.of_env(e.env) if x.algo.split("+")[0] in rules]
+        for x in sorted(found, key=lambda x: (x.algo, -x.mean)):
+            why = published.caveat(x, e.env, e.steps)
             raw.append(
-                [
-                    e.env,
-                    entry.algo,
-                    entry.version,
-                    entry.steps,
-                    entry.mean,
-                    entry.std,
-                    entry.seeds,
-                    entry.metric,
-                    entry.source,
-                    why,
-                ]
+                [e.env, x.algo, x.mean, x.std, x.seeds, x.version, x.steps, why, x.source, x.metric]
             )
-            shown.append(
-                [
-                    e.env,
-                    entry.algo,
-                    entry.version or "-",
-                    "-" if entry.steps is None else f"{entry.steps:,}",
-                    number(entry.mean) + ("" if entry.std is None else f" ± {number(entry.std)}"),
-                    str(entry.seeds or "-"),
-                    entry.metric,
-                    entry.source,
-                    why or "-",
-                ]
-            )
+            spread = "" if x.std is None else f" ± {number(x.std)}"
+            steps = "-" if x.steps is None else f"{x.steps:,}"
+            known = [number(x.mean) + spread, str(x.seeds or "-"), x.version or "-", steps]
+            shown.append([e.env, x.algo, *known, why or "-", x.source, x.metric])
     return Table(
         "published",
         "Published numbers",
-        "Numbers of others, as they gave them. Not the same protocol: other task versions, other "
-        "measures and other budgets do not compare; the last column says in what they differ.",
-        ["Environment", "Algorithm", "Version", "Steps", "Mean ± std", "Seeds", "Measure",
-         "Source", "Differs from these runs"],
+        "Numbers of others, as they gave them. Other versions of a task, other measures and other "
+        "budgets do not compare: what differs from these runs stands beside each. Where nothing "
+        "stands there, the protocol may still differ in what the source does not say.",
+        [
+            "Environment",
+            "Algorithm",
+            "Mean ± std",
+            "Seeds",
+            "Version",
+            "Steps",
+            "Differs from these runs",
+            "Source",
+            "Measure",
+        ],
         shown,
-        ["env", "algo", "version", "steps", "mean", "std", "seeds", "metric", "source", "differs"],
+        ["env", "algo", "mean", "std", "seeds", "version", "steps", "differs", "source", "metric"],
         raw,
-    )  # fmt: skip
+    )
 
 
 def to_csv(table: Table) -> str:

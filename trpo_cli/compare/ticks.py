@@ -18,13 +18,14 @@ def linear_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 
 def log_ticks(low: float, high: float) -> list[float]:
     """Powers of ten within [low, high], every second or third where there are many; where there
-    are fewer than two, 1, 2 and 5 times them."""
+    are fewer than two, 1, 2 and 5 times them, or else as on a linear axis."""
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     powers = [10.0**k for k in range(first, last + 1, 1 + max(0, last - first) // 5)]
     if len(powers) > 1:
         return powers
     fine = [f * 10.0**k for k in range(first - 1, last + 2) for f in (1.0, 2.0, 5.0)]
-    return [v for v in fine if low <= v <= high]
+    inside = [v for v in fine if low <= v <= high]
+    return inside if len(inside) > 1 else linear_ticks(low, high, 4)
 
 
 def words(value: float) -> str:

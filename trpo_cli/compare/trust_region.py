@@ -18,6 +18,8 @@ from trpo_cli.compare.read import Run
 from trpo_cli.maths.schedule import scheduled
 
 BINS = 40
+OVER = 1.5
+"""An achieved KL of more than this many times the allowed one is far over it."""
 
 Floats = NDArray[np.float64]
 
@@ -81,13 +83,13 @@ def rejected(run: Run) -> Floats:
 MEASURES = (
     Measure(
         "KL of an update",
-        "mean KL(old || new), nats; dashed: allowed",
+        "nats; dashed: allowed",
         column("policy/kl"),
         log=True,
     ),
     Measure("Allowed KL used", "achieved / allowed KL", kl_used),
     Measure("Quadratic model of the KL", "achieved / predicted KL", kl_against_model),
-    Measure("Improvement of the surrogate", "after - before, standardised advantages", gain),
+    Measure("Improvement of the surrogate", "after - before the update", gain),
     Measure(
         "Linear model of the surrogate",
         "achieved / expected improvement",
@@ -105,7 +107,7 @@ MEASURES = (
     Measure("Clip fraction", "share of samples", column("policy/clip_fraction")),
     Measure(
         "Explained variance",
-        "of the returns, by the value function",
+        "share of the returns' variance",
         column("value/explained_variance"),
     ),
 )
@@ -153,11 +155,11 @@ def _bin_means(x: Floats, y: Floats, edges: Floats) -> Floats:
 class Summary:
     """A group's updates in numbers, each pooled over runs; NaN where the rule has no such thing.
 
-    over_bound: share of the accepted updates whose KL exceeds the allowed one. kl_used, kl_model,
-    improvement_model: medians over accepted updates of the ratios above. rejections: reason ->
-    share of all updates. cg_exhausted: share that spent every iteration. backtracks: mean over
-    accepted updates. explained_variance: median over the second half. skipped: share of updates
-    that did not move at all, without a trust region.
+    over_bound: share of the accepted updates whose KL exceeds the allowed one by more than half.
+    kl_used, kl_model, improvement_model: medians over accepted updates of the ratios above.
+    rejections: reason -> share of all updates. cg_exhausted: share that spent every iteration.
+    backtracks: mean over accepted updates. explained_variance: median over the second half.
+    skipped: share of updates that did not move at all, without a trust region.
     """
 
     updates: int
@@ -193,7 +195,7 @@ def summarise(cell: Cell) -> Summary:
     return Summary(
         updates=sum(run.columns["step"].size for run in runs),
         kl=_median(pooled(column("policy/kl"))),
-        over_bound=_mean((pooled(kl_used) > 1.0 + 1e-6).astype(float)),
+        over_bound=_mean((pooled(kl_used) > OVER).astype(float)),
         kl_used=_median(pooled(kl_used)),
         kl_model=_median(pooled(kl_against_model)),
         improvement_model=_median(pooled(improvement_against_model)),

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.compare.synthetic import write_run
+from trpo_cli.compare.groups import make_groups, natural, refuse_mixtures
+from trpo_cli.compare.read import Run, find_runs
+from trpo_cli.errors import UserError
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Any:
+    """Writes runs, each given by its settings, and reads them."""
+
+    def write(*settings: dict[str, Any]) -> list[Run]:
+        for i, chosen in enumerate(settings):
+            write_run(tmp_path / f"{i:02}", **{"seed": i, **chosen})
+        return find_runs([str(tmp_path)]).runs
+
+    return write
+
+
+class TestGroups:
+    def test_algorithm_sampler_and_environment(self, make):
+        runs = make(
+            {"algo": "ppo"},
+            {"algo": "trpo"},
+            {"algo": "trpo", "sampler__name": "vine"},
+            {"algo": "trpo", "env": "CartPole-v1"},
+            {"algo": "trpo"},
+        )
+        groups = make_groups(runs)
+        assert groups.labels == ["trpo", "trpo+vine", "ppo"]
+        assert groups.envs == ["CartPole-v1", "Hopper-v4"]
+        assert [run.seed for run in groups.cells["Hopper-v4", "trpo"].runs] == [1, 4]
+        assert [cell.label for cell in groups.of("CartPole-v1")] == ["trpo"]
+        assert groups.notes == []
+
+    def test_by_a_key(self, make):
+        runs = make(*({"algo__max_kl": kl} for kl in (0.1, 0.005, 0.02, 0.1)))
+        groups = make_groups(runs, ["algo.max_kl"])
+        assert groups.labels == ["trpo max_kl=0.005", "trpo max_kl=0.02", "trpo max_kl=0.1"]
+        assert groups.notes == []
+
+    def test_a_key_that_does_not_vary_is_not_named(self, make):
+        assert make_groups(make({}, {}), ["algo.max_kl", "policy", "env"]).labels == ["trpo"]
+
+    def test_other_settings_within_a_group_are_told_but_never_seeds(self, make):
+        runs = make({}, {"algo__max_kl": 0.02}, {"threads": 2, "checkpoint__minutes": 5.0})
+        (note,) = make_groups(runs).notes
+        assert (
+            "trpo on Hopper-v4 mixes runs of different settings (algo.max_kl: 0.01, 0.02)" in note
+        )
+        assert "--by algo.max_kl" in note
+
+    def test_the_same_seed_twice_is_one_run(self, make):
+        groups = make_groups(make({"seed": 1}, {"seed": 2}, {"seed": 1}))
+        assert len(groups.cells["Hopper-v4", "trpo"].runs) == 2
+        assert "same seed and settings" in groups.notes[0]
+
+    def test_the_same_seed_with_other_settings_is_another_run(self, make):
+        groups = make_groups(make({"seed": 1}, {"seed": 1, "algo__max_kl": 0.02}))
+        assert len(groups.cells["Hopper-v4", "trpo"].runs) == 2
+
+    @pytest.mark.parametrize(
+        ("key", "hint"), [("algo.maxkl", "algo.max_kl"), ("max_kl", "algo.max_kl"), ("alg", "algo")]
+    )
+    def test_an_unknown_key(self, make, key, hint):
+        with pytest.raises(UserError, match=rf"--by {key}: no run .* Did you mean {hint}\?"):
+            make_groups(make({}), [key])
+
+    def test_seeds_are_no_groups(self, make):
+        with pytest.raises(UserError, match="averaged over"):
+            make_groups(make({}), ["seed"])
+
+    def test_by_folder(self, tmp_path):
+        for name in ("old", "new"):
+            write_run(tmp_path / name / "0")
+        folders = [str(tmp_path / name) for name in ("old", "new")]
+        groups = make_groups(find_runs(folders).runs, ["folder"])
+        assert groups.labels == sorted(f"trpo folder={folder}" for folder in folders)
+
+
+def test_numbers_sort_as_numbers_and_rules_as_they_are_told():
+    texts = ["ppo", "es", "trpo a=10", "trpo a=2", "vpg", "trpo a=1e-05", "npg", "trpo+vine"]
+    expected = ["vpg", "npg", "trpo a=1e-05", "trpo a=2", "trpo a=10", "trpo+vine", "ppo", "es"]
+    assert sorted(texts, key=natural) == expected
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("other", "kind", "words"),
+        [
+            ({"env": "Hopper-v5"}, "envs", "Hopper is there in versions"),
+            ({"env__max_episode_steps": 100}, "envs", "different arguments"),
+            ({"steps": 48_000}, "steps", "different total_steps: 24,000 steps"),
+            ({"versions": {"trpo_cli": "0.2.0"}}, "versions", "trpo_cli 0.1.0"),
+            ({"versions": {"mujoco": "4.0.1"}}, "versions", "mujoco 3.17.0"),
+            ({"versions": {"gymnasium": "1.5.0"}}, "versions", "gymnasium 1.5.0"),
+        ],
+    )
+    def test_what_does_not_compare_is_refused_unless_allowed(self, make, other, kind, words):
+        runs = make({}, other)
+        with pytest.raises(UserError) as caught:
+            refuse_mixtures(runs)
+        message = str(caught.value)
+        assert words in message and f"--allow {kind}" in message
+        assert str(runs[0].path) in message and str(runs[1].path) in message
+        (note,) = refuse_mixtures(runs, {kind})
+        assert words in note
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"versions": {"torch": "2.14.0", "ale-py": "0.13.0"}},  # neither steps Hopper
+            {"env": "Walker2d-v5", "steps": 48_000},  # another task may have another budget
+        ],
+    )
+    def test_what_does_not_matter_is_not_refused(self, make, other):
+        assert refuse_mixtures(make({}, other)) == []
+
+    def test_the_physics_matter_only_where_they_were_used(self, make):
+        plain = {"env": "CartPole-v1", "backend": "gymnasium"}
+        assert refuse_mixtures(make(plain, {**plain, "versions": {"mujoco": "4.0.1"}})) == []
+
+    def test_the_emulator_matters_to_atari(self, make):
+        atari = {"env": "ALE/Pong-v5", "backend": "atari"}
+        with pytest.raises(UserError, match="ale-py"):
+            refuse_mixtures(make(atari, {**atari, "versions": {"ale-py": "0.13.0"}}))
