@@ -1,0 +1,214 @@
+"""Searches over runs that take no time, by real worker processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.tune.fake_worker import STEPS, worth
+from trpo_cli.errors import UserError
+from trpo_cli.sweeps.pool import Pool
+from trpo_cli.tune.report import FRESH_SEEDS, rank, report, write_csv
+from trpo_cli.tune.space import Choice, Interval, parse_space
+from trpo_cli.tune.study import Record, Search
+from trpo_cli.tune.trials import Plan, Trials, return_at
+
+LR = "lr: {low: 1.0e-5, high: 1.0, log: true}"
+
+
+def run(
+    folder: Path,
+    trials: int,
+    *,
+    space: str = LR,
+    workers: int = 2,
+    seeds: int = 2,
+    prune: bool = False,
+    overrides: tuple[str, ...] = (),
+) -> tuple[list[Record], list[str]]:
+    said: list[str] = []
+    search = Search(folder, parse_space(space, "space"), "tpe", prune, 0)
+    with Pool(workers, main="tests.tune.fake_worker") as pool:
+        plan = Plan(folder, overrides, tuple(range(seeds)), STEPS, trials)
+        going = Trials(plan, search, pool, said.append)
+        while True:
+            going.fill()
+            if not pool.busy:
+                break
+            for one in pool.wait(0.05):
+                going.ended(one)
+            going.watch()
+    return search.records(), said
+
+
+class TestTrials:
+    def test_every_trial_is_worth_the_mean_over_its_seeds(self, tmp_path: Path) -> None:
+        records, said = run(tmp_path, 5, seeds=3)
+        assert [record.number for record in records] == list(range(5))
+        for record in records:
+            assert record.state == "complete"
+            expected = [worth(record.settings["lr"], seed) for seed in range(3)]
+            assert record.finals == pytest.approx(expected)
+            assert record.value == pytest.approx(np.mean(expected))
+        best = rank(records)[0]
+        assert any(f"trial {best.number}:" in line and "best so far" in line for line in said)
+        folders = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.glob("trials/*/*"))
+        runs = [name for name in folders if not name.endswith(".log")]
+        assert runs == [f"trials/{n:04d}/seed_{s}" for n in range(5) for s in range(3)]
+
+    def test_workers_share_the_seeds_of_the_last_trial(self, tmp_path: Path) -> None:
+        """Two seeds of 0.5 s each, side by side: less than one after the other would take. Two
+        warm workers; starting them is not what is measured."""
+        search = Search(tmp_path, parse_space(LR, "space"), "tpe", False, 0)
+        with Pool(2, main="tests.tune.fake_worker") as pool:
+            plan = Plan(tmp_path, ("wait=0.5",), (0, 1), STEPS, 1)
+            going = Trials(plan, search, pool, lambda _: None)
+            going.fill()
+            assert len(pool.running) == 2
+            while pool.busy:
+                for one in pool.wait(0.05):
+                    going.ended(one)
+
+    def test_bad_trials_are_given_up_before_their_last_seed(self, tmp_path: Path) -> None:
+        """The curve is a share of the worth, so what is below the median there is so at the end;
+        five trials are never given up."""
+        records, said = run(tmp_path, 12, workers=1, prune=True)
+        given_up = [record for record in records if record.state == "pruned"]
+        assert given_up and all(record.number >= 5 for record in given_up)
+        kept = [record.value for record in records if record.value is not None]
+        for record in given_up:
+            assert worth(record.settings["lr"], 0) < np.median(kept)
+            assert not (tmp_path / "trials" / f"{record.number:04d}" / "seed_1").exists()
+        assert sum("given up" in line for line in said) == len(given_up)
+
+    def test_a_failing_trial_is_told_and_the_search_goes_on(self, tmp_path: Path) -> None:
+        space = f"{LR}\nfail: [0, 1]"
+        records, said = run(tmp_path, 8, space=space, workers=1)
+        failed = [record for record in records if record.settings["fail"] == "1"]
+        assert failed and len(failed) < 8
+        assert all(record.state == "failed" and record.why == "it burned." for record in failed)
+        assert all(r.state == "complete" for r in records if r.settings["fail"] == "0")
+        assert any("failed: it burned." in line for line in said)
+
+    def test_nothing_but_failures_ends_the_search(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"all 5 trials so far failed.*it burned"):
+            run(tmp_path, 50, overrides=("fail=1",))
+
+    def test_more_trials_continue_a_search(self, tmp_path: Path) -> None:
+        first, _ = run(tmp_path, 3)
+        both, _ = run(tmp_path, 6)
+        assert both[:3] == first and len(both) == 6
+        assert len({record.settings["lr"] for record in both}) == 6  # no draw twice
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.tune.test_trials import run
+run(Path(sys.argv[1]), 12, overrides=("wait=0.2",))
+"""
+
+
+def test_a_killed_search_goes_on_where_it_was(tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[2])
+    driver = [sys.executable, "-c", DRIVER.format(root=root), str(tmp_path)]
+    process = subprocess.Popen(driver)
+    until = time.monotonic() + 60
+    while len(list(tmp_path.glob("trials/*/*/manifest.json"))) < 5:
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = Search(tmp_path, parse_space(LR, "space"), "tpe", False, 0).records()
+    done = {record.number: record for record in before if record.state == "complete"}
+    assert done and any(record.state == "running" for record in before)
+    times = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/*/manifest.json")}
+    records, _ = run(tmp_path, 12)
+    assert len(records) == 12 and all(record.state == "complete" for record in records)
+    for record in records:
+        assert record.finals == pytest.approx(
+            [worth(record.settings["lr"], seed) for seed in (0, 1)]
+        )
+        assert record == done.get(record.number, record)
+    assert all(p.stat().st_mtime_ns == moment for p, moment in times.items())  # none ran again
+
+
+def test_a_curve_is_read_at_its_first_row_from_a_step_on(tmp_path: Path) -> None:
+    rows = [{"step": 100 * k, "train/return_recent": k if k > 1 else None} for k in range(1, 6)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "metrics.jsonl").write_text(text + '{"step": 600, "train/ret')
+    assert return_at(tmp_path, 250) == 3.0
+    assert return_at(tmp_path, 300) == 3.0
+    assert return_at(tmp_path, 100) is None  # no episode had ended
+    assert return_at(tmp_path, 501) is None  # the row is not whole
+
+
+def test_the_search_beats_random_draws_at_equal_trials(tmp_path: Path) -> None:
+    """A smooth function of three numbers and a choice, 40 trials, 12 searches of each kind. The
+    best of TPE's is better: Mann-Whitney, one-sided, p < 0.01."""
+    space = [
+        Interval("a", 1e-5, 1.0, True, False),
+        Interval("b", 0.0, 1.0, False, False),
+        Interval("c", 1, 30, False, True),
+        Choice("d", ("0", "1", "2", "3")),
+    ]
+
+    def value(settings: dict[str, Any]) -> float:
+        a, b, c, d = settings["a"], settings["b"], settings["c"], int(settings["d"])
+        return -float(
+            (np.log10(a) + 3) ** 2 + 9 * (b - 0.3) ** 2 + ((c - 20) / 8) ** 2 + (d - 2) ** 2
+        )
+
+    best: dict[str, list[float]] = {"tpe": [], "random": []}
+    for kind, found in best.items():
+        for seed in range(12):
+            folder = tmp_path / kind / str(seed)
+            folder.mkdir(parents=True)
+            search = Search(folder, space, kind, False, seed)
+            values = []
+            for _ in range(40):
+                trial = search.ask()
+                values.append(value(trial.settings))
+                search.complete(trial.number, values[-1], values[-1:])
+            found.append(max(values))
+    test = stats.mannwhitneyu(best["tpe"], best["random"], alternative="greater")
+    assert test.pvalue < 0.01, best
+
+
+class TestReport:
+    RECORDS = (
+        Record(0, "complete", {"lr": 0.1}, 3.0, [2.0, 4.0], ""),
+        Record(1, "pruned", {"lr": 0.2}, None, [], ""),
+        Record(2, "complete", {"lr": 0.3}, 5.0, [5.0, 5.0], ""),
+        Record(3, "failed", {"lr": 0.4}, None, [], "it burned."),
+    )
+
+    def test_it_ranks_counts_and_names_the_command(self) -> None:
+        text = report(self.RECORDS, {"lr": 1.0}, ["algo=ppo"], [0, 1])
+        assert "4 trials: 2 complete, 1 given up early, 1 failed" in text
+        lines = [line for line in text.splitlines() if line.startswith("| ")]
+        assert [line.split("|")[2].strip() for line in lines] == ["trial", "2", "0"]
+        assert "3 ± 1.41" in text  # the sample standard deviation of 2 and 4
+        assert "trpo-run -m algo=ppo lr=0.3 seed=1000,1001,1002,1003,1004" in text
+        assert not set(FRESH_SEEDS) & {0, 1}
+
+    def test_too_little_is_said_to_be_too_little(self) -> None:
+        assert "Too few complete trials" in report(self.RECORDS, {}, [], [0])
+        assert "nothing to rank" in report(self.RECORDS[1:2], {}, [], [0])
+
+    def test_the_table_of_all_trials(self, tmp_path: Path) -> None:
+        write_csv(self.RECORDS, tmp_path / "trials.csv")
+        lines = (tmp_path / "trials.csv").read_text().splitlines()
+        assert lines[0] == "trial,state,return_mean,returns,lr,why"
+        assert lines[1] == "0,complete,3.0,2.0 4.0,0.1,"
+        assert lines[4] == "3,failed,,,0.4,it burned."

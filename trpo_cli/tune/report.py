@@ -1,0 +1,104 @@
+"""What a search has found, in words: a ranking, what mattered, how to run the winner again."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import stdev
+
+from trpo_cli.runs.display import count
+from trpo_cli.tune.space import override
+from trpo_cli.tune.study import Record
+
+SHOWN = 10
+FRESH_SEEDS = range(1000, 1005)
+"""For the winner's second look: none of those that chose it."""
+
+
+def report(
+    records: Sequence[Record],
+    importance: dict[str, float],
+    overrides: Sequence[str],
+    seeds: Sequence[int],
+    config_dir: str | None = None,
+) -> str:
+    """Markdown."""
+    states = Counter(record.state for record in records)
+    told = {"complete": "complete", "pruned": "given up early", "failed": "failed"}
+    parts = [f"{states[state]} {word}" for state, word in told.items() if states[state]]
+    lines = [f"{count(len(records), 'trial')}: {', '.join(parts) or 'none ended'}.", ""]
+    ranked = rank(records)
+    if not ranked:
+        lines.append("No trial was completed; there is nothing to rank.")
+        return "\n".join(lines) + "\n"
+    lines += _table(ranked[:SHOWN])
+    lines += ["", *_importance(importance)]
+    best = ranked[0]
+    drawn = [override(key, value) for key, value in best.settings.items()]
+    fresh = f"seed={','.join(map(str, FRESH_SEEDS))}"
+    hydra = ["-cd", config_dir] if config_dir else []
+    command = shlex.join(["trpo-run", "-m", *hydra, *overrides, *drawn, fresh])
+    lines += [
+        "",
+        f"The winner, trial {best.number}, was chosen because it did well on "
+        f"{count(len(seeds), 'seed')} among {count(len(records), 'trial')}: its figure flatters "
+        "it. On fresh seeds:",
+        "",
+        f"    {command}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def rank(records: Sequence[Record]) -> list[Record]:
+    """The complete trials, the best first."""
+    complete = [record for record in records if record.value is not None]
+    return sorted(complete, key=lambda record: (-(record.value or 0.0), record.number))
+
+
+def _table(ranked: Sequence[Record]) -> list[str]:
+    keys = list(ranked[0].settings)
+    head = ["rank", "trial", "return", *keys]
+    rows = [
+        [str(place), str(record.number), spread(record), *map(_short, record.settings.values())]
+        for place, record in enumerate(ranked, start=1)
+    ]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        return f"| {' | '.join(padded)} |"
+
+    return [line(head), f"|{'|'.join('-' * (width + 2) for width in widths)}|", *map(line, rows)]
+
+
+def spread(record: Record) -> str:
+    """Mean ± sample standard deviation over seeds of the final evaluations."""
+    text = f"{record.value:.4g}"
+    return f"{text} ± {stdev(record.finals):.3g}" if len(record.finals) > 1 else text
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _importance(importance: dict[str, float]) -> list[str]:
+    if not importance:
+        return ["Too few complete trials to say which settings matter."]
+    parts = [f"{key} {share:.0%}" for key, share in importance.items()]
+    return ["What sets the best tenth of the trials apart (PED-ANOVA): " + ", ".join(parts) + "."]
+
+
+def write_csv(records: Sequence[Record], path: Path) -> None:
+    """All trials, one a line."""
+    keys = list(records[0].settings) if records else []
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["trial", "state", "return_mean", "returns", *keys, "why"])
+        for record in records:
+            value = "" if record.value is None else repr(record.value)
+            each = " ".join(repr(final) for final in record.finals)
+            settings = [record.settings.get(key, "") for key in keys]
+            writer.writerow([record.number, record.state, value, each, *settings, record.why])

@@ -1,0 +1,164 @@
+"""A search space: which settings to try, and within which bounds.
+
+A YAML file with one entry per setting, named as on the command line of ``trpo-run``:
+
+    algo.learning_rate: {low: 1.0e-5, high: 1.0e-2, log: true}
+    algo.epochs: {low: 1, high: 20}              # whole numbers, since both bounds are
+    policy.activation: [tanh, relu]              # any values, lists and null among them
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from trpo_cli.errors import UserError
+from trpo_cli.settings import suggestion
+
+SPACES = Path(__file__).parent / "spaces"
+"""Spaces that come with the programme, one per update rule."""
+
+
+class Suggests(Protocol):
+    """What is asked of Optuna's `Trial`."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float: ...
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int: ...
+
+    def suggest_categorical(self, name: str, choices: list[str]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Interval:
+    """low <= x <= high. log: drawn on a logarithmic scale; whole: whole numbers only."""
+
+    key: str
+    low: float
+    high: float
+    log: bool
+    whole: bool
+
+    def draw(self, trial: Suggests) -> Any:
+        if self.whole:
+            return trial.suggest_int(self.key, int(self.low), int(self.high), log=self.log)
+        return trial.suggest_float(self.key, self.low, self.high, log=self.log)
+
+    def ends(self) -> list[Any]:
+        """Values that a configuration must accept for it to accept all."""
+        kind = int if self.whole else float
+        return [kind(self.low), kind(self.high)]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values, kept as text: they have no order."""
+
+    key: str
+    values: tuple[str, ...]
+
+    def draw(self, trial: Suggests) -> Any:
+        return trial.suggest_categorical(self.key, list(self.values))
+
+    def ends(self) -> list[Any]:
+        return list(self.values)
+
+
+Dimension = Interval | Choice
+
+
+def override(key: str, value: Any) -> str:
+    """A setting as an override: floats in full, so that it means the same number again."""
+    return f"{key}={value!r}" if isinstance(value, float) else f"{key}={value}"
+
+
+def draw(space: list[Dimension], trial: Suggests) -> dict[str, Any]:
+    """Key -> value of one trial."""
+    return {dimension.key: dimension.draw(trial) for dimension in space}
+
+
+def find_space(given: str | None, algo: str) -> Path:
+    """The file that the person names, or ours for the update rule."""
+    if given is not None:
+        path = Path(given)
+        if not path.is_file():
+            raise UserError(f"--space {given}: there is no such file.")
+        return path
+    path = SPACES / f"{algo}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in SPACES.glob("*.yaml")))
+        raise UserError(
+            f"algo={algo} has no search space of its own (those with one: {known}); give one with "
+            "--space FILE. trpo-tune --help shows what such a file looks like."
+        )
+    return path
+
+
+def parse_space(text: str, source: str) -> list[Dimension]:
+    """The dimensions that a file's text names; `source` is named in errors."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"{source} cannot be read as YAML: {' '.join(str(error).split())}"
+        ) from None
+    if not isinstance(content, Mapping) or not content:
+        raise UserError(
+            f"{source} names no settings; a line of it reads "
+            "algo.learning_rate: {low: 1.0e-5, high: 1.0e-2, log: true}."
+        )
+    return [_dimension(str(key), value, source) for key, value in content.items()]
+
+
+def _dimension(key: str, given: Any, source: str) -> Dimension:
+    if isinstance(given, list):
+        if len(given) < 2:
+            raise UserError(f"{source}: {key} has one value or none; there is nothing to choose.")
+        return Choice(key, tuple(_text(value) for value in given))
+    if not isinstance(given, Mapping):
+        raise UserError(
+            f"{source}: {key}: {given} is no range of values. Write {{low: ..., high: ...}}, with "
+            "log: true for a logarithmic scale, or a list of values."
+        )
+    known = ("low", "high", "log")
+    for name in given:
+        if name not in known:
+            raise UserError(
+                f"{source}: {key} has an entry {name}; a range has low, high and log."
+                + suggestion(str(name), known)
+            )
+    low, high = (_number(given.get(name), f"{source}: {key}.{name}") for name in ("low", "high"))
+    log = given.get("log", False)
+    if not isinstance(log, bool):
+        raise UserError(f"{source}: {key}.log={log} must be true or false.")
+    if not low < high:
+        raise UserError(f"{source}: {key} has low={low} and high={high}; low must be smaller.")
+    if log and low <= 0:
+        raise UserError(f"{source}: {key}.low={low} must be above 0 on a logarithmic scale.")
+    return Interval(key, low, high, log, isinstance(low, int) and isinstance(high, int))
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, str):  # YAML 1.1 takes 1e-3 for a word
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{name}={value} must be a number.")
+    return value
+
+
+def _text(value: Any) -> str:
+    """A value as it is written on a command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(_text(item) for item in value)}]"
+    return str(value)

@@ -1,0 +1,158 @@
+"""The search itself: which settings to try next, which trials to give up. Optuna behind it.
+
+Its journal is a file that is only ever appended to, so a search that was killed goes on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trpo_cli.errors import UserError
+from trpo_cli.tune.space import Dimension, draw
+
+JOURNAL = "journal.log"
+STARTUP = 10
+"""Trials at random before any are chosen by what others gave."""
+PRUNING_STARTUP = 5
+"""Trials that are never given up: before that a median says little."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """number: from 0; settings: key -> value; reported: at which points of its curve something
+    is known already."""
+
+    number: int
+    settings: dict[str, Any]
+    reported: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A trial as the journal has it. state: complete, pruned, failed or running; value: None
+    unless complete; why: of a failed one."""
+
+    number: int
+    state: str
+    settings: dict[str, Any]
+    value: float | None
+    finals: list[float]
+    why: str
+
+
+class Search:
+    """A study in a folder, created or continued.
+
+    sampler: tpe (tree-structured Parzen estimator, Bergstra et al. 2011, without the trials that
+    still run: the constant liar takes them for bad) or random. prune: give trials up whose curve
+    lies below the median of the others' at the same point. seed: of the draws.
+    """
+
+    def __init__(
+        self, folder: Path, space: list[Dimension], sampler: str, prune: bool, seed: int
+    ) -> None:
+        optuna = import_optuna()
+        self._optuna, self._space = optuna, space
+        backend = optuna.storages.journal.JournalFileBackend(str(folder / JOURNAL))
+        storage = optuna.storages.JournalStorage(backend)
+        self._study = optuna.create_study(
+            storage=storage, study_name="tune", direction="maximize", load_if_exists=True
+        )
+        # Draws of a continued search must not repeat those that it began with.
+        seed = (seed + 1000003 * len(self._study.trials)) % 2**32
+        samplers = optuna.samplers
+        self._study.sampler = (
+            samplers.RandomSampler(seed=seed)
+            if sampler == "random"
+            else samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True)
+        )
+        self._study.pruner = (
+            optuna.pruners.MedianPruner(n_startup_trials=PRUNING_STARTUP)
+            if prune
+            else optuna.pruners.NopPruner()
+        )
+        self._open: dict[int, Any] = {}
+
+    def ask(self) -> Trial:
+        """A new trial."""
+        return self._begin(self._study.ask())
+
+    def unfinished(self) -> list[Trial]:
+        """The trials that were running when the search was interrupted."""
+        running = self._optuna.trial.TrialState.RUNNING
+        frozen = self._study.get_trials(deepcopy=False, states=[running])
+        make = self._optuna.trial.Trial
+        return [self._begin(make(self._study, one._trial_id)) for one in frozen]
+
+    def _begin(self, trial: Any) -> Trial:
+        self._open[trial.number] = trial
+        settings = draw(self._space, trial)
+        known = self._study.trials[trial.number].intermediate_values
+        return Trial(trial.number, settings, frozenset(known))
+
+    def count(self) -> int:
+        """All trials so far, those that still run among them."""
+        return len(self._study.get_trials(deepcopy=False))
+
+    def report(self, number: int, point: int, value: float) -> bool:
+        """Note what a trial's curve is worth at a point; whether to give the trial up."""
+        trial = self._open[number]
+        trial.report(value, point)
+        return bool(trial.should_prune())
+
+    def complete(self, number: int, value: float, finals: Sequence[float]) -> None:
+        """value: the objective, the mean of `finals`, one for each seed."""
+        trial = self._open.pop(number)
+        trial.set_user_attr("finals", list(finals))
+        self._study.tell(trial, value)
+
+    def prune(self, number: int) -> None:
+        """Give a trial up."""
+        states = self._optuna.trial.TrialState
+        self._study.tell(self._open.pop(number), state=states.PRUNED)
+
+    def fail(self, number: int, why: str) -> None:
+        """Settings that gave no number: as bad as a trial can be, so that others keep away."""
+        trial = self._open.pop(number)
+        trial.set_user_attr("why", why)
+        self._study.tell(trial, state=self._optuna.trial.TrialState.PRUNED)
+
+    def records(self) -> list[Record]:
+        """All trials, in the order of their numbers."""
+        found = []
+        for trial in self._study.get_trials(deepcopy=False):
+            why = trial.user_attrs.get("why", "")
+            state = "failed" if why else trial.state.name.lower()
+            finals = trial.user_attrs.get("finals", [])
+            value = trial.value if state == "complete" else None
+            found.append(Record(trial.number, state, dict(trial.params), value, finals, why))
+        return found
+
+    def importance(self) -> dict[str, float]:
+        """How much each setting matters among the best tenth of the complete trials, shares of
+        one (PED-ANOVA, Watanabe et al. 2023); empty when there are too few to say."""
+        complete = [record for record in self.records() if record.value is not None]
+        if len(complete) < 2 * STARTUP or len({record.value for record in complete}) < 2:
+            return {}
+        evaluator = self._optuna.importance.PedAnovaImportanceEvaluator()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = self._optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+        return {key: float(share) for key, share in found.items()}
+
+
+def import_optuna() -> Any:
+    """The library, quiet. Raises `UserError` where it is not installed."""
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        raise UserError(
+            'trpo-tune needs Optuna, which is not installed: pip install "trpo_cli[tune]".'
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    return optuna

@@ -1,0 +1,208 @@
+"""Trials as runs: which run begins next, what a trial's curve is worth, when it is over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trpo_cli.errors import UserError
+from trpo_cli.runs.directory import METRICS
+from trpo_cli.sweeps.index import has_begun, state
+from trpo_cli.sweeps.look import look
+from trpo_cli.sweeps.pool import Ended, Job, Pool
+from trpo_cli.tune.space import override
+from trpo_cli.tune.study import Search, Trial
+
+RUNGS = (0.4, 0.6, 0.8)
+"""Shares of a run's steps after which its trial may be given up. Earlier curves say too little of
+where they end."""
+HOPELESS = 5
+"""So many failed trials, and nothing else, say that the fault is not in the settings drawn."""
+
+
+@dataclass
+class Active:
+    """A trial in progress. finals: the final evaluation of each seed that is done, by its place
+    among the seeds; begun: how many seeds have begun; running: the places of those that run."""
+
+    trial: Trial
+    finals: dict[int, float] = field(default_factory=dict)
+    begun: int = 0
+    running: set[int] = field(default_factory=set)
+    reported: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """folder: of the search; overrides: what all trials have in common; seeds: of each trial's
+    runs; total: steps of a run; trials: how many in all."""
+
+    folder: Path
+    overrides: tuple[str, ...]
+    seeds: tuple[int, ...]
+    total: int
+    trials: int
+
+    def run_dir(self, number: int, place: int) -> Path:
+        return self.folder / "trials" / f"{number:04d}" / f"seed_{self.seeds[place]}"
+
+
+class Trials:
+    """The trials in progress, at most one for each worker: a trial's seeds run one after another,
+    so that a bad one is given up before it has cost them all. Only where no further trial is to
+    begin, workers share the seeds that are left.
+
+    say: prints one line.
+    """
+
+    def __init__(self, plan: Plan, search: Search, pool: Pool, say: Callable[[str], None]) -> None:
+        self._plan, self._search, self._pool, self._say = plan, search, pool, say
+        self._active: dict[int, Active] = {}
+        self._best = -float("inf")
+        self._failed_only = True
+        for record in search.records():
+            if record.value is not None:
+                self._best = max(self._best, record.value)
+            self._failed_only = self._failed_only and record.state in ("failed", "running")
+        for trial in search.unfinished():
+            self._continue(trial)
+
+    def fill(self) -> None:
+        """Give every idle worker a run, while there are any to make."""
+        while self._pool.idle > 0:
+            new = len(self._active) < self._pool.workers
+            if new and self._search.count() < self._plan.trials:
+                trial = self._search.ask()
+                self._active[trial.number] = Active(trial)
+                self._begin(self._active[trial.number])
+                continue
+            waiting = [a for a in self._active.values() if a.begun < len(self._plan.seeds)]
+            if not waiting:
+                return
+            self._begin(min(waiting, key=lambda a: (len(a.running), a.trial.number)))
+
+    def ended(self, one: Ended) -> None:
+        """Take note of a run's end."""
+        number, place = divmod(one.job.number, len(self._plan.seeds))
+        active = self._active.get(number)
+        if active is None:
+            return  # of a trial that was given up
+        active.running.discard(place)
+        if one.status == 0:
+            self._done(active, place)
+        elif one.status in (2, 3):
+            self._fail(active, one.message)
+
+    def watch(self) -> None:
+        """Report the points that the curves have passed; give trials up that are worse there than
+        most."""
+        for active in list(self._active.values()):
+            for point in range(len(self._plan.seeds) * len(RUNGS)):
+                if point in active.reported:
+                    continue
+                value = self._curve(active, *divmod(point, len(RUNGS)))
+                if value is None:
+                    break
+                active.reported.add(point)
+                if self._search.report(active.trial.number, point, value):
+                    self._give_up(active, point, value)
+                    break
+
+    def _continue(self, trial: Trial) -> None:
+        """Take up a trial of a search that was interrupted."""
+        active = Active(trial, reported=set(trial.reported))
+        self._active[trial.number] = active
+        for place in range(len(self._plan.seeds)):
+            folder = self._plan.run_dir(trial.number, place)
+            if has_begun(folder) and state(folder).get("status") == "finished":
+                active.begun = place + 1
+                self._done(active, place)
+
+    def _begin(self, active: Active) -> None:
+        """Start the next seed of a trial, or go on with it."""
+        plan, trial, place = self._plan, active.trial, active.begun
+        active.begun += 1
+        if place in active.finals:
+            return
+        active.running.add(place)
+        folder = plan.run_dir(trial.number, place)
+        number = trial.number * len(plan.seeds) + place
+        if has_begun(folder):
+            self._pool.submit(Job(number, (), folder, resume=True))
+            return
+        drawn = [override(key, value) for key, value in trial.settings.items()]
+        overrides = (*plan.overrides, *drawn, f"seed={plan.seeds[place]}")
+        self._pool.submit(Job(number, overrides, folder))
+
+    def _done(self, active: Active, place: int) -> None:
+        number, seeds = active.trial.number, self._plan.seeds
+        record = look(self._plan.run_dir(number, place)).evaluation
+        if record is None:
+            self._fail(active, "the run left no evaluation in its eval.jsonl.")
+            return
+        active.finals[place] = float(record["return_mean"])
+        self._failed_only = False
+        if len(active.finals) < len(seeds):
+            return
+        del self._active[number]
+        finals = [active.finals[place] for place in range(len(seeds))]
+        value = sum(finals) / len(finals)
+        self._search.complete(number, value, finals)
+        better = value > self._best
+        self._best = max(self._best, value)
+        each = ", ".join(f"{final:.4g}" for final in finals)
+        self._say(f"trial {number}: {value:.4g} ({each}){', the best so far' if better else ''}")
+
+    def _fail(self, active: Active, why: str) -> None:
+        number = active.trial.number
+        self._stop(active)
+        self._search.fail(number, why)
+        self._say(f"trial {number} failed: {why}")
+        if self._failed_only and len(self._search.records()) >= HOPELESS:
+            raise UserError(
+                f"all {HOPELESS} trials so far failed, the last one so: {why} Their logs are in "
+                f"{self._plan.folder / 'trials'}."
+            )
+
+    def _give_up(self, active: Active, point: int, value: float) -> None:
+        number, (place, rung) = active.trial.number, divmod(point, len(RUNGS))
+        self._stop(active)
+        self._search.prune(number)
+        share = f"{RUNGS[rung]:.0%} of seed {place + 1} of {len(self._plan.seeds)}"
+        self._say(f"trial {number} given up at {share}: {value:.4g}, below the median there")
+
+    def _stop(self, active: Active) -> None:
+        del self._active[active.trial.number]
+        for place in active.running:
+            self._pool.stop(active.trial.number * len(self._plan.seeds) + place)
+
+    def _curve(self, active: Active, place: int, rung: int) -> float | None:
+        """The training return at a rung, the mean over the seeds up to `place`; None as long as
+        one of them has not got there."""
+        step = self._plan.total * RUNGS[rung]
+        values = []
+        for earlier in range(place + 1):
+            folder = self._plan.run_dir(active.trial.number, earlier)
+            if earlier >= active.begun or look(folder).step < step:
+                return None
+            value = return_at(folder, step)
+            if value is None:
+                return None
+            values.append(value)
+        return sum(values) / len(values)
+
+
+def return_at(run_dir: Path, step: float) -> float | None:
+    """The mean return of the last 100 training episodes in a run's first row from `step` on; None
+    where no episode had ended."""
+    with open(run_dir / METRICS, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            row = json.loads(line)
+            if row["step"] >= step:
+                value = row.get("train/return_recent")
+                return None if value is None else float(value)
+    return None
