@@ -29,6 +29,8 @@ from trpo_cli.lab.findings import Findings, Table
 from trpo_cli.lab.options import number, whole
 
 SHIFTS = np.linspace(0.0, 4.0, 81)
+TOP = 3.0
+"""Of the picture of Gaussians."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -97,17 +99,25 @@ def draw(findings: Findings, plt: Any) -> None:
 
     c = findings.curves
     _, axes = plt.subplots(1, 2, figsize=(6.8, 3.0))
-    for index, name in enumerate(MEASURES):
-        axes[0].plot(SHIFTS, c[name], **look(index), label=name)
-    bound = [pinsker(divergence) for divergence in c["KL"]]
-    axes[0].plot(
-        SHIFTS, bound, color="black", linewidth=0.9, linestyle=":", label="Pinsker's bound on TV"
-    )
+    shown = {name: c[name] for name in MEASURES}
+    shown["Pinsker's bound on TV"] = np.sqrt(c["KL"] / 2.0)
+    for index, (name, values) in enumerate(shown.items()):
+        thin = {"linewidth": 0.9} if index == len(MEASURES) else {}
+        axes[0].plot(SHIFTS, values, **{**look(index), **thin})
+        # The name stands where the line leaves the picture.
+        inside = np.flatnonzero(values <= TOP)
+        if len(inside):
+            left = name == "KL" or inside[-1] == len(SHIFTS) - 1
+            axes[0].annotate(
+                name, (SHIFTS[inside[-1]], values[inside[-1]]), fontsize=8,
+                color=look(index)["color"], textcoords="offset points",
+                xytext=(-5, -10) if name == "KL" else (-2, 3) if left else (4, -10),
+                ha="right" if left else "left",
+            )  # fmt: skip
     axes[0].set(
-        xlabel="shift of the mean", ylabel="distance", ylim=(0.0, 2.0), xlim=(0.0, SHIFTS[-1]),
+        xlabel="shift of the mean", ylabel="distance", ylim=(0.0, TOP), xlim=(0.0, SHIFTS[-1]),
         title=rf"$N(0, 1)$ and $N(\mathrm{{shift}}, {c['std']:g}^2)$",
     )  # fmt: skip
-    axes[0].legend(loc="upper left", frameon=True, framealpha=0.9, edgecolor="none")
     divergences = np.linspace(0.0, 3.0, 200)
     axes[1].plot(
         *c["points"].T, "o", color=COLOURS[0], markersize=2, markeredgewidth=0, label="random pairs"

@@ -40,20 +40,27 @@ def direction(system: LinearSystem, gain: np.ndarray, method: str) -> np.ndarray
     return 2.0 * np.linalg.solve(at.curvature, at.residual)
 
 
-def gap(system: LinearSystem, gain: np.ndarray) -> float:
-    """(C(K) - C*) / C* of a deterministic policy, precise also where it is far below rounding:
+class Gap:
+    """gain -> (C(K) - C*) / C* of a deterministic policy, precise also far below rounding:
 
         C(K) - C* = tr(Sigma_K (K - K*)' M* (K - K*))
 
     (Fazel et al., lemma 10 at the optimum, where E vanishes). Infinite for an unstable gain.
+    `best` is K*.
     """
-    value, best = riccati(system)
-    if not np.isfinite(gain).all() or not is_stable(system, gain):
-        return math.inf
-    error = gain - best
-    states = state_matrix(system, gain, np.zeros(system.actions))
-    excess = np.sum((error.T @ action_curvature(system, value) @ error) * states)
-    return float(excess) / cost(system, best)
+
+    def __init__(self, system: LinearSystem) -> None:
+        value, self.best = riccati(system)
+        self._system, self._curvature = system, action_curvature(system, value)
+        self._optimum = cost(system, self.best)
+        self._still = np.zeros(system.actions)
+
+    def __call__(self, gain: np.ndarray) -> float:
+        if not np.isfinite(gain).all() or not is_stable(self._system, gain):
+            return math.inf
+        error = gain - self.best
+        states = state_matrix(self._system, gain, self._still)
+        return float(np.sum((error.T @ self._curvature @ error) * states)) / self._optimum
 
 
 @dataclass(frozen=True)
@@ -85,20 +92,21 @@ def descend(
     A step that does not lower the cost is halved, for good: far from the optimum, or close to
     where the system becomes unstable, a step that is best near the optimum can be too long.
     """
-    best = riccati(system)[1]
-    gains, gaps, halvings = [gain], [gap(system, gain)], 0
+    gap = Gap(system)
+    gains, gaps, halvings = [gain], [gap(gain)], 0
     for _ in range(iterations):
         moved = direction(system, gain, method)
-        new, after = gain - step * moved, gap(system, gain - step * moved)
+        new = gain - step * moved
+        after = gap(new)
         while after > gaps[-1] > 1e-28 and halvings < MAX_HALVINGS:
             step, halvings = step / 2.0, halvings + 1
             new = gain - step * moved
-            after = gap(system, new)
+            after = gap(new)
         gain = new
         gains.append(gain)
         gaps.append(after)
     path = np.array(gains)
-    errors = np.sqrt(((path - best) ** 2).sum(axis=(1, 2)))
+    errors = np.sqrt(((path - gap.best) ** 2).sum(axis=(1, 2)))
     return Descent(path, np.array(gaps), errors, step, halvings)
 
 

@@ -180,10 +180,11 @@ def riccati(system: LinearSystem) -> tuple[np.ndarray, np.ndarray]:
     g = b @ np.linalg.solve(system.R, b.T)
     identity = np.eye(system.states)
     for _ in range(MAX_DOUBLINGS):
-        inner = np.linalg.solve(identity + g @ h, np.hstack([a, g]))
-        inner_a, inner_g = inner[:, : system.states], inner[:, system.states :]
-        added = a.T @ h @ inner_a
-        g, h, a = g + a @ inner_g @ a.T, h + added, a @ inner_a
+        with np.errstate(over="ignore", invalid="ignore"):
+            inner = np.linalg.solve(identity + g @ h, np.hstack([a, g]))
+            inner_a, inner_g = inner[:, : system.states], inner[:, system.states :]
+            added = a.T @ h @ inner_a
+            g, h, a = g + a @ inner_g @ a.T, h + added, a @ inner_a
         g, h = (g + g.T) / 2.0, (h + h.T) / 2.0
         if not np.isfinite(h).all():
             break

@@ -23,7 +23,7 @@ import numpy as np
 
 from trpo_cli.errors import UserError
 from trpo_cli.lab.findings import Findings, Table
-from trpo_cli.lab.gain_descent import METHODS, Descent, descend, expected_path, first_at, gap
+from trpo_cli.lab.gain_descent import METHODS, Descent, Gap, descend, expected_path, first_at
 from trpo_cli.lab.learned import LearnedRun, read_run
 from trpo_cli.lab.linear_quadratic import (
     Rates,
@@ -179,7 +179,8 @@ def _methods(descents: dict[str, Descent], spectra: dict[str, np.ndarray], targe
 
 def _expected(run: LearnedRun) -> tuple[np.ndarray, np.ndarray | None]:
     """Exact gaps of the saved gains, and those of the expected updates, by iteration."""
-    saved = np.array([gap(run.system, gain) for gain, _ in run.saved.values()])
+    gap = Gap(run.system)
+    saved = np.array([gap(gain) for gain, _ in run.saved.values()])
     if run.rule is None:
         return saved, None
     zero = np.zeros((run.system.actions, run.system.states))
@@ -187,7 +188,7 @@ def _expected(run: LearnedRun) -> tuple[np.ndarray, np.ndarray | None]:
     if not is_stable(run.system, zero):
         return saved, None
     path, _ = expected_path(run.system, zero, spread, run.rule, run.horizon, max(run.saved))
-    return saved, np.array([gap(run.system, gain) for gain in path])
+    return saved, np.array([gap(gain) for gain in path])
 
 
 def _runs(runs: list[Any], best: np.ndarray, target: float) -> Table:
