@@ -165,13 +165,3 @@ class TestSignals:
         assert code in (143, -signal.SIGTERM)
         if run_dir.exists():
             assert status(run_dir)[0] == "interrupted"
-
-    def test_a_sweep_stops_as_a_whole(self, tmp_path: Path) -> None:
-        settings = [s for s in running.settings(**LONG) if not s.startswith("seed")]
-        process = start("-m", "seed=1,2", "hydra.sweep.dir=s", *settings, cwd=tmp_path)
-        assert wait_until(process, lambda: count_rows(tmp_path / "s" / "0") >= 1)
-        process.send_signal(signal.SIGTERM)
-        code, _, _ = finish(process)
-        assert code == 143
-        assert status(tmp_path / "s" / "0") == ("interrupted", "SIGTERM")
-        assert not (tmp_path / "s" / "1" / "metrics.jsonl").exists()

@@ -37,11 +37,11 @@ def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
         key, _, value = found[1].partition("=")
         return UserError(
-            f"{found[1]} gives several values. To run one after the other add -m; a list is"
+            f"{found[1]} gives several values. For a run with each add -m; a list is"
             f" written {key}=[{value}]."
         )
     if found := re.search(r"Sweep parameters '([^']+)'", text):
-        return UserError(f"{found[1]} gives several values: add -m to run one after the other.")
+        return UserError(f"{found[1]} gives several values: add -m for a run with each.")
     if found := re.search(
         r"Sweeping over Hydra's configuration is not supported : '([^']+)'", text
     ):

@@ -23,7 +23,8 @@ examples
   trpo-run                                        TRPO on Hopper-v4
   trpo-run algo=ppo env=CartPole-v1 seed=1        any Gymnasium id, registered or module:Id-v0
   trpo-run algo.max_kl=0.01 total_steps=3e6       settings by their dotted key
-  trpo-run -m algo=trpo,ppo seed=1,2,3            six runs, one after the other
+  trpo-run -m algo=trpo,ppo seed=1,2,3            six runs, as many at a time as there are cores
+  trpo-run resume=SWEEP_DIR                       go on with a sweep: what is left of its runs
   trpo-run env=ALE/Pong-v5 algo=ppo               Atari (pip install "trpo_cli[atari]")
   trpo-run algo=trpo sampler=vine env=Hopper-v4   several actions tried in restored states
   trpo-run resume=RUN_DIR total_steps=2e6         go on with a run, here with a new end
@@ -37,7 +38,7 @@ commands
   trpo-eval RUN_DIR ...       evaluate trained policies
 
 options
-  -m, --multirun              one run for each combination of comma-separated values
+  -m, --multirun              a sweep: one run for each combination of comma-separated values
   -cd, --config-dir DIR       a folder of your own YAML files, laid out like conf/
   --cfg job|hydra|all         print the configuration instead of running (--resolve, --package)
   --info [all|config|defaults|defaults-tree|plugins|searchpath]
@@ -53,12 +54,21 @@ options
 output
   hydra.run.dir=DIR           a run's directory; otherwise
                               outputs/<env>/<algo>/<sampler>/<date_time>_<seed>_<hash>
-  hydra.sweep.dir=DIR         a sweep's directory; otherwise outputs/multirun/<date_time>
-  hydra/launcher=NAME         how a sweep's runs are started, when a launcher is installed
+  hydra.sweep.dir=DIR         a sweep's directory; otherwise outputs/multirun/<date_time>. It holds
+                              sweep.json and, by number, each run's directory and N.log with what
+                              the run printed
+
+sweeps
+  hydra.launcher.jobs=N       how many runs go on at a time, each with its share of the cores;
+                              otherwise as many as there are cores, or cores / threads=...
+  hydra/launcher=NAME         who starts the runs: workers (processes here, the default), basic (one
+                              after the other), joblib (pip install "trpo_cli[joblib]"), or
+                              submitit_slurm on a cluster ("trpo_cli[slurm]"), where a run that is
+                              preempted writes a checkpoint, queues again and goes on
 
 signals
   Ctrl-C, SIGTERM and SIGUSR1 end the iteration and write a checkpoint; resume=RUN_DIR then goes on
-  as if nothing had happened. A second Ctrl-C stops at once.
+  as if nothing had happened. A second Ctrl-C stops at once. A sweep passes them to all its runs.
 
 exit status: 0 done, 2 bad input, 3 a run failed (crash_<step>/ in its directory says on what),
  128 + n stopped by signal n (Ctrl-C: 130)."""

@@ -130,8 +130,8 @@ class Config:
     debug: bool = setting(False, "show tracebacks")
     resume: str | None = setting(
         None,
-        "directory of a run to go on with, in its own configuration; only total_steps, device, "
-        "threads, debug, checkpoint.* and eval.* may be given with it",
+        "directory of a run, or of a sweep, to go on with in its own configuration; only "
+        "total_steps, device, threads, debug, checkpoint.* and eval.* may be given with it",
     )
     env: EnvConfig = field(default_factory=EnvConfig)
     sampler: Any = field(default_factory=SinglePathConfig)
@@ -222,6 +222,13 @@ def validate(config: Config) -> None:
             "evolution strategies (algo=es) compare whole perturbed policies, which is what "
             "sampler=perturbations runs, and nothing else does. Leave sampler out."
         )
+    for group, only in (("value", "none"), ("advantage", "total_return")):
+        chosen = getattr(config, group).name
+        if config.algo.name == "es" and chosen != only:
+            raise UserError(
+                f"{group}={chosen} cannot be used with algo=es, which looks at the returns of "
+                f"whole episodes alone. Leave {group} out."
+            )
     algo = config.algo
     if config.sampler.name == "vine" and algo.name in ("ppo", "ppo_penalty", "dual"):
         raise UserError(

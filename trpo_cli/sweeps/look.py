@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,11 @@ class Look:
 
 
 def look(run_dir: Path) -> Look:
-    rows = last_lines(run_dir / METRICS)
-    evaluations = [r for r in last_lines(run_dir / EVAL) if "checkpoint" not in r]
-    evaluation = evaluations[-1] if evaluations else None
-    if not rows:
+    row = next(last_rows(run_dir / METRICS), None)
+    evaluations = (r for r in last_rows(run_dir / EVAL) if "checkpoint" not in r)
+    evaluation = next(evaluations, None)
+    if row is None:
         return Look(evaluation=evaluation)
-    row = rows[-1]
     recent = row.get("train/return_recent")
     return Look(
         int(row["step"]),
@@ -48,20 +49,16 @@ def look(run_dir: Path) -> Look:
     )
 
 
-def last_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole rows at the end of a file of JSON lines; none when it is not there."""
+def last_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole rows at the end of a file of JSON lines, from the last one back."""
     try:
         with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            start = file.seek(max(0, size - TAIL))
+            start = max(0, file.seek(0, os.SEEK_END) - TAIL)
+            file.seek(start)
             lines = file.read().split(b"\n")
     except OSError:
-        return []
+        return
     # The first one may have begun before the tail, the last one may still be written.
-    found = []
-    for line in lines[1 if start else 0 : -1]:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
+    for line in reversed(lines[1 if start else 0 : -1]):
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
