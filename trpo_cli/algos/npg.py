@@ -7,7 +7,7 @@
 
 Departures from the paper:
 1. F^-1 g by conjugate gradients on F + damping I, F from a part of the batch.
-2. Advantages come from a learned value function (GAE).
+2. A stands for what `advantage` chooses, by default from a learned value function (GAE).
 3. A step that leaves the policy without finite probabilities is taken back.
 """
 

@@ -11,7 +11,7 @@
 
 Departures from the paper:
 1. On a single path, advantages come from a learned value function (GAE) instead of Monte Carlo
-   Q-values.
+   Q-values, unless `advantage=q_value` with lambda 1 asks for those.
 2. F stands for F + damping I, in the solve and in the step length.
 3. The Fisher product uses a quarter of the batch by default, the paper a tenth of a larger one.
 """

@@ -5,8 +5,9 @@
 one step per batch, plain (`optimizer: sgd`) or rescaled by Adam's moments.
 
 Departures from the textbook:
-1. The factor gamma^t in front of the score is dropped, as is usual.
-2. Advantages come from a learned value function (GAE).
+1. The factor gamma^t in front of the score is dropped, as is usual, unless
+   `advantage.discount_states` asks for it.
+2. A stands for what `advantage` chooses, by default from a learned value function (GAE).
 """
 
 from __future__ import annotations
