@@ -121,6 +121,8 @@ def test_it_learns_cartpole() -> None:
         (["sampler=vine"], "cannot be combined with sampler=vine"),
         (["sampler.num_envs=7"], "sampler.num_envs=7 cannot be divided"),
         (["sampler.episodes=3"], "Try a multiple of 6"),
+        (["value=mlp"], "value=mlp cannot be used with algo=es"),
+        (["advantage=gae"], "advantage=gae"),
         (["policy=nature_cnn"], "policy=nature_cnn"),
         (["algo.sigma=0"], "algo.sigma=0"),
     ],
