@@ -21,6 +21,7 @@ from trpo_cli.compare.statistics import (
     interquartile_mean,
     mean_band,
     mean_interval,
+    permutation_test,
     welch,
 )
 
@@ -86,48 +87,63 @@ def test_the_probability_of_improvement(shift, n):
     assert covered > 0.95 - 0.02 - margin(0.95, 200)
 
 
-def false_verdicts(shape: str, n: int, samples: int) -> float:
-    """Four equal groups on two environments, 12 pairs: how often any of them is called different,
-    by the rule by which the verdict names a leader."""
-    rng, false = np.random.default_rng(n), 0
+def false_verdicts(shape: str, n: int, samples: int) -> tuple[float, float]:
+    """Four equal groups on two environments, 12 pairs: how often the verdict would call any of
+    them ahead, and how often with the reservation "if runs vary normally" at least."""
+    rng, likely, clear = np.random.default_rng(n), 0, 0
     for _ in range(samples):
         groups = draw(rng, shape, (2, 4, n))
-        p = [welch(e[i], e[j]).p for e in groups for i in range(4) for j in range(i)]
-        false += any(q <= ALPHA for q in holm(p))
-    return false / samples
+        pairs = [(e[i], e[j]) for e in groups for i in range(4) for j in range(i)]
+        adjusted = holm([welch(x, y).p for x, y in pairs])
+        found = [pair for pair, p in zip(pairs, adjusted, strict=True) if p <= ALPHA]
+        likely += bool(found)
+        clear += any(permutation_test(x, y) <= ALPHA for x, y in found)
+    return clear / samples, likely / samples
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_false_difference_more_often_than_said(shape):
     """Without the correction it would be 0.25 to 0.4."""
-    assert false_verdicts(shape, 5, 150) <= ALPHA + margin(ALPHA, 150)
+    clear, likely = false_verdicts(shape, 5, 150)
+    assert clear <= likely <= ALPHA + margin(ALPHA, 150)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_three_runs_never_suffice_without_reservation(shape):
+    """The permutation test's smallest p-value is then 0.1."""
+    assert false_verdicts(shape, 3, 100)[0] == 0.0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("n", [3, 5, 10])
 def test_no_false_difference_in_many_samples(shape, n, capsys):
-    share = false_verdicts(shape, n, 2000)
+    clear, likely = false_verdicts(shape, n, 2000)
     with capsys.disabled():
-        print(f"\n{shape}, n = {n}: {share:.4f} false verdicts")
-    assert share <= ALPHA + margin(ALPHA, 2000)
+        print(f"\n{shape}, n = {n}: {clear:.4f} false verdicts, {likely:.4f} with reservation")
+    assert clear <= ALPHA + margin(ALPHA, 2000)
+    # Three runs a side of which some fail outright: 0.08, hence the reservation.
+    assert likely <= (0.10 if (shape, n) == ("two", 3) else ALPHA + margin(ALPHA, 2000))
 
 
 @pytest.mark.slow
 def test_the_table_of_intervals(capsys):
     """Share of 95% intervals for the mean that hold it: Student's t, percentile and BCa."""
-    rng, rows = np.random.default_rng(0), {"Student's t": [], "percentile": [], "BCa": []}
+    rng = np.random.default_rng(0)
+    rows: dict[str, list[float]] = {"Student's t": [], "percentile": [], "BCa": []}
     for n in (3, 5, 10):
         for shape in SHAPES:
             x, truth = draw(rng, shape, (2000, n)), MEANS[shape]
             ours = [mean_interval(one) for one in x]
-            rows["Student's t"].append(np.mean([i.low <= truth <= i.high for i in ours]))
+            held = [i.low <= truth <= i.high for i in ours]
+            rows["Student's t"].append(float(np.mean(held)))
             for name in ("percentile", "BCa"):
                 with np.errstate(all="ignore"):
                     found = stats.bootstrap(
                         (x,), np.mean, axis=-1, n_resamples=999, method=name, batch=50, rng=rng
                     ).confidence_interval
-                rows[name].append(np.mean((found.low <= truth) & (truth <= found.high)))
+                both = (found.low <= truth) & (truth <= found.high)
+                rows[name].append(float(np.mean(both)))
     with capsys.disabled():
         for name, shares in rows.items():
             print(f"\n{name:12}", *(f"{share:.3f}" for share in shares))

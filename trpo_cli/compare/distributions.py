@@ -98,3 +98,15 @@ def t_test_power(shift: float, df: float, alpha: float) -> float:
     bound = critical * np.sqrt(u / df)
     phi = np.array([NORMAL.cdf(shift - c) + NORMAL.cdf(-shift - c) for c in bound])
     return float(np.sum(phi * density) / np.sum(density))
+
+
+@functools.lru_cache(4096)
+def shift_for_power(df: float, alpha: float, power: float) -> float:
+    """The shift at which `t_test_power` is `power`, by halving."""
+    low, high = 0.0, 1.0
+    while t_test_power(high, df, alpha) < power:
+        low, high = high, 2.0 * high
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if t_test_power(middle, df, alpha) > power else (middle, high)
+    return high

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trpo_cli.compare.distributions import NORMAL, t_quantile, t_test_power, t_two_sided
+from trpo_cli.compare.distributions import NORMAL, shift_for_power, t_quantile, t_two_sided
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
@@ -261,7 +261,7 @@ def detectable_difference(
 ) -> float:
     """The smallest difference of means that a t test at `alpha` finds with probability `power`,
     with as many runs as these and their pooled standard deviation: delta = d s sqrt(1/n + 1/m),
-    d where the power of the non-central t with n + m - 2 degrees of freedom is `power`.
+    d the shift at which the test, its t non-central with n + m - 2 degrees of freedom, has it.
 
     NaN with fewer than two runs on a side.
     """
@@ -271,13 +271,7 @@ def detectable_difference(
         return math.nan
     df = n + m - 2
     pooled = math.sqrt(((n - 1) * x.var(ddof=1) + (m - 1) * y.var(ddof=1)) / df)
-    low, high = 0.0, 1.0
-    while t_test_power(high, df, alpha) < power:
-        low, high = high, 2.0 * high
-    for _ in range(30):
-        middle = 0.5 * (low + high)
-        low, high = (low, middle) if t_test_power(middle, df, alpha) > power else (middle, high)
-    return high * pooled * math.sqrt(1.0 / n + 1.0 / m)
+    return shift_for_power(df, alpha, power) * pooled * math.sqrt(1.0 / n + 1.0 / m)
 
 
 def censored_median(times: Sequence[float], reached: Sequence[bool]) -> float:

@@ -93,7 +93,7 @@ def pairs(c: Comparison) -> Table:
     shown = [
         [p.env, p.a, p.b, number(p.difference.value),
          f"{number(p.difference.low)} to {number(p.difference.high)}",
-         p_value(p.difference.p), p_value(p.p) + (" *" if p.clear else ""),
+         p_value(p.difference.p), p_value(p.p) + (" **" if p.clear else " *" if p.likely else ""),
          p_value(p.p_permutation), number(p.detectable)]
         for p in c.pairs
     ]  # fmt: skip
@@ -101,9 +101,10 @@ def pairs(c: Comparison) -> Table:
         "pairs",
         "Differences of final performance",
         "First minus second, Welch's 95% interval and p; adjusted: Holm over all rows, * at most "
-        "0.05; the permutation test asks the same without assuming normality, but with 3 + 3 runs "
-        "cannot go below 0.1. Detectable: the difference that a test at 0.05 divided by the number "
-        "of rows finds with probability 80%, with this many runs of this spread.",
+        "0.05. The permutation test asks whether the runs could come from one distribution, "
+        "without assuming normality; with 3 + 3 runs it cannot go below 0.1. **: it is at most "
+        "0.05 as well. Detectable: the difference that a test at 0.05 divided by the number of "
+        "rows finds with probability 80%, with this many runs of this spread.",
         ["Environment", "First", "Second", "Difference", "95% interval", "p (Welch)",
          "p adjusted", "p (permutation)", "Detectable"],
         shown,

@@ -12,8 +12,9 @@ FEW_RUNS = 5
 
 
 def verdict(comparison: Comparison) -> str:
-    """The paragraph. A rule is said to lead only where Welch's test with Holm's correction over
-    every pair on every environment says so; everything else is open."""
+    """The paragraph. A group is said to be ahead only where Welch's test with Holm's correction
+    over every pair on every environment says so and the permutation test agrees, to be ahead "if
+    runs are normal" where the latter has too few runs to agree; everything else is open."""
     sentences = [on_env(comparison, env) for env in comparison.envs]
     sentences += overall(comparison)
     sentences += sureness(comparison)
@@ -32,20 +33,25 @@ def on_env(comparison: Comparison, env: EnvResult) -> str:
     pairs = {frozenset((p.a, p.b)): p for p in comparison.pairs if p.env == env.env}
     behind = [(g, pairs[frozenset((best.label, g.label))]) for g in ranked[1:]]
     clear = [(g, p) for g, p in behind if p.clear]
-    open_ = [(g, p) for g, p in behind if not p.clear]
+    likely = [(g, p) for g, p in behind if p.likely and not p.clear]
+    open_ = [(g, p) for g, p in behind if not p.likely]
     head = f"On {env.env} {listed(level)} has the highest mean, {amount(best.final)}"
     if len(level) > 1:
         head = f"On {env.env} {listed(level)} share the highest mean, {amount(best.final)} for "
         head += best.label
     open_ = [(g, p) for g, p in open_ if g.label not in level]
-    if not clear:
-        rest = listed([g.label for g, _ in open_])
-        return f"{head}, but cannot be told from {rest}{could_have(open_)}." if rest else f"{head}."
-    parts = [f"{head}, and is ahead of {listed([gap(best.label, g.label, p) for g, p in clear])}"]
+    parts = []
+    if clear:
+        parts.append(f"is ahead of {listed([gap(best.label, g.label, p) for g, p in clear])}")
+    if likely:
+        parts.append(
+            f"is ahead of {listed([gap(best.label, g.label, p) for g, p in likely])} if runs vary "
+            "normally, which so few cannot show"
+        )
     if open_:
         rest = listed([g.label for g, _ in open_])
-        parts.append(f"it cannot be told from {rest}{could_have(open_)}")
-    return "; ".join(parts) + "."
+        parts.append(f"cannot be told from {rest}{could_have(open_)}")
+    return f"; {best.label if len(level) > 1 else 'it'} ".join([head, *parts]) + "."
 
 
 def gap(best: str, other: str, pair: Pair) -> str:
@@ -53,7 +59,7 @@ def gap(best: str, other: str, pair: Pair) -> str:
     low, high = sorted((sign * pair.difference.low, sign * pair.difference.high))
     return (
         f"{other} by {number(sign * pair.difference.value)} "
-        f"(95% interval {number(low)} to {number(high)}, adjusted p = {p_value(pair.p)})"
+        f"(95% interval {number(low)} to {number(high)}, adjusted p {p_value(pair.p, '= ')})"
     )
 
 
@@ -134,5 +140,5 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def p_value(p: float) -> str:
-    return "-" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+def p_value(p: float, equals: str = "") -> str:
+    return "-" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{equals}{p:.3f}"
