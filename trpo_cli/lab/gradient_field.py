@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from trpo_cli.errors import UserError
 from trpo_cli.lab.findings import Findings, Table
 from trpo_cli.lab.linear_quadratic import cost, gradient, natural_gradient, riccati
 from trpo_cli.lab.options import number, whole
@@ -74,6 +75,10 @@ def compute(args: argparse.Namespace) -> Findings:
         discount=args.discount,
     )  # fmt: skip
     low, high = args.log_std
+    if low >= high:
+        raise UserError(f"--log-std {low:g} {high:g}: the lower end comes first.")
+    if not args.b:
+        raise UserError("--b 0: actions without effect have no gradient; give another number.")
     best = float(riccati(system)[1][0, 0])
     # Gains that keep the cost finite: sqrt(gamma) |a - b k| < 1.
     reach = 1.0 / np.sqrt(args.discount) / abs(args.b)

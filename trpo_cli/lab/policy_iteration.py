@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from trpo_cli.errors import UserError
 from trpo_cli.lab.findings import Findings, Table
 from trpo_cli.lab.gain_descent import first_at
 from trpo_cli.lab.improvement import (
@@ -67,6 +68,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def compute(args: argparse.Namespace) -> Findings:
     """Every rule from the uniform policy; the identity and the bounds on random pairs."""
+    if args.branching > args.states:
+        raise UserError(
+            f"--branching {args.branching} is more than there are states ({args.states}); give at "
+            "most that."
+        )
     mdp = random_mdp(args.states, args.actions, args.discount, args.seed, args.branching)
     rules: dict[str, Callable[[MDP, np.ndarray], np.ndarray]] = {
         "conservative": conservative,
