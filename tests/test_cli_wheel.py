@@ -41,3 +41,6 @@ def test_an_installed_wheel_composes_in_any_folder(tmp_path: Path) -> None:
     shown = run(command, "--cfg", "job", "env=Swimmer-v4", "algo=ppo", cwd=elsewhere)
     assert "discount: 0.9999" in shown and "clip_range" in shown
     assert list(elsewhere.iterdir()) == []
+    # Sweeps: our launcher is known, and its workers find the package.
+    words = ["seed=1", "env=CartPole-v1", "total_steps=1", "eval.episodes=0", "hydra.sweep.dir=s"]
+    assert "run 0 finished" in run(command, "-m", *words, cwd=elsewhere)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,5 +13,9 @@ from trpo_cli.sweeps.pool import Job, Pool
 if __name__ == "__main__":
     with Pool(2, main=QUICK) as pool:
         for number in range(2):
-            pool.submit(Job(number, (sys.argv[2],), Path(sys.argv[1], str(number))))
+            pool.submit(Job(number, ("work",), Path(sys.argv[1], str(number))))
+        if "die" in sys.argv:
+            me = os.getpid()
+            print(Path(f"/proc/{me}/task/{me}/children").read_text(), flush=True)
+            os.kill(me, signal.SIGKILL)
         pool.wait()

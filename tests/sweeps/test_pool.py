@@ -173,23 +173,36 @@ class TestOutput:
 
 
 class TestWithoutItsParent:
-    def start(self, tmp_path: Path, word: str) -> tuple[subprocess.Popen[bytes], list[int]]:
+    def start(self, tmp_path: Path) -> tuple[subprocess.Popen[bytes], list[int]]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.sweeps.parent", str(tmp_path), word], cwd=REPOSITORY
+            [sys.executable, "-m", "tests.sweeps.parent", str(tmp_path)], cwd=REPOSITORY
         )
         return process, [int(wait_for(tmp_path / str(n) / "pid")) for n in range(2)]
 
     def test_killed(self, tmp_path: Path) -> None:
         """The workers write checkpoints and end by themselves."""
-        process, pids = self.start(tmp_path, "work")
+        process, pids = self.start(tmp_path)
         process.kill()
         process.wait()
         wait_for_death(pids)
         assert all((tmp_path / str(n) / "checkpoint").exists() for n in range(2))
 
+    def test_killed_before_the_jobs_began(self, tmp_path: Path) -> None:
+        """Whether the workers hear of a job or of the death first, they end before `GRACE` is
+        over."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.sweeps.parent", str(tmp_path), "die"],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        pids = [int(word) for word in process.stdout.read().split()]
+        assert len(pids) == 2 and process.wait() == -signal.SIGKILL
+        wait_for_death(pids)
+
     def test_interrupted_in_a_terminal(self, tmp_path: Path) -> None:
         """Ctrl-C goes to the parent alone: it decides what becomes of the runs."""
-        process, pids = self.start(tmp_path, "work")
+        process, pids = self.start(tmp_path)
         assert all(os.getpgid(pid) != os.getpgid(process.pid) for pid in pids)
         process.send_signal(signal.SIGINT)
         process.wait()

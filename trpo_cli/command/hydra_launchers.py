@@ -56,6 +56,9 @@ class HydraLauncher:
             for batch in BasicSweeper.split_overrides_to_chunks(jobs, size):
                 returned = launcher.launch(list(batch), initial_job_idx=len(statuses))
                 statuses += [job.return_value for job in returned]
+        except Exception:  # a job that died; Hydra's launchers give up on the others' results
+            conclude(entries, sweep_dir, {})
+            raise
         except KeyboardInterrupt:
             if type(launcher).__name__ == "SlurmLauncher":
                 print("the jobs go on without this process; squeue lists them, scancel ends them")

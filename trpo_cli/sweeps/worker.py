@@ -54,6 +54,7 @@ class Inbox:
         self._jobs: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._stopped: dict[int, int] = {}  # job -> signal
         self._current: int | None = None
+        self._alone = False
         self._lock = threading.Lock()
         self._main = threading.main_thread().ident
         threading.Thread(target=self._read, daemon=True).start()
@@ -70,8 +71,8 @@ class Inbox:
     def current(self, job: int) -> Iterator[None]:
         """A block in which the job can be stopped; raises `Interrupted` if it was already."""
         with self._lock:
-            if job in self._stopped:
-                raise Interrupted(self._stopped[job])
+            if self._alone or job in self._stopped:
+                raise Interrupted(self._stopped.get(job, signal.SIGTERM))
             self._current = job
         try:
             yield
@@ -89,7 +90,7 @@ class Inbox:
             self._stop(message["stop"], message["signal"])
         self._jobs.put(None)
         with self._lock:
-            job = self._current
+            self._alone, job = True, self._current
         if job is not None:
             self._stop(job, signal.SIGTERM)
         time.sleep(GRACE)
