@@ -58,6 +58,20 @@ CASES: dict[str, tuple[list[str], int]] = {
         ),
         2,
     ),
+    "dual small": (
+        running.settings(
+            "dual",
+            "CartPole-v1",
+            **{
+                "sampler.num_envs": 5,
+                "algo.minibatch_size": 3,
+                "algo.epochs": 2,
+                "algo.entropy_coef": 0.01,
+                "value.minibatch_size": 3,
+            },
+        ),
+        2,
+    ),
     "vpg whole": (
         running.settings(
             "vpg", "CartPole-v1", **{"algo.entropy_coef": 0.01, "value.minibatch_size": "null"}

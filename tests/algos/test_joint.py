@@ -1,4 +1,4 @@
-"""VPG and PPO with one network for pi and V: the step is autograd's on the whole loss."""
+"""One network for pi and V: the step is autograd's on the whole loss."""
 
 from typing import Any
 
@@ -8,11 +8,13 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from tests.small import oracle_entropy, oracle_log_prob, oracle_parts
+from tests.small import oracle_entropy, oracle_kl, oracle_log_prob, oracle_parts
+from trpo_cli.algos.dual import Dual
 from trpo_cli.algos.objectives import SinglePathObjective
 from trpo_cli.algos.ppo import PPO
+from trpo_cli.algos.ppo_penalty import PPOPenalty
 from trpo_cli.algos.vpg import VPG
-from trpo_cli.config import PPOConfig, VPGConfig
+from trpo_cli.config import DualConfig, PPOConfig, PPOPenaltyConfig, VPGConfig
 from trpo_cli.models.conv import ConvNet
 from trpo_cli.models.heads import make_head
 from trpo_cli.models.normalizer import Pictures
@@ -138,3 +140,49 @@ class TestPPO:
         np.testing.assert_allclose(policy.parameters, theta.detach().float(), atol=1e-4)
         assert abs(policy.parameters - before).max() > 0.03
         assert clipped > 5
+
+
+class TestPenalties:
+    @pytest.mark.parametrize("rule", ["ppo_penalty", "dual"])
+    def test_the_loss_has_all_four_terms(self, rule):
+        """-r A + c KL(old || new) - c_H H + c_V (V - R)^2 by autograd, minibatch by minibatch."""
+        common: dict[str, Any] = {
+            "epochs": 3,
+            "minibatch_size": 15,
+            "learning_rate": 0.02,
+            "schedule": "constant",
+            "entropy_coef": BONUS,
+            "max_grad_norm": None,
+        }
+        penalty = 2.0
+        policy = make_policy()
+        batch = make_batch(policy)
+        theta = policy.parameters.double().requires_grad_()
+        start, optimizer = theta.detach().clone(), torch.optim.Adam([theta], lr=0.02, eps=1e-5)
+        generator = np.random.default_rng(5)
+        for _ in range(common["epochs"]):
+            order = generator.permutation(SIZE)
+            for first in range(0, SIZE, 15):
+                rows = order[first : first + 15]
+                outputs = oracle(batch.observations[rows])
+                (old, _), (new, values) = outputs(start), outputs(theta)
+                actions = batch.actions[rows]
+                ratio = torch.exp(oracle_log_prob(new, actions) - oracle_log_prob(old, actions))
+                loss = (
+                    -(ratio * batch.advantages[rows]).mean()
+                    + penalty * oracle_kl(old, new).mean()
+                    - BONUS * oracle_entropy(new).mean()
+                    + COEF * ((values - batch.targets[rows]) ** 2).mean()
+                )
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        before = policy.parameters.clone()
+        algorithm: Any = (
+            PPOPenalty(PPOPenaltyConfig(kl_coef=penalty, **common), policy, COEF)
+            if rule == "ppo_penalty"
+            else Dual(DualConfig(multiplier=penalty, **common), policy, COEF)
+        )
+        algorithm.update(policy, batch, np.random.default_rng(5), 1.0)
+        np.testing.assert_allclose(policy.parameters, theta.detach().float(), atol=1e-4)
+        assert abs(policy.parameters - before).max() > 0.03

@@ -66,7 +66,7 @@ class NatureCNNPolicyConfig:
     precision: str = setting(
         "auto",
         "what the layers compute in (parameters and the last layer stay float32); auto: bfloat16 "
-        "for VPG and PPO where the processor is made for it, otherwise float32",
+        "for all rules but NPG and TRPO where the processor is made for it, otherwise float32",
         choices=["auto", "float32", "bfloat16"],
     )
 
