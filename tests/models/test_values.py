@@ -2,12 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
-from tests.small import global_generators
-from trpo_cli.config import MLPValueConfig
+from tests.small import global_generators, make_policy
+from trpo_cli.config import Config, LinearPolicyConfig, MLPValueConfig, QuadraticValueConfig
+from trpo_cli.errors import UserError
 from trpo_cli.maths.returns import explained_variance
 from trpo_cli.models.mlp import MLP
-from trpo_cli.models.values import Value
+from trpo_cli.models.values import Value, build_value, quadratic_features
 
 CONFIG = MLPValueConfig(epochs=10, hidden_sizes=[16], learning_rate=3e-3, minibatch_size=32)
 
@@ -154,3 +156,34 @@ class TestState:
         rows = [part.fit(x, returns, generator(), 1.0) for part in (value, other)]
         assert rows[0] == rows[1]
         np.testing.assert_array_equal(value.predict(x), other.predict(x))
+
+
+class TestQuadratic:
+    """value=quadratic: least squares on x_i and x_i x_j."""
+
+    def make(self, size):
+        config = Config(value=QuadraticValueConfig(ridge=1e-9), policy=LinearPolicyConfig())
+        return build_value(config, make_policy(), spaces.Box(-1.0, 1.0, (size,)), generator())
+
+    def test_features_by_hand(self):
+        found = quadratic_features(np.array([[2.0, 3.0]]))
+        np.testing.assert_array_equal(found, [[2.0, 3.0, 4.0, 6.0, 9.0]])
+
+    def test_finds_any_quadratic_function(self):
+        draw = np.random.default_rng(3)
+        p, q = draw.normal(size=(4, 4)), draw.normal(size=4)
+        x, fresh = draw.normal(size=(2, 500, 4)).astype(np.float32)
+
+        def function(z):
+            return ((z @ p) * z).sum(axis=1) + z @ q - 7.0
+
+        value = self.make(4)
+        row = value.fit(x, function(x), generator(), 1.0)
+        # The coefficients are float32, the terms of order ten.
+        np.testing.assert_allclose(value.predict(fresh), function(fresh), atol=1e-4)
+        assert row["value/loss"] < 1e-9
+
+    def test_too_many_coefficients_are_refused(self):
+        assert len(self.make(75).parameters) == 1 + 75 + 75 * 76 // 2
+        with pytest.raises(UserError, match=r"value=quadratic has 3,002 coefficients.*value=mlp"):
+            self.make(76)

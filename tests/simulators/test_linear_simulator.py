@@ -40,7 +40,12 @@ def test_bit_identical_to_gymnasium(num_envs: int, noise: float) -> None:
 
 def test_dynamics_reward_and_start() -> None:
     """The moments of x_0 and of w, the mean of x' and the reward, from the definition."""
-    system = {"A": [[0.9, 0.2], [0.0, 0.7]], "B": [[0.0], [1.5]], "Q": [1.0, 2.0], "R": 0.5}
+    system: dict[str, Any] = {
+        "A": [[0.9, 0.2], [0.0, 0.7]],
+        "B": [[0.0], [1.5]],
+        "Q": [1.0, 2.0],
+        "R": 0.5,
+    }
     sim = simulator(ID, 20_000, noise=[[0.04, 0.01], [0.01, 0.09]], start=[1.0, 0.5], **system)
     before = sim.reset(seed=list(range(sim.num_envs))).copy()
     u = np.full((sim.num_envs, 1), -0.3)
