@@ -59,7 +59,7 @@ class TestReport:
         assert files(here / "runs") == before
         assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
         printed = capsys.readouterr().out
-        lead = "On Hopper-v4 ppo has the highest mean, 3,050 ± 61.2 over 5 runs; it is ahead of "
+        lead = "On Hopper-v4 ppo has the highest mean, 3,050 ± 60.8 over 5 runs; it is ahead of "
         assert f"{lead}trpo by 1,000 (95% interval 911 to 1,089, adjusted p < 0.001)." in printed
         assert "On Walker2d-v4 ppo has the highest mean" in printed
         assert "; it cannot be told from trpo (a difference of" in printed

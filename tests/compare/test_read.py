@@ -76,6 +76,13 @@ def test_a_folder_misspelt(tmp_path: Path) -> None:
         find_runs([str(tmp_path / "file")])
 
 
+def test_files_that_a_pattern_caught_beside_folders(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    (tmp_path / "run.log").touch()
+    found = find_runs([str(tmp_path / "run"), str(tmp_path / "run.log")])
+    assert len(found.runs) == 1 and "run.log is a file" in found.notes[0]
+
+
 def test_eval_lines_are_kept_as_they_are(tmp_path: Path) -> None:
     lines = [evaluation(100, 3.0), evaluation(24_000, 4.0, checkpoint="best")]
     write_run(tmp_path / "run", evals=lines)

@@ -159,7 +159,14 @@ def analyse(groups: Groups, options: Options, notes: Sequence[str]) -> Compariso
     """Raises `UserError` where a group has no values to compare."""
     runs = [run for cell in groups.cells.values() for run in cell.runs]
     protocol = scores.choose_protocol(runs)
-    envs = [analyse_env(env, groups.of(env), options, protocol) for env in groups.envs]
+    human = options.normalise != "range" and all(human_scale(env) for env in groups.envs)
+    if options.normalise == "human" and not human:
+        lacking = next(env for env in groups.envs if human_scale(env) is None)
+        raise UserError(
+            f"--normalise human: there is no random and no human score for {lacking}; "
+            "--normalise range takes the range of the runs instead."
+        )
+    envs = [analyse_env(env, groups.of(env), options, protocol, human) for env in groups.envs]
     known = set(groups.envs)
     unknown = [env for env in options.thresholds if env and env not in known]
     if unknown:
@@ -181,20 +188,10 @@ def analyse(groups: Groups, options: Options, notes: Sequence[str]) -> Compariso
     )
 
 
-def analyse_env(env: str, cells: Sequence[Cell], options: Options, protocol: Protocol) -> EnvResult:
-    curves = {
-        axis: {
-            cell.label: [align.curve(r, options.curve, axis) for r in cell.runs] for cell in cells
-        }
-        for axis in align.AXES
-    }
-    for cell in cells:
-        for run, c in zip(cell.runs, curves["steps"][cell.label], strict=True):
-            if c.empty:
-                raise UserError(
-                    f"{run.path} has no value of {options.curve} to draw: is the run too short "
-                    "for one finished episode, or the key another one (--curve)?"
-                )
+def analyse_env(
+    env: str, cells: Sequence[Cell], options: Options, protocol: Protocol, human: bool
+) -> EnvResult:
+    curves = curves_of(cells, options.curve)
     shown = curves[options.axis]
     shared = align.span([c for group in shown.values() for c in group])
     if not shared[1] > shared[0]:
@@ -202,7 +199,7 @@ def analyse_env(env: str, cells: Sequence[Cell], options: Options, protocol: Pro
             f"The runs on {env} have no range of {options.axis} in common: a run ends before "
             "another begins. Leave the short ones out."
         )
-    finals = {c.label: [scores.final_score(r, protocol) for r in c.runs] for c in cells}
+    finals = {c.label: finals_of(c, protocol) for c in cells}
     starts = [float(c.y[0]) for group in curves["steps"].values() for c in group]
     threshold = options.thresholds.get(env, options.thresholds.get("", math.nan))
     if math.isnan(threshold):
@@ -212,7 +209,7 @@ def analyse_env(env: str, cells: Sequence[Cell], options: Options, protocol: Pro
     results = [
         analyse_group(
             cell,
-            {a: curves[a][cell.label] for a in curves},
+            {axis: curves[axis][cell.label] for axis in curves},
             finals[cell.label],
             options,
             protocol,
@@ -221,17 +218,35 @@ def analyse_env(env: str, cells: Sequence[Cell], options: Options, protocol: Pro
         )
         for cell in cells
     ]
-    scale = None
-    if options.normalise != "range":
-        scale = human_scale(env)
-    if scale is None and options.normalise == "human":
-        raise UserError(
-            f"--normalise human: there is no random and no human score for {env}; "
-            "--normalise range takes the range of the runs instead."
-        )
-    scale = scale or range_scale(starts, list(finals.values()))
+    scale = human_scale(env) if human else range_scale(starts, list(finals.values()))
     budget = max(int(run.config["total_steps"]) for cell in cells for run in cell.runs)
     return EnvResult(env, budget, threshold, shared, results, scale)
+
+
+def curves_of(cells: Sequence[Cell], key: str) -> dict[str, dict[str, list[Curve]]]:
+    """Axis -> group -> a curve per run; raises `UserError` for a run that has none."""
+    for cell in cells:
+        for run in cell.runs:
+            if align.curve(run, key).empty:
+                raise UserError(
+                    f"{run.path} has no value of {key} to draw: is the run too short for one "
+                    "finished episode, or the key another one (--curve)?"
+                )
+    return {
+        axis: {cell.label: [align.curve(r, key, axis) for r in cell.runs] for cell in cells}
+        for axis in align.AXES
+    }
+
+
+def finals_of(cell: Cell, protocol: Protocol) -> list[float]:
+    found = [scores.final_score(run, protocol) for run in cell.runs]
+    for run, score in zip(cell.runs, found, strict=True):
+        if math.isnan(score):
+            raise UserError(
+                f"{run.path} has neither a final evaluation nor a finished episode, so there is "
+                "no final performance to compare. Leave it out."
+            )
+    return found
 
 
 def analyse_group(

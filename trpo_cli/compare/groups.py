@@ -12,6 +12,7 @@ from trpo_cli.compare.read import Run
 from trpo_cli.errors import UserError
 
 ALLOW = ("versions", "steps", "envs")
+RULE = ("algo.name", "sampler.name")
 SHORT = {"algo": "algo.name", "sampler": "sampler.name", "policy": "policy.name"}
 SHORT |= {"value": "value.name"}
 FROM_MANIFEST = ("version", "folder")
@@ -49,9 +50,9 @@ def make_groups(runs: Sequence[Run], by: Sequence[str] = ()) -> Groups:
     "version" and "folder" for the package's version and the folder given on the command line.
     Raises `UserError` for a key that no run has.
     """
-    keys = ["algo.name", "sampler.name", *(k for k in check_keys(runs, by) if k != "env.id")]
-    keys = list(dict.fromkeys(keys))
-    labels = make_labels([tuple(setting(run, key) for key in keys) for run in runs], keys)
+    asked = [key for key in check_keys(runs, by) if key != "env.id"]
+    keys = list(dict.fromkeys([*RULE, *asked]))
+    labels = make_labels(runs, keys)
     cells: dict[tuple[str, str], list[Run]] = {}
     for run, label in zip(runs, labels, strict=True):
         cells.setdefault((run.env, label), []).append(run)
@@ -92,19 +93,21 @@ def setting(run: Run, key: str) -> Any:
     return run.folder if key == "folder" else run.config.get(key)
 
 
-def make_labels(values: Sequence[tuple[Any, ...]], keys: Sequence[str]) -> list[str]:
-    """Short names: the algorithm, +sampler where it is not single_path, then `key=value` of what
-    differs between groups. A key that is the same everywhere is not named."""
-    varies = [len({repr(v[i]) for v in values}) > 1 for i in range(len(keys))]
-    labels = []
-    for value in values:
-        named = dict(zip(keys, value, strict=True))
-        rule, sampler = named.pop("algo.name"), named.pop("sampler.name")
-        parts = [rule if sampler in (None, "single_path") else f"{rule}+{sampler}"]
-        for key, differs in zip(keys, varies, strict=True):
-            if differs and key in named:
-                parts.append(f"{key.rpartition('.')[2]}={show(named[key])}")
-        labels.append(" ".join(parts))
+def rule_of(run: Run) -> str:
+    """The algorithm, +sampler where it is not single_path."""
+    rule, sampler = run.config["algo.name"], run.config.get("sampler.name")
+    return str(rule) if sampler in (None, "single_path") else f"{rule}+{sampler}"
+
+
+def make_labels(runs: Sequence[Run], keys: Sequence[str]) -> list[str]:
+    """Short names: `rule_of`, then `key=value` of the other keys, those that are the same
+    everywhere left out."""
+    labels = [rule_of(run) for run in runs]
+    for key in keys:
+        values = [setting(run, key) for run in runs]
+        if len({repr(value) for value in values}) > 1 and key not in RULE:
+            name = key.rpartition(".")[2]
+            labels = [f"{old} {name}={show(v)}" for old, v in zip(labels, values, strict=True)]
     return labels
 
 

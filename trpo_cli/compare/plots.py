@@ -23,7 +23,7 @@ from trpo_cli.compare.figures import (
     rule_at,
     spread_of,
 )
-from trpo_cli.compare.groups import natural, show
+from trpo_cli.compare.groups import natural, rule_of, show
 from trpo_cli.compare.style import PLAIN, Look, looks
 from trpo_cli.compare.sweep_table import Setting, SweepTable
 from trpo_cli.compare.trust_region import MEASURES, Measure
@@ -103,8 +103,7 @@ def overlay(env: EnvResult, looked: dict[str, Look]) -> list[Mark]:
     marks: list[Mark] = []
     drawn: set[published.Published] = set()
     for g in env.groups:
-        config = g.cell.runs[0].config
-        rule = str(config["algo.name"]) + ("+vine" if config["sampler.name"] == "vine" else "")
+        rule = rule_of(g.cell.runs[0])
         for entry in published.of_env(env.env):
             if entry.algo != rule or entry.steps != env.steps or entry in drawn:
                 continue

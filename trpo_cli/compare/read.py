@@ -97,6 +97,11 @@ def find_runs(folders: Sequence[str], extra: Iterable[str] = ()) -> Found:
     runs: list[Run] = []
     notes: list[str] = []
     seen: set[Path] = set()
+    # Where a pattern of the shell caught files beside folders, the folders are meant.
+    files = [name for name in folders if Path(name).is_file()]
+    if len(files) < len(folders):
+        notes += [f"{name} is a file and is not looked at." for name in files]
+        folders = [name for name in folders if name not in files]
     for folder in folders:
         for path in run_folders(require(folder)):
             if path.resolve() in seen:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trpo_cli.compare.distributions import f_tail
-from trpo_cli.compare.groups import differing, show
+from trpo_cli.compare.groups import differing, rule_of, show
 from trpo_cli.compare.read import Run
 from trpo_cli.compare.scores import Protocol, final_score
 from trpo_cli.compare.statistics import ALPHA, Interval, holm, mean_interval, welch
@@ -60,10 +60,11 @@ class SweepTable:
 
 
 def sweep_tables(runs: Sequence[Run], protocol: Protocol) -> list[SweepTable]:
-    """One table per environment and algorithm whose runs differ in anything but the seed."""
+    """One table per environment, algorithm and sampler whose runs differ in anything but the
+    seed."""
     cells: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        cells.setdefault((run.env, str(run.config["algo.name"])), []).append(run)
+        cells.setdefault((run.env, rule_of(run)), []).append(run)
     tables = []
     for (env, algo), found in sorted(cells.items()):
         keys = list(differing(found))

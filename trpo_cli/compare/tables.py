@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from trpo_cli.compare import published
 from trpo_cli.compare.analyse import Comparison, Crossing, EnvResult
-from trpo_cli.compare.groups import show
+from trpo_cli.compare.groups import rule_of, show
 from trpo_cli.compare.statistics import Interval
 from trpo_cli.compare.sweep_table import SweepTable
 from trpo_cli.compare.verdict import number, p_value
@@ -249,7 +249,7 @@ def published_table(c: Comparison) -> Table:
     raw: list[list[Cell]] = []
     shown = []
     for e in c.envs:
-        rules = {str(g.cell.runs[0].config["algo.name"]) for g in e.groups}
+        rules = {rule_of(g.cell.runs[0]).split("+")[0] for g in e.groups}
         found = [x for x in published.of_env(e.env) if x.algo.split("+")[0] in rules]
         for x in sorted(found, key=lambda x: (x.algo, -x.mean)):
             why = published.caveat(x, e.env, e.steps)
