@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.compare.synthetic import write_run, write_sample
-from trpo_cli.compare.align import AXES
-from trpo_cli.compare.analyse import Comparison, Options, analyse
+from trpo_cli.compare.align import AXES, Curve
+from trpo_cli.compare.analyse import Comparison, Options, analyse, crossing
 from trpo_cli.compare.groups import make_groups
 from trpo_cli.compare.read import RETURN, find_runs
 from trpo_cli.compare.statistics import aggregate_interval, detectable_difference, holm, welch
@@ -75,6 +75,10 @@ class TestComparison:
             strata.append(env.scale(TWO[env.env, "trpo"]))
         assert found.aggregate["trpo"] == aggregate_interval(strata)
 
+    def test_one_environment_has_no_aggregate(self, tmp_path):
+        write_sample(tmp_path, {("Hopper-v4", a): [1.0, 2.0] for a in ("trpo", "ppo")})
+        assert compare(tmp_path).aggregate == {}
+
     def test_environments_that_a_group_lacks_are_not_averaged_over(self, two):
         for seed in range(5):
             write_run(two / "extra" / str(seed), "ppo", "Swimmer-v4", seed, final=9e9)
@@ -98,6 +102,17 @@ class TestComparison:
         assert trpo.steps.median == math.inf and trpo.steps.first == 24_000
         # ppo passes 104 once 20 + 281 k/12 does: in the fourth row of every run.
         assert ppo.steps.median == 8000 and ppo.seconds.median == 8.0
+
+    def test_a_fast_run_that_never_arrives_does_not_shorten_the_seconds(self):
+        """It ends after 5 seconds; Kaplan-Meier would leave 1 of 1 at risk at 9."""
+
+        def curve(*y: float) -> Curve:
+            return Curve(np.array([1.0, 5.0, 9.0])[: len(y)], np.array(y))
+
+        runs = [curve(0.0, 0.0), curve(0.0, 1.0), curve(0.0, 1.0, 7.0)]
+        in_seconds, in_steps = (crossing(runs, 7.0, budget=b) for b in (False, True))
+        assert (in_seconds.median, in_seconds.first, in_seconds.reached) == (math.inf, 9.0, 1)
+        assert in_steps.median == 9.0
 
     def test_an_axis_of_seconds(self, two):
         assert set(AXES) == {"steps", "seconds"}

@@ -49,8 +49,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Time to the threshold: Kaplan-Meier median (infinite: not within the budget), the first
-    run's, and how many of the runs got there."""
+    """Time to the threshold: median over runs (infinite: half of them did not get there), the
+    first run's, and how many of the runs got there."""
 
     median: float
     first: float
@@ -277,17 +277,21 @@ def analyse_group(
         mean_interval(finals),
         mean_interval(bests),
         mean_interval([align.mean_height(c, *shared) for c in shown]),
-        crossing(curves["steps"], threshold),
-        crossing(curves["seconds"], threshold),
+        crossing(curves["steps"], threshold, budget=True),
+        crossing(curves["seconds"], threshold, budget=False),
         updates,
         diagnose(updates),
         {name: panel for name, panel in panels.items() if panel is not None},
     )
 
 
-def crossing(curves: Sequence[Curve], threshold: float) -> Crossing:
+def crossing(curves: Sequence[Curve], threshold: float, budget: bool) -> Crossing:
+    """budget: along an axis on which runs end at a budget, so that one that was stopped early may
+    be taken as censored there. On the other, a run that uses up its budget soon would be: it would
+    leave the risk set because it is fast, so that it counts as never arriving instead."""
     found = [align.first_crossing(c, threshold) for c in curves]
-    times, reached = [t for t, _ in found], [r for _, r in found]
+    reached = [r for _, r in found]
+    times = [t if r or budget else math.inf for t, r in found]
     first = min((t for t, r in found if r), default=math.inf)
     return Crossing(censored_median(times, reached), first, sum(reached), len(found))
 
@@ -319,9 +323,9 @@ def normalised(envs: Sequence[EnvResult], label: str) -> list[list[float]]:
 
 def aggregates(envs: Sequence[EnvResult], labels: Sequence[str]) -> dict[str, Interval]:
     """The interquartile mean of each group over the environments that all groups have, so that no
-    group profits from easier ones."""
+    group profits from easier ones; empty with fewer than two of them."""
     common = [e for e in envs if {g.label for g in e.groups} == set(labels) and e.scale is not None]
-    if not common:
+    if len(common) < 2:
         return {}
     return {label: aggregate_interval(normalised(common, label)) for label in labels}
 

@@ -213,7 +213,7 @@ def measure_panel(env: EnvResult, measure: Measure, looked: dict[str, Look]) -> 
     log = measure.log and low > 0
     end = max(float(np.asarray(m.x)[-1]) for m in lines if isinstance(m, Line))
     return Panel(f"{measure.name} ({count(env)})", bands + lines, STEPS, measure.unit,
-                 (0.0, end * 1.02), limits(low, high, 0.1, log), log_y=log)  # fmt: skip
+                 (0.0, end * 1.02), limits(low, high, 0.25, log), log_y=log)  # fmt: skip
 
 
 def effects(sweep: SweepTable) -> Plot:
@@ -237,8 +237,10 @@ def effect_panel(title: str, settings: Sequence[Setting], key: str) -> Panel:
     values = [s.values[key] for s in settings for _ in s.finals]
     y = [v for s in settings for v in s.finals]
     ylim = limits(min(y), max(y))
-    levels = sorted({show(v) for v in values}, key=natural)
     numbers = [float(v) for v in values if isinstance(v, (int, float))]
+    levels = sorted({show(v) for v in values}, key=natural)
+    if len(numbers) == len(values):
+        levels = list(dict.fromkeys(show(v) for v in sorted(values)))
     if len(levels) > MAX_LEVELS and len(numbers) == len(values):
         log = min(numbers) > 0 and max(numbers) > 20 * min(numbers)
         xlim = limits(min(numbers), max(numbers), log=log)

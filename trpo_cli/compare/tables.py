@@ -66,8 +66,9 @@ def performance(c: Comparison) -> Table:
         "Performance",
         f"Mean ± standard deviation over runs, 95% Student interval. Final: {c.protocol.final}. "
         f"Best: {c.protocol.best}. Area: mean height of the curve of {c.options.curve} over the "
-        f"{c.options.axis} all groups share. To threshold ({thresholds}): Kaplan-Meier median, "
-        "with how many runs got there; runs that did not count as longer than their budget.",
+        f"{c.options.axis} all groups share. To threshold ({thresholds}): median "
+        "over all runs, with how many got there; one that did not counts as later than its end "
+        "(Kaplan-Meier) in steps, as never in seconds.",
         ["Environment", "Group", "Runs", "Final", "95% interval", "Best", "Area",
          "Steps to threshold", "Seconds to threshold", "Each run's final"],
         shown,

@@ -27,8 +27,8 @@ def on_env(comparison: Comparison, env: EnvResult) -> str:
     level = [g.label for g in ranked if g.final.value == best.final.value]
     if len(ranked) == 1:
         return (
-            f"On {env.env} there is only {best.label}: {amount(best.final)} "
-            f"({runs(best.final.n)}); nothing to compare it with."
+            f"On {env.env} there is only {best.label}: {amount(best.final)}; nothing to compare it "
+            "with."
         )
     pairs = {frozenset((p.a, p.b)): p for p in comparison.pairs if p.env == env.env}
     behind = [(g, pairs[frozenset((best.label, g.label))]) for g in ranked[1:]]
