@@ -93,7 +93,7 @@ def rollouts() -> list[Trajectories]:
             actions=actions[:, rows, None],
             rewards=REWARDS[states[:, rows], actions[:, rows]].astype(np.float32),
             terminated=over,
-            truncated=~over & False,
+            truncated=np.zeros_like(over),
             ends=np.stack([np.full(EPISODES, STEPS - 1), np.arange(EPISODES)], axis=1),
             final_observations=nothing,
             last_observations=nothing,
