@@ -11,9 +11,10 @@ import pytest
 
 from tests.compare.synthetic import write_run, write_sample
 from trpo_cli.compare.align import AXES, Curve
-from trpo_cli.compare.analyse import Comparison, Options, analyse, crossing
+from trpo_cli.compare.analyse import analyse, crossing
 from trpo_cli.compare.groups import make_groups
 from trpo_cli.compare.read import RETURN, find_runs
+from trpo_cli.compare.results import Comparison, Options
 from trpo_cli.compare.statistics import aggregate_interval, detectable_difference, holm, welch
 from trpo_cli.compare.verdict import number, verdict
 from trpo_cli.errors import UserError

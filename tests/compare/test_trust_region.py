@@ -110,6 +110,7 @@ class TestSummary:
         assert found.backtracks == 0.0  # of accepted updates only
         # Six updates at 0.5 of the bound, eight at 0.8.
         assert found.kl_used == pytest.approx(0.8)
+        assert found.kl_largest == pytest.approx(0.8)
         assert found.cg_exhausted == 1.0 and found.cg_residual == 0.01
         assert found.explained_variance == 0.8
         assert math.isnan(found.clip_fraction) and math.isnan(found.skipped)
@@ -137,6 +138,7 @@ GOOD = Summary(
     kl=0.008,
     over_bound=0.0,
     kl_used=0.8,
+    kl_largest=1.0,
     kl_model=1.1,
     improvement_model=0.9,
     rejected=0.02,

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from trpo_cli.compare import align
-from trpo_cli.compare.analyse import Comparison, Options, analyse
+from trpo_cli.compare.analyse import analyse
 from trpo_cli.compare.groups import ALLOW, make_groups, refuse_mixtures
 from trpo_cli.compare.read import RETURN, Found, Run, find_runs
+from trpo_cli.compare.results import Comparison, Options
 from trpo_cli.compare.sweep_table import SweepTable, sweep_tables
-from trpo_cli.compare.tables import Table, all_tables, to_csv, to_markdown
+from trpo_cli.compare.table import Table, to_csv, to_markdown
+from trpo_cli.compare.tables import all_tables
 from trpo_cli.compare.verdict import verdict
 from trpo_cli.errors import CannotWrite, RunFailed, UserError
 from trpo_cli.runs.directory import CONFIG, METRICS

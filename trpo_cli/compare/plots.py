@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from trpo_cli.compare import published
-from trpo_cli.compare.analyse import Comparison, EnvResult
 from trpo_cli.compare.figures import (
     Band,
     Dots,
@@ -24,6 +23,7 @@ from trpo_cli.compare.figures import (
     spread_of,
 )
 from trpo_cli.compare.groups import natural, rule_of, show
+from trpo_cli.compare.results import Comparison, EnvResult
 from trpo_cli.compare.style import PLAIN, Look, looks
 from trpo_cli.compare.sweep_table import Setting, SweepTable
 from trpo_cli.compare.trust_region import MEASURES, Measure

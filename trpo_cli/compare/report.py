@@ -6,12 +6,12 @@ import html
 from collections.abc import Sequence
 from importlib.resources import files
 
-from trpo_cli.compare.analyse import Comparison
 from trpo_cli.compare.figures import Plot
 from trpo_cli.compare.plots import updates_name
+from trpo_cli.compare.results import Comparison
 from trpo_cli.compare.style import COLOURS, Look
 from trpo_cli.compare.svg import STYLE, panel_svg, swatch
-from trpo_cli.compare.tables import Table
+from trpo_cli.compare.table import Table
 
 # Where each table stands: behind the figure of this name.
 PLACES = {"performance": "curves", "pairs": "final", "improvement": "across"}

@@ -1,35 +1,15 @@
-"""The numbers as tables: one description of rows for CSV, Markdown and the page."""
+"""The numbers as tables: performance, differences, what holds across environments."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from trpo_cli.compare import published
-from trpo_cli.compare.analyse import Comparison, Crossing, EnvResult
-from trpo_cli.compare.groups import rule_of, show
-from trpo_cli.compare.statistics import Interval
+from trpo_cli.compare.results import Comparison, Crossing, EnvResult
+from trpo_cli.compare.side_tables import importance, published_table, settings, updates
 from trpo_cli.compare.sweep_table import SweepTable
+from trpo_cli.compare.table import Cell, Table, bounds, numbers, spread
 from trpo_cli.compare.verdict import number, p_value
-
-Cell = str | float | int | None
-
-
-@dataclass(frozen=True)
-class Table:
-    """name: of the file. rows: raw values, for CSV. shown: the same in words, for people.
-    caption: what a reader must know beside it."""
-
-    name: str
-    title: str
-    caption: str
-    header: list[str]
-    shown: list[list[str]]
-    raw_header: list[str]
-    raw: list[list[Cell]]
 
 
 def all_tables(comparison: Comparison, sweeps: Sequence[SweepTable], against: bool) -> list[Table]:
@@ -48,8 +28,8 @@ def performance(c: Comparison) -> Table:
     for e in c.envs:
         for g in e.groups:
             raw.append([
-                e.env, g.label, g.final.n, *_numbers(g.final), *_numbers(g.best),
-                *_numbers(g.area), e.threshold, g.steps.reached, g.steps.median,
+                e.env, g.label, g.final.n, *numbers(g.final), *numbers(g.best),
+                *numbers(g.area), e.threshold, g.steps.reached, g.steps.median,
                 g.seconds.median, " ".join(f"{v:.6g}" for v in g.finals),
                 " ".join(str(r.seed) for r in g.cell.runs),
             ])  # fmt: skip
@@ -153,175 +133,3 @@ def aggregate(c: Comparison) -> Table:
         ["group", "fewest_runs", "iqm", "low", "high"],
         [[label, i.n, i.value, i.low, i.high] for label, i in c.aggregate.items()],
     )  # fmt: skip
-
-
-def updates(c: Comparison) -> Table:
-    header = ["Environment", "Group", "Updates", "KL", "Allowed KL used", "Far over it",
-              "KL / model", "Gain / model", "Rejected", "Backtracks", "CG residual", "Clipped",
-              "Explained variance"]  # fmt: skip
-    raw: list[list[Cell]] = []
-    shown = []
-    for e in c.envs:
-        for g in e.groups:
-            u = g.updates
-            values = [
-                u.kl,
-                u.kl_used,
-                u.over_bound,
-                u.kl_model,
-                u.improvement_model,
-                u.rejected,
-                u.backtracks,
-                u.cg_residual,
-                u.clip_fraction,
-                u.explained_variance,
-            ]
-            forms = (".2g", ".0%", ".0%", ".2f", ".2f", ".1%", ".2f", ".1g", ".1%", ".2f")
-            raw.append([e.env, g.label, u.updates, *values])
-            shown.append(
-                [
-                    e.env,
-                    g.label,
-                    f"{u.updates:,}",
-                    *(
-                        "-" if math.isnan(v) else format(v, f)
-                        for v, f in zip(values, forms, strict=True)
-                    ),
-                ]
-            )
-    return Table(
-        "updates",
-        "Updates in numbers",
-        "All updates of all runs of a group: medians of the KL and of the ratios to what was "
-        "allowed or predicted, the share that exceeds the allowed KL by more than half, mean "
-        "backtracks and clip fraction, median explained variance of the second half.",
-        header,
-        shown,
-        ["env", "group", "updates", "kl", "kl_used", "over_bound", "kl_model",
-         "improvement_model", "rejected", "backtracks", "cg_residual", "clip_fraction",
-         "explained_variance"],
-        raw,
-    )  # fmt: skip
-
-
-def settings(s: SweepTable) -> Table:
-    caption = "Ranked by the mean over seeds; 95% Student interval. "
-    caption += "* the best setting is ahead (Welch, Holm over the settings, p <= 0.05). "
-    return Table(
-        f"settings_{_file(s.env)}_{s.algo}",
-        f"Settings of {s.algo} on {s.env}",
-        caption + " ".join(s.warnings),
-        ["Rank", *s.keys, "Runs", "Mean ± std", "95% interval", "Each run"],
-        [
-            [f"{rank}{' *' if x.worse else ''}", *(show(x.values[k]) for k in s.keys),
-             str(x.interval.n), spread(x.interval), bounds(x.interval),
-             ", ".join(number(v) for v in x.finals)]
-            for rank, x in enumerate(s.settings, 1)
-        ],
-        ["rank", *s.keys, "runs", "mean", "std", "low", "high", "worse_than_best", "finals"],
-        [
-            [rank, *(show(x.values[k]) for k in s.keys), x.interval.n, *_numbers(x.interval),
-             int(x.worse), " ".join(f"{v:.6g}" for v in x.finals)]
-            for rank, x in enumerate(s.settings, 1)
-        ],
-    )  # fmt: skip
-
-
-def importance(s: SweepTable) -> Table:
-    return Table(
-        f"importance_{_file(s.env)}_{s.algo}",
-        f"Importance of each setting of {s.algo} on {s.env}",
-        "Share of the variance of the final scores that goes with one setting (eta squared of a "
-        "one-way analysis of variance over runs), beside what a setting without effect would show "
-        "by chance; p of the F test, for each setting alone.",
-        ["Setting", "Levels", "Variance explained", "By chance", "p"],
-        [
-            [i.key, str(i.levels), "-" if math.isnan(i.share) else f"{i.share:.0%}",
-             f"{i.by_chance:.0%}", p_value(i.p)]
-            for i in s.importance
-        ],
-        ["setting", "levels", "eta_squared", "by_chance", "p"],
-        [[i.key, i.levels, i.share, i.by_chance, i.p] for i in s.importance],
-    )  # fmt: skip
-
-
-def published_table(c: Comparison) -> Table:
-    """What others published of the rules compared, on the same tasks in any version."""
-    raw: list[list[Cell]] = []
-    shown = []
-    for e in c.envs:
-        rules = {rule_of(g.cell.runs[0]).split("+")[0] for g in e.groups}
-        found = [x for x in published.of_env(e.env) if x.algo.split("+")[0] in rules]
-        for x in sorted(found, key=lambda x: (x.algo, -x.mean)):
-            why = published.caveat(x, e.env, e.steps)
-            raw.append(
-                [e.env, x.algo, x.mean, x.std, x.seeds, x.version, x.steps, why, x.source, x.metric]
-            )
-            spread = "" if x.std is None else f" ± {number(x.std)}"
-            steps = "-" if x.steps is None else f"{x.steps:,}"
-            known = [number(x.mean) + spread, str(x.seeds or "-"), x.version or "-", steps]
-            shown.append([e.env, x.algo, *known, why or "-", x.source, x.metric])
-    return Table(
-        "published",
-        "Published numbers",
-        "Numbers of others, as they gave them. Other versions of a task, other measures and other "
-        "budgets do not compare: what differs from these runs stands beside each. Where nothing "
-        "stands there, the protocol may still differ in what the source does not say.",
-        [
-            "Environment",
-            "Algorithm",
-            "Mean ± std",
-            "Seeds",
-            "Version",
-            "Steps",
-            "Differs from these runs",
-            "Source",
-            "Measure",
-        ],
-        shown,
-        ["env", "algo", "mean", "std", "seeds", "version", "steps", "differs", "source", "metric"],
-        raw,
-    )
-
-
-def to_csv(table: Table) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.raw_header)
-    for row in table.raw:
-        writer.writerow([_plain(value) for value in row])
-    return out.getvalue()
-
-
-def to_markdown(table: Table) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
-
-    rule = "|" + "---|" * len(table.header)
-    rows = [line(table.header), rule, *(line(row) for row in table.shown)]
-    return f"## {table.title}\n\n{table.caption}\n\n" + "\n".join(rows) + "\n"
-
-
-def spread(i: Interval) -> str:
-    return number(i.value) if math.isnan(i.std) else f"{number(i.value)} ± {number(i.std)}"
-
-
-def bounds(i: Interval, form: str = "") -> str:
-    if math.isnan(i.low):
-        return "-"
-    low, high = (format(v, form) if form else number(v) for v in (i.low, i.high))
-    return f"{low} to {high}"
-
-
-def _numbers(i: Interval) -> list[float]:
-    return [i.value, i.std, i.low, i.high]
-
-
-def _plain(value: Cell) -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "" if value is None or math.isnan(value) else "inf"
-    return f"{value:.8g}" if isinstance(value, float) else str(value)
-
-
-def _file(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)

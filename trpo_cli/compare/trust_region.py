@@ -156,7 +156,8 @@ class Summary:
     """A group's updates in numbers, each pooled over runs; NaN where the rule has no such thing.
 
     over_bound: share of the accepted updates whose KL exceeds the allowed one by more than half.
-    kl_used, kl_model, improvement_model: medians over accepted updates of the ratios above.
+    kl_used, kl_model, improvement_model: medians over accepted updates of the ratios above;
+    kl_largest: the largest kl_used.
     rejections: reason -> share of all updates. cg_exhausted: share that spent every iteration.
     backtracks: mean over accepted updates. explained_variance: median over the second half.
     skipped: share of updates that did not move at all, without a trust region.
@@ -166,6 +167,7 @@ class Summary:
     kl: float
     over_bound: float
     kl_used: float
+    kl_largest: float
     kl_model: float
     improvement_model: float
     rejected: float
@@ -197,6 +199,7 @@ def summarise(cell: Cell) -> Summary:
         kl=_median(pooled(column("policy/kl"))),
         over_bound=_mean((pooled(kl_used) > OVER).astype(float)),
         kl_used=_median(pooled(kl_used)),
+        kl_largest=float(max(pooled(kl_used), default=math.nan)),
         kl_model=_median(pooled(kl_against_model)),
         improvement_model=_median(pooled(improvement_against_model)),
         rejected=_mean(pooled(rejected)),

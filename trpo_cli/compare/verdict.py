@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from trpo_cli.compare.analyse import Comparison, EnvResult, Pair
+from trpo_cli.compare.results import Comparison, EnvResult, Pair
 from trpo_cli.compare.statistics import Interval
 
 FEW_RUNS = 5

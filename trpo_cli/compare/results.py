@@ -1,0 +1,131 @@
+"""What a comparison holds: every number of the report, in records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trpo_cli.compare.align import Floats
+from trpo_cli.compare.groups import Cell
+from trpo_cli.compare.normalise import Scale
+from trpo_cli.compare.scores import Protocol
+from trpo_cli.compare.statistics import ALPHA, Difference, Interval
+from trpo_cli.compare.trust_region import Binned, Summary
+
+
+@dataclass(frozen=True)
+class Options:
+    """axis: steps or seconds. curve: the metric of the curves. thresholds: per environment id, or
+    "" for all. normalise: human, range or "" for human where all environments have it."""
+
+    axis: str
+    curve: str
+    thresholds: dict[str, float]
+    normalise: str
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Time to the threshold: median over runs (infinite: half of them did not get there), the
+    first run's, and how many of the runs got there."""
+
+    median: float
+    first: float
+    reached: int
+    runs: int
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """A group in one environment. x, mean, low, high: its curve and the pointwise interval;
+    curves: (runs, points). finals, bests: one per run. area: mean height of the curve over the
+    range that all groups of the environment share. steps, seconds: to the threshold."""
+
+    cell: Cell
+    x: Floats
+    curves: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    finals: list[float]
+    final: Interval
+    best: Interval
+    area: Interval
+    steps: Crossing
+    seconds: Crossing
+    updates: Summary
+    diagnosis: list[str]
+    panels: dict[str, Binned]
+
+    @property
+    def label(self) -> str:
+        return self.cell.label
+
+
+@dataclass(frozen=True)
+class EnvResult:
+    """groups: in the order of the labels. scale: None where all final scores are the same."""
+
+    env: str
+    steps: int
+    threshold: float
+    shared: tuple[float, float]
+    groups: list[GroupResult]
+    scale: Scale | None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """a against b on one environment: difference of mean final performance; p: Welch's after
+    Holm's correction over all pairs and environments; p_permutation: of the permutation test, as
+    it is; detectable: what could have been found."""
+
+    env: str
+    a: str
+    b: str
+    difference: Difference
+    p: float
+    p_permutation: float
+    detectable: float
+
+    @property
+    def likely(self) -> bool:
+        """Welch's test with Holm's correction tells the means apart. It leans on normal runs:
+        with three a side, and runs of which some fail outright, it errs in 8% of comparisons
+        instead of 5% (tests/compare/test_coverage.py)."""
+        return self.p <= ALPHA
+
+    @property
+    def clear(self) -> bool:
+        """The permutation test, which assumes nothing about the runs, agrees. It cannot with three
+        runs a side."""
+        return self.likely and self.p_permutation <= ALPHA
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """P(a run of a exceeds a run of b), averaged over the environments that both have."""
+
+    a: str
+    b: str
+    envs: int
+    probability: Interval
+
+
+@dataclass(frozen=True)
+class Comparison:
+    options: Options
+    protocol: Protocol
+    envs: list[EnvResult]
+    labels: list[str]
+    aggregate: dict[str, Interval]
+    pairs: list[Pair]
+    improvements: list[Improvement]
+    notes: list[str]
+
+    @property
+    def fewest(self) -> int:
+        return min(len(g.cell.runs) for e in self.envs for g in e.groups)
+
+    @property
+    def runs(self) -> int:
+        return sum(len(g.cell.runs) for e in self.envs for g in e.groups)
