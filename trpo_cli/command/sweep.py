@@ -6,19 +6,16 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
-from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
-from hydra.types import HydraContext, RunMode
+from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 from trpo_cli.command.compose import CONFIG_NAME, compose, start_hydra
-from trpo_cli.command.hydra_launchers import HydraLauncher, run_one
+from trpo_cli.command.hydra_launchers import HydraLauncher
 from trpo_cli.command.launch import (
     AUTO,
     OUTPUTS,
@@ -33,10 +30,12 @@ from trpo_cli.command.overrides import check_overrides
 from trpo_cli.command.workers import Workers
 from trpo_cli.config import Config
 from trpo_cli.errors import UserError
-from trpo_cli.runs.display import count
 from trpo_cli.runs.lock import Lock
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.run import Task
+
+SEVERAL = 10
+"""With more runs than this, checking them takes so long that a person is told."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +53,19 @@ def sweep(overrides: Sequence[str], config_dir: str | None, command: list[str]) 
     jobs = expand(hydra, task)
     checked = check_jobs(hydra, own, jobs)
     master = make_master(hydra, own, task, jobs[0] if jobs else None)
-    if not _is_basic(master):
-        return _foreign(hydra, master, task)
+    if not str(master.hydra.sweeper._target_).endswith(f".{BasicSweeper.__name__}"):
+        raise UserError(
+            f"hydra/sweeper={master.hydra.runtime.choices['hydra/sweeper']}: a sweep here takes "
+            "every combination of the values given, as Hydra's basic sweeper does; trpo-tune "
+            "searches for good ones."
+        )
     if params := master.hydra.sweeper.params:  # an experiment's file may sweep as well
         jobs = expand(hydra, [*(f"{key}={value}" for key, value in params.items()), *task])
         checked = check_jobs(hydra, own, jobs)
     if not jobs:
         raise UserError(
             f"{' '.join(task)}: no runs to make. A glob that matches nothing gives none, and"
-            " Hydra's basic sweeper cannot enumerate an interval; list the values: key=A,B."
+            " an interval cannot be enumerated: list the values, key=A,B, or search with trpo-tune."
         )
     threads = max((c.config.threads for c in checked if c.config.threads), default=None)
     launcher = make_launcher(hydra, master, len(jobs), threads)
@@ -100,9 +103,9 @@ def split_own(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def expand(hydra: Hydra, overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of each job, as Hydra's basic sweeper will enumerate them.
+    """The overrides of each job: every combination, the last swept key changing fastest.
 
-    Empty when there is an interval, which only another sweeper can draw values from.
+    Empty when there is an interval, which has no list of values.
     """
     parser = OverridesParser.create(config_loader=hydra.config_loader)
     parsed = parser.parse_overrides(list(overrides))
@@ -113,8 +116,8 @@ def expand(hydra: Hydra, overrides: Sequence[str]) -> list[list[str]]:
 
 def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) -> list[Checked]:
     """Compose and check each job before anything is written; the error names the job."""
-    if jobs:
-        print(f"checking {count(len(jobs), 'run')}", flush=True)  # each takes a tenth of a second
+    if len(jobs) > SEVERAL:  # each takes a tenth of a second
+        print(f"checking {len(jobs)} runs", flush=True)
     folders, checked = set[Path](), list[Checked]()
     for number, job in enumerate(jobs):
         with naming(number, job):
@@ -187,29 +190,6 @@ def make_master(
     )
     master.hydra.overrides.task = list(task)
     return master
-
-
-def _is_basic(master: DictConfig) -> bool:
-    return str(master.hydra.sweeper._target_).endswith(f".{BasicSweeper.__name__}")
-
-
-def _foreign(hydra: Hydra, master: DictConfig, task: Sequence[str]) -> int:
-    """A sweep whose jobs another package's sweeper makes up as it goes."""
-    name = master.hydra.runtime.choices["hydra/sweeper"]
-    if is_workers(master):
-        raise UserError(
-            f"hydra/sweeper={name} makes up its runs as it goes, and the workers want to know them "
-            "beforehand; add hydra/launcher=basic or another one."
-        )
-    run = partial(run_one, threads=None, config_dir=None, changes=())
-    context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
-    sweeper = Plugins.instance().instantiate_sweeper(
-        config=master, hydra_context=context, task_function=run
-    )
-    _make_sweep_dir(master)
-    results = sweeper.sweep(arguments=list(task))
-    jobs = [job for batch in results or () for job in batch if hasattr(job, "return_value")]
-    return max((s for job in jobs if isinstance(s := job.return_value, int)), default=0)
 
 
 def _make_sweep_dir(master: DictConfig) -> Path:
