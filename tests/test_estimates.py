@@ -18,7 +18,7 @@ from trpo_cli.config import (
 from trpo_cli.estimates import AverageBaseline, estimate
 from trpo_cli.frames import FrameStacks
 from trpo_cli.models.normalizer import Pictures
-from trpo_cli.models.values import NoValue
+from trpo_cli.models.policy_values import NoValue
 from trpo_cli.records import Branches, Trajectories
 
 DISCOUNT, LAMBDA = 0.9, 0.5

@@ -24,7 +24,8 @@ from trpo_cli.config import config_from_yaml
 from trpo_cli.evaluate import main as trpo_eval
 from trpo_cli.frames import FrameStacks
 from trpo_cli.models.conv import ConvNet
-from trpo_cli.models.values import JointValue, RidgeValue, Value
+from trpo_cli.models.policy_values import JointValue, RidgeValue
+from trpo_cli.models.values import Value
 from trpo_cli.runs.signals import Interrupted
 from trpo_cli.train import train
 from trpo_cli.training import Training

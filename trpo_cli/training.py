@@ -19,7 +19,8 @@ from trpo_cli.guards import check_batch, check_evaluations, check_learned, check
 from trpo_cli.maths.returns import explained_variance
 from trpo_cli.maths.split import WHOLE, Shared, Split
 from trpo_cli.models.policies import build_policy
-from trpo_cli.models.values import NoValue, build_value, is_joint
+from trpo_cli.models.policy_values import NoValue
+from trpo_cli.models.values import build_value, is_joint
 from trpo_cli.ranks import ALONE, Ranks, processes_here
 from trpo_cli.records import Trajectories
 from trpo_cli.runs.clock import Clock

@@ -17,7 +17,7 @@ from tests.small import (
 )
 from trpo_cli.algos.base import policy_metrics
 from trpo_cli.algos.objectives import SinglePathObjective
-from trpo_cli.maths.distributions import Categorical
+from trpo_cli.maths.discrete import Categorical
 
 every_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
 

@@ -16,7 +16,8 @@ from tests.small import (
     oracle_parts,
     tensor,
 )
-from trpo_cli.maths.distributions import Bernoulli, Categorical, Gaussian, Parameters, mean_kl
+from trpo_cli.maths.discrete import Bernoulli, Categorical
+from trpo_cli.maths.distributions import Gaussian, Parameters, mean_kl
 from trpo_cli.models.heads import make_head
 
 STATES = 5

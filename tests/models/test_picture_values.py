@@ -21,7 +21,8 @@ from trpo_cli.config import (
 from trpo_cli.frames import FrameStacks
 from trpo_cli.maths.returns import explained_variance
 from trpo_cli.models.policies import build_policy
-from trpo_cli.models.values import JointValue, RidgeValue, Value, build_value, is_joint
+from trpo_cli.models.policy_values import JointValue, RidgeValue
+from trpo_cli.models.values import Value, build_value, is_joint
 
 SPACE = spaces.Box(0, 255, (2, 16, 14), np.uint8)
 POLICY = TRPOCNNPolicyConfig(precision="float32", hidden_size=12)

@@ -14,7 +14,8 @@ import numpy as np
 from gymnasium import spaces
 
 from trpo_cli.maths.arrays import Array
-from trpo_cli.maths.distributions import Bernoulli, Categorical, Distribution, Gaussian
+from trpo_cli.maths.discrete import Bernoulli, Categorical
+from trpo_cli.maths.distributions import Distribution, Gaussian
 
 
 class Head(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +16,7 @@ from trpo_cli.maths.schedule import scheduled
 from trpo_cli.maths.split import WHOLE, Minibatches, Split
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.policies import Network, Policy
+from trpo_cli.models.policy_values import JointValue, NoValue, RidgeValue
 
 MAX_FEATURES = 3000
 """Most coefficients of a least-squares value function."""
@@ -151,144 +151,10 @@ class Value:
         )
 
 
-class JointValue:
-    """V(s) as one more output of the policy's network: the update rule fits both together.
-
-    It owns no parameters and writes none.
-    """
-
-    parameters = np.zeros(0, dtype=np.float32)
-
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self._last = np.zeros(0, dtype=np.float32)
-
-    def array(self, inputs: Any) -> Any:
-        """Network inputs as the policy's network wants them."""
-        return self._policy.array(inputs)
-
-    def predict(self, inputs: Any) -> np.ndarray:
-        """V (n,)."""
-        self._last = self._policy.values(inputs)
-        return self._last
-
-    def fit(
-        self,
-        observations: Any,
-        returns: np.ndarray,
-        generator: np.random.Generator,
-        remaining: float,
-        split: Split = WHOLE,
-    ) -> dict[str, float]:
-        """How well V fitted the returns when the batch was estimated: the last prediction begins
-        with the batch, and another pass would cost as much as acting."""
-        predictions = self._last[: len(returns)]
-        return {
-            "value/loss": float(split.average(np.mean((predictions - returns) ** 2))),
-        }
-
-    def state(self) -> dict[str, Array]:
-        return {}
-
-    def load_state(self, state: dict[str, Array]) -> None:
-        pass
-
-
 def quadratic_features(inputs: np.ndarray) -> np.ndarray:
     """x_i and x_i x_j, j >= i: inputs (n, k) -> (n, k + k (k + 1) / 2)."""
     rows, columns = np.triu_indices(inputs.shape[1])
     return np.concatenate([inputs, inputs[:, rows] * inputs[:, columns]], axis=1)
-
-
-class RidgeValue:
-    """V(s) = w'phi(s) + b on features phi, by least squares.
-
-        minimise  mean (w'phi + b - R)^2 + ridge |w|^2
-
-    in closed form, once per batch, after the policy has moved. The features are those of the
-    policy's last hidden layer, whose parameters are not touched (a trust-region step is not bent
-    by another loss), or quadratic in the observation.
-
-    features: network inputs -> (n, count).
-    """
-
-    def __init__(
-        self, policy: Policy, features: Callable[[Any], np.ndarray], count: int, ridge: float
-    ) -> None:
-        self._policy, self._features, self._ridge = policy, features, ridge
-        self.parameters = np.zeros(count + 1, dtype=np.float32)
-
-    def array(self, inputs: Any) -> Any:
-        """Network inputs as the policy's network wants them."""
-        return self._policy.array(inputs)
-
-    def predict(self, inputs: Any) -> np.ndarray:
-        """V (n,)."""
-        return self._features(inputs) @ self.parameters[:-1] + self.parameters[-1]
-
-    def fit(
-        self,
-        observations: Any,
-        returns: np.ndarray,
-        generator: np.random.Generator,
-        remaining: float,
-        split: Split = WHOLE,
-    ) -> dict[str, float]:
-        """Solve for w and b."""
-        features = self._features(observations).astype(np.float64)
-        size = split.size(len(features))
-        mean = split.sum(features.sum(axis=0)) / size
-        target = float(split.average(returns.mean()))
-        centred = features - mean
-        gram = split.sum(centred.T @ centred) / size
-        gram[np.diag_indices_from(gram)] += self._ridge
-        weights = np.linalg.solve(gram, split.sum(centred.T @ (returns - target)) / size)
-        self.parameters[:-1] = weights
-        self.parameters[-1] = target - mean @ weights
-        error = features @ weights + self.parameters[-1] - returns
-        return {
-            "value/loss": float(split.average(np.mean(error**2))),
-        }
-
-    def state(self) -> dict[str, Array]:
-        return {"parameters": self.parameters}
-
-    def load_state(self, state: dict[str, Array]) -> None:
-        self.parameters[:] = state["parameters"]
-
-
-class NoValue:
-    """V = 0 everywhere: nothing is learned, and nothing stands for rewards that were not seen."""
-
-    parameters = np.zeros(0, dtype=np.float32)
-
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-
-    def array(self, inputs: Any) -> Any:
-        """Network inputs as the policy's network wants them."""
-        return self._policy.array(inputs)
-
-    def predict(self, inputs: Any) -> np.ndarray:
-        """Zeros (n,)."""
-        return np.zeros(len(inputs), dtype=np.float32)
-
-    def fit(
-        self,
-        observations: Any,
-        returns: np.ndarray,
-        generator: np.random.Generator,
-        remaining: float,
-        split: Split = WHOLE,
-    ) -> dict[str, float]:
-        """Nothing, and no metrics."""
-        return {}
-
-    def state(self) -> dict[str, Array]:
-        return {}
-
-    def load_state(self, state: dict[str, Array]) -> None:
-        pass
 
 
 def build_value(
