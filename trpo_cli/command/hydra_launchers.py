@@ -36,7 +36,7 @@ class HydraLauncher:
         """Raises Hydra's errors when there is no such launcher."""
         self._hydra, self._master = hydra, master
         launcher: Any = make_launcher(hydra, master, _nothing)
-        self.threads = threads or _share(launcher, jobs)
+        self.threads = threads or share_of_cores(launcher, jobs)
 
     def run(
         self, index: Index, sweep_dir: Path, tasks: Sequence[Task], changes: Sequence[str] = ()
@@ -96,7 +96,8 @@ def run_one(
                 if not is_done(folder, config.total_steps):
                     go_on(config, folder, ["trpo-run", f"resume={folder}", *changes])
             else:
-                begin(with_threads(to_config(cfg), threads), folder, ["trpo-run", *overrides])
+                config = with_threads(to_config(cfg), threads or given_by_slurm())
+                begin(config, folder, ["trpo-run", *overrides])
     except Exception as error:
         return report(error, f"run {number}", debug=debug)
     return 0
@@ -108,7 +109,7 @@ def is_done(run_dir: Path, total_steps: int) -> bool:
     return content.get("status") == "finished" and content.get("step", 0) >= total_steps
 
 
-def _share(launcher: Any, jobs: int) -> int | None:
+def share_of_cores(launcher: Any, jobs: int) -> int | None:
     """The threads of each run for a launcher that starts several on this machine."""
     kind, cores = type(launcher).__name__, usable_cores()
     if kind == "JoblibLauncher":
@@ -119,6 +120,13 @@ def _share(launcher: Any, jobs: int) -> int | None:
     else:
         return None
     return max(1, cores // min(at_once, jobs))
+
+
+def given_by_slurm() -> int | None:
+    """The cores that Slurm gives this job (hydra.launcher.cpus_per_task): not every cluster keeps
+    a job from seeing the others."""
+    given = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return int(given) if given.isdecimal() else None
 
 
 def _nothing(_: DictConfig) -> None:
