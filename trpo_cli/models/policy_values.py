@@ -1,4 +1,4 @@
-"""State values without a network of their own: on the policy's, or none at all."""
+"""State values without a network of their own: on the policy's, on given features, or none."""
 
 from __future__ import annotations
 
