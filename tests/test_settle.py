@@ -161,6 +161,7 @@ class TestRefusals:
             (["env=Hopper-v4", "value=cnn"], False, ["value=cnn", "policy=mlp", "value=mlp"]),
             (["env=Hopper-v4", "value=shared"], False, ["value=shared", "value=mlp"]),
             ([f"env={GAME}", "value=mlp"], True, ["value=mlp", "policy=trpo_cnn", "value=cnn"]),
+            ([f"env={GAME}", "value=quadratic"], True, ["value=quadratic cannot", "value=cnn"]),
             ([f"env={GAME}", "value=cnn", "policy=linear"], True, ["value=cnn", "policy=linear"]),
             (
                 [f"env={GAME}", "env.atari.frame_stack=50"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import linalg
 
 from trpo_cli.lab import linear_quadratic as lq
 from trpo_cli.lab.gain_descent import (
@@ -123,16 +124,25 @@ class TestExpectedUpdates:
             assert (np.abs(samples.mean(axis=0) - moved) < 5.0 * error).all()
             assert (np.abs(moved) > 10.0 * error).any()  # the errors are small enough to tell
 
-    def test_npg_solves_with_the_fisher_matrix(self) -> None:
-        system = system_of(2)
-        gain, log_std = 0.1 + zero(system), np.array([-0.3])
+    @pytest.mark.parametrize("damping", [0.0, 0.5])
+    def test_npg_solves_with_the_fisher_matrix(self, damping: float) -> None:
+        """Formed in full, for (K by rows, log sigma)."""
+        system = system_of(3)
+        gain, log_std = 0.1 + zero(system), np.array([-0.3, 0.2])
         plain = expected_update(system, gain, log_std, Rule("vpg", 1.0), 100)
         states = lq.mean_state_matrix(system, gain, np.exp(log_std), 100)
-        natural = expected_update(system, gain, log_std, Rule("npg", 0.2), 100)
-        fisher_gain = states / np.exp(log_std) ** 2
-        expected = 0.2 * np.linalg.solve(fisher_gain, (gain - plain[0])[0])
-        np.testing.assert_allclose((gain - natural[0])[0], expected, rtol=1e-10)
-        np.testing.assert_allclose(log_std - natural[1], 0.2 * (log_std - plain[1]) / 2.0)
+        blocks = [states / np.exp(2.0 * s) for s in log_std]
+        fisher = linalg.block_diag(*blocks, 2.0 * np.eye(2)) + damping * np.eye(8)
+        slope = np.concatenate([(gain - plain[0]).ravel(), log_std - plain[1]])
+        expected = 0.2 * np.linalg.solve(fisher, slope)
+        rule = Rule("npg", 0.2, damping=damping)
+        new = expected_update(system, gain, log_std, rule, 100)
+        found = np.concatenate([(gain - new[0]).ravel(), log_std - new[1]])
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+        if not damping:  # the states cancel
+            at = lq.gradient(system, gain, np.exp(log_std))
+            natural = 0.4 * np.exp(2.0 * log_std)[:, None] * at.residual
+            np.testing.assert_allclose(gain - new[0], natural, rtol=1e-10)
 
     def test_the_normalised_step_has_the_predicted_divergence(self) -> None:
         """1/2 d'Fd = max_kl for the step d."""

@@ -113,32 +113,39 @@ def descend(
 @dataclass(frozen=True)
 class Rule:
     """A sampled update rule in expectation. name: vpg (`optimizer: sgd`) or npg, whose step is
-    fixed (`step_size`) or normalised (`max_kl`), which is TRPO's first trial too."""
+    fixed (`step_size`) or normalised (`max_kl`), which is TRPO's first trial too. damping: added to
+    the diagonal of the Fisher matrix."""
 
     name: str
     step_size: float
     max_kl: float | None = None
+    damping: float = 0.0
 
 
 def expected_update(
     system: LinearSystem, gain: np.ndarray, log_std: np.ndarray, rule: Rule, horizon: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The next (K, log sigma) when every mean over the batch is its expectation, advantages are
-    exact and not standardised, and there is no damping.
+    """The next (K, log sigma) when every mean over the batch is its expectation, and advantages are
+    exact and not standardised.
 
     With X the mean second moment of the states of an episode (`mean_state_matrix`):
 
         g_K = 2 E X,   g_log sigma = 2 sigma_i^2 M_ii     gradients of the mean advantage's cost
-        F_K = diag(1 / sigma^2) (x) X,   F_log sigma = 2  so F^-1 g = (2 sigma^2 E, sigma_i^2 M_ii)
+        F_K = diag(1 / sigma^2) (x) X + damping I,   F_log sigma = 2 + damping
         alpha = sqrt(2 max_kl / g'F^-1 g)                 of the normalised step
+
+    Without damping F^-1 g = (2 sigma^2 E, sigma_i^2 M_ii), whatever states are visited.
     """
     std = np.exp(log_std)
     at = gradient(system, gain, std)
     spread = std**2 * np.diag(at.curvature)
-    slope = 2.0 * at.residual @ mean_state_matrix(system, gain, std, horizon), 2.0 * spread
+    states = mean_state_matrix(system, gain, std, horizon)
+    slope = 2.0 * at.residual @ states, 2.0 * spread
     if rule.name == "vpg":
         return gain - rule.step_size * slope[0], log_std - rule.step_size * slope[1]
-    natural = 2.0 * std[:, None] ** 2 * at.residual, spread
+    fisher = states / (std**2)[:, None, None] + rule.damping * np.eye(system.states)
+    rows = np.linalg.solve(fisher, slope[0][:, :, None])[:, :, 0]
+    natural = rows, slope[1] / (2.0 + rule.damping)
     step = rule.step_size
     if rule.max_kl is not None:
         product = float(np.sum(slope[0] * natural[0]) + slope[1] @ natural[1])

@@ -72,7 +72,7 @@ def read_run(path: str) -> LearnedRun:
         returns=np.array([row["train/return_mean"] for row in rows]),
         saved=saved,
         start_log_std=policy["init_log_std"],
-        rule=_rule(algo, config["advantage"]["standardize"]),
+        rule=_rule(algo, config),
     )
 
 
@@ -107,16 +107,19 @@ def _gain(checkpoint: Path, system: LinearSystem) -> tuple[int, tuple[np.ndarray
     return int(state["iteration"]), (-flat[: n * m].reshape(n, m).T, flat[n * m :])
 
 
-def _rule(algo: dict[str, Any], standardized: bool) -> Rule | None:
-    """The rule in expectation: plain steps and natural ones of a size that does not change."""
-    if algo.get("schedule") != "constant":
+def _rule(algo: dict[str, Any], config: dict[str, Any]) -> Rule | None:
+    """The rule in expectation: plain and natural steps of a size that does not change, from the
+    states of whole trajectories, each counted alike."""
+    advantage = config["advantage"]
+    if algo.get("schedule") != "constant" or config["sampler"]["name"] != "single_path":
         return None
-    if algo["name"] == "trpo" or (algo["name"] == "npg" and algo["step_rule"] == "normalized"):
-        return Rule("npg", 0.0, algo["max_kl"])
-    if standardized:
+    if advantage.get("discount_states"):
         return None
-    if algo["name"] == "npg":
-        return Rule("npg", algo["step_size"])
-    if algo["name"] == "vpg" and algo["optimizer"] == "sgd" and not algo["entropy_coef"]:
+    normalised = algo.get("step_rule") == "normalized" or algo["name"] == "trpo"
+    if algo["name"] in ("npg", "trpo") and (normalised or not advantage["standardize"]):
+        max_kl = algo["max_kl"] if normalised else None
+        return Rule("npg", algo.get("step_size", 0.0), max_kl, algo["damping"])
+    plain = algo.get("optimizer") == "sgd" and not algo["entropy_coef"]
+    if algo["name"] == "vpg" and plain and not advantage["standardize"]:
         return Rule("vpg", algo["learning_rate"])
     return None

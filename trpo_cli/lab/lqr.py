@@ -151,7 +151,7 @@ def _words(system: LinearSystem, found: Rates, start: np.ndarray) -> str:
     closed = spectral_radius(system.A - system.B @ best)
     ratio = [spectrum[-1] / spectrum[0] for spectrum in (found.gradient, found.natural)]
     return (
-        f"{system.states} states, {system.actions} actions, discount {system.discount:g}, spectral "
+        f"States {system.states}, actions {system.actions}, discount {system.discount:g}, spectral "
         f"radius {spectral_radius(system.A):.3g}, {closed:.3g} "
         f"under the optimal gain; C* = {cost(system, best):.6g}, at the start "
         f"{cost(system, start):.6g}. Condition numbers: {ratio[0]:.3g} for the gradient, "
