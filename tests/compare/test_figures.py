@@ -5,8 +5,14 @@ import re
 import numpy as np
 import pytest
 
+from tests.compare.synthetic import write_run, write_sample
+from trpo_cli.compare.analyse import analyse
 from trpo_cli.compare.figures import Band, Dots, Line, Panel, Plot, limits, row_panel
+from trpo_cli.compare.groups import make_groups
+from trpo_cli.compare.plots import all_plots
 from trpo_cli.compare.png import figure_png
+from trpo_cli.compare.read import RETURN, find_runs
+from trpo_cli.compare.results import Options
 from trpo_cli.compare.style import COLOURS, looks
 from trpo_cli.compare.svg import SHAPES, figure_svg, panel_svg
 from trpo_cli.compare.ticks import linear_ticks, log_ticks, words
@@ -91,14 +97,16 @@ class TestSvg:
         text = figure_svg(Plot("f", "F", "", [panel(), panel()], LOOKS))
         assert "var(" not in text and COLOURS[0][0] in text and COLOURS[1][0] in text
 
-    def test_long_row_names_are_cut(self):
-        name = "trpo " + "x" * 80
-        shown = row_panel("t", [], [name], "x", (0.0, 1.0))
-        assert name not in panel_svg(shown, "1") and "…" in panel_svg(shown, "1")
+    def test_long_row_names_stand_above_their_rows(self):
+        """Left of them they would leave no room for the panel."""
+        for name, anchor in (("trpo", "end"), ("trpo max_kl=0.01 > ppo max_kl=0.02", "start")):
+            text = panel_svg(row_panel("t", [], [name], "x", (0.0, 1.0)), "1")
+            (found,) = re.findall(r'text-anchor="(\w+)">trpo', text)
+            assert found == anchor
 
 
 def test_png_is_drawn_of_any_panel():
-    rows = row_panel("rows", [Dots([0.5], [0], LOOKS["a"])], ["a", "b"], "x", (0.0, 1.0))
+    rows = row_panel("rows", [Dots([0.5], [0], LOOKS["a"])], ["a", "b" * 50], "x", (0.0, 1.0))
     log = panel(ylim=(0.01, 10.0), log_y=True)
     columns = panel(columns=["one", "two"], xlim=(-0.4, 1.4))
     data = figure_png(Plot("f", "F", "", [rows, log, columns, panel()], LOOKS))
@@ -109,3 +117,18 @@ def test_no_two_of_many_groups_look_alike():
     many = looks([str(i) for i in range(200)])
     assert len(set(many.values())) == 200
     assert {look.marker for look in many.values()} == set(SHAPES)
+
+
+def test_only_the_most_one_sided_of_many_pairs_are_drawn(tmp_path):
+    samples = {("Hopper-v4", "trpo"): [1.0, 2.0], ("Hopper-v4", "ppo"): [1.5, 1.6]}
+    for i in range(6):  # 8 groups, 28 pairs
+        for seed in range(2):
+            where = tmp_path / f"{i}{seed}"
+            write_run(where, seed=seed, algo__max_kl=0.1 * (i + 1), final=100.0 * i + seed)
+    write_sample(tmp_path, samples)
+    groups = make_groups(find_runs([str(tmp_path)]).runs, ["algo.max_kl"])
+    found = analyse(groups, Options("steps", RETURN, {}, ""), [])
+    (plot,) = [p for p in all_plots(found, [], False) if p.name == "across"]
+    assert len(found.improvements) == 28 and len(plot.panels[-1].rows) == 15
+    assert "15 most one-sided of 28" in plot.caption
+    assert "trpo max_kl=0.01 > ppo max_kl=null" not in plot.panels[-1].rows  # 0.5

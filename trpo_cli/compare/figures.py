@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 
 from trpo_cli.compare.style import PLAIN, Look
 
-HEIGHT = 250.0
+WIDTH, HEIGHT = 350.0, 250.0
+LETTER = 5.6
+"""Mean width of a letter of a tick's label, in units of a panel."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Panel:
     columns: list[str] = field(default_factory=list)
     height: float = HEIGHT
 
+    @property
+    def names_above(self) -> bool:
+        """Whether the rows' names are too long to stand left of them."""
+        return too_long(self.rows)
+
 
 @dataclass(frozen=True)
 class Plot:
@@ -104,8 +111,12 @@ def row_panel(
 ) -> Panel:
     """A panel of named rows, the first at the top."""
     ylim = (len(rows) - 0.4, -0.6)
-    return Panel(title, marks, xlabel, "", xlim, ylim, rows=list(rows),
-                 height=58.0 + 26.0 * len(rows))  # fmt: skip
+    height = 58.0 + (40.0 if too_long(rows) else 26.0) * len(rows)
+    return Panel(title, marks, xlabel, "", xlim, ylim, rows=list(rows), height=height)
+
+
+def too_long(names: Sequence[str]) -> bool:
+    return max((len(name) for name in names), default=0) * LETTER > 0.36 * WIDTH
 
 
 def rule_at(x: float, rows: int) -> Line:

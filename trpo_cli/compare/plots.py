@@ -31,6 +31,7 @@ from trpo_cli.compare.verdict import FEW_RUNS, runs
 
 MAX_KEYS = 6
 MAX_LEVELS = 8
+MAX_PAIRS = 15
 STEPS = "environment steps"
 
 
@@ -52,7 +53,7 @@ def curves(c: Comparison, looked: dict[str, Look], against: bool) -> Plot:
     )
     if c.fewest < FEW_RUNS:
         caption += f" Thin lines: single runs, of groups with fewer than {FEW_RUNS}."
-    if against:
+    if against and c.options.axis == "steps":
         caption += (
             " Hollow markers at the right: published numbers of the same algorithm and number of "
             "steps, with their standard deviation over seeds; other versions of the task and other "
@@ -147,26 +148,29 @@ def across(c: Comparison, looked: dict[str, Look]) -> Plot:
         ]
         ends = [[i.low, i.high, i.value] for i in c.aggregate.values()]
         fewest = min(i.n for i in c.aggregate.values())
-        on = f"{shared} environment{'s' * (shared > 1)}, at least {runs(fewest)} on each"
-        panels.append(row_panel(f"Interquartile mean ({on})", marks, list(c.aggregate),
-                                "normalised score", limits(*spread_of(ends))))  # fmt: skip
+        title = f"Interquartile mean (at least {runs(fewest)})"
+        xlim = limits(*spread_of(ends))
+        panels.append(row_panel(title, marks, list(c.aggregate), "normalised score", xlim))
         words.append(
-            "Interquartile mean: of the middle half of the normalised final scores, 95% interval "
-            "from a bootstrap of runs within environments."
+            f"Interquartile mean: of the middle half of the normalised final scores on {shared} "
+            "environments, 95% interval from a bootstrap of runs within each."
         )
-    rows = len(c.improvements)
-    marks = [rule_at(0.5, rows)]
-    for row, i in enumerate(c.improvements):
+    shown = sorted(c.improvements, key=lambda i: -abs(i.probability.value - 0.5))[:MAX_PAIRS]
+    shown = [i for i in c.improvements if i in shown]
+    marks = [rule_at(0.5, len(shown))]
+    for row, i in enumerate(shown):
         p = i.probability
         marks += bar(p.value, p.low, p.high, row, PLAIN)
-    fewest = min(i.probability.n for i in c.improvements)
-    title = f"Probability of improvement (at least {runs(fewest)} on each side)"
-    names = [f"{i.a} > {i.b}" for i in c.improvements]
+    fewest = min(i.probability.n for i in shown)
+    title = f"Probability of improvement (at least {runs(fewest)})"
+    names = [f"{i.a} > {i.b}" for i in shown]
     panels.append(row_panel(title, marks, names, "probability", (-0.03, 1.03)))
     words.append(
         "Probability of improvement: that a run of the first exceeds a run of the second, averaged "
         "over environments, 95% score interval; 0.5 is no difference."
     )
+    if len(shown) < len(c.improvements):
+        words.append(f"The {MAX_PAIRS} most one-sided of {len(c.improvements)} pairs.")
     return Plot("across", "Across environments", " ".join(words), panels, {})
 
 

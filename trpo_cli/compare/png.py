@@ -22,9 +22,6 @@ INCH = 100.0  # units of a panel
 GAP = 0.42
 RC: dict[Any, Any] = {
     "font.size": 8.5,
-    "axes.titlesize": 9,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.edgecolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -48,7 +45,8 @@ def figure_png(plot: Plot) -> bytes:
         for i, panel in enumerate(plot.panels):
             left = 0.68
             if panel.rows:
-                left = min(0.25 + 0.068 * max(len(r) for r in panel.rows), 1.8)
+                longest = max(len(r) for r in panel.rows)
+                left = 0.12 if panel.names_above else 0.25 + 0.068 * longest
             row, column = divmod(i, columns)
             bottom = height - top - (row + 1) * (panel_height + GAP) + 0.5
             box = (column * 3.6 + left, bottom, 3.5 - left, panel_height - 0.36)
@@ -56,6 +54,8 @@ def figure_png(plot: Plot) -> bytes:
                 (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
             )
             _draw(axis, panel)
+            at = ((column * 3.6 + 0.1) / width, (bottom + panel_height - 0.28) / height)
+            figure.text(*at, panel.title, fontsize=9, fontweight="bold")
         if plot.legend:
             handles = [
                 Line2D([], [], color=look.colour, linestyle=_dash(look), marker=look.marker)
@@ -82,7 +82,12 @@ def _draw(axis: Any, panel: Panel) -> None:
     axis.set_yticks(*_ticks(panel.ylim, panel.log_y, panel.rows))
     axis.set_xlabel(panel.xlabel)
     axis.set_ylabel(panel.ylabel)
-    axis.set_title(panel.title)
+    if panel.names_above:
+        axis.set_yticklabels([])
+        for row, name in enumerate(panel.rows):
+            size = min(8.0, 400.0 / len(name))
+            place = (0.01, row - 0.36)
+            axis.annotate(name, place, xycoords=("axes fraction", "data"), fontsize=size)
 
 
 def _mark(axis: Any, mark: Mark) -> None:

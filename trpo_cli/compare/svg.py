@@ -9,13 +9,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trpo_cli.compare.figures import Band, Dots, Mark, Panel, Plot
+from trpo_cli.compare.figures import LETTER, WIDTH, Band, Dots, Mark, Panel, Plot
 from trpo_cli.compare.style import COLOURS, INK, RULE, Look
 from trpo_cli.compare.ticks import linear_ticks, log_ticks, words
 
-WIDTH = 350.0
 TOP, BOTTOM, RIGHT = 8.0, 38.0, 8.0
-LETTER = 5.6  # mean width of a letter at the ticks' size
 SHAPES = {
     "o": "M-3.4 0a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0 -6.8 0z",
     "s": "M-3.1-3.1h6.2v6.2h-6.2z",
@@ -31,8 +29,9 @@ Scale = Callable[[ArrayLike], np.ndarray]
 
 def panel_svg(panel: Panel, number: str) -> str:
     """One panel, 350 units wide. number: unique on the page, for its clipping path."""
-    label_width = max((len(r) for r in panel.rows), default=0) * LETTER
-    left = min(label_width + 12.0, 0.5 * WIDTH) if panel.rows else 52.0
+    left = 52.0
+    if panel.rows:
+        left = 10.0 if panel.names_above else 12.0 + LETTER * max(len(r) for r in panel.rows)
     right, bottom = WIDTH - RIGHT, panel.height - BOTTOM
     x = _scale(panel.xlim, (left, right), panel.log_x)
     y = _scale(panel.ylim, (bottom, TOP), panel.log_y)
@@ -152,9 +151,13 @@ def _y_axis(panel: Panel, y: Scale, left: float, right: float) -> list[str]:
         at = float(y(value))
         if not panel.rows:
             parts.append(f'<path class="grid" d="M{left:g} {at:.1f}H{right:g}"/>')
-        room = int((left - 10.0) / LETTER)
-        short = name if len(name) <= room else name[: room - 1] + "…"
-        parts.append(_text(left - 6, at + 3.6, short, "end"))
+        if panel.names_above:
+            up = abs(float(y(0.5) - y(0.0)))
+            size = min(10.5, (right - left) / (0.62 * len(name)))
+            style = f'style="font-size:{size:.1f}px" '
+            parts.append(_text(left + 4, at - up + 6.0, name, "start", style))
+        else:
+            parts.append(_text(left - 6, at + 3.6, name, "end"))
     if panel.ylabel:
         middle = 0.5 * (panel.height - BOTTOM + TOP)
         turned = f'transform="rotate(-90 11 {middle:g})" '
