@@ -218,12 +218,14 @@ def _runs(runs: list[Any], best: np.ndarray, target: float) -> Table:
 
 def draw(findings: Findings, plt: Any) -> None:
     """Gap against iterations, and beside it the factors, or the runs."""
-    from trpo_cli.lab.lqr_figure import draw_factors, draw_gaps, draw_runs
+    from trpo_cli.lab.lqr_figure import draw_factors, draw_gaps, draw_returns, draw_runs
 
     c = findings.curves
-    _, axes = plt.subplots(1, 2, figsize=(6.8, 3.0))
+    panels = 3 if "runs" in c else 2
+    _, axes = plt.subplots(1, panels, figsize=(3.4 * panels, 3.0))
     draw_gaps(axes[0], c["descents"], c["spectra"], TITLES)
     if "runs" in c:
         draw_runs(axes[1], c["runs"])
+        draw_returns(axes[2], [run for run, _, _ in c["runs"]])
     else:
         draw_factors(axes[1], c["descents"], c["spectra"], TITLES)

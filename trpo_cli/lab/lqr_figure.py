@@ -9,7 +9,7 @@ import numpy as np
 from trpo_cli.lab.figures import COLOURS, DASHES, MARKERS, look
 from trpo_cli.lab.gain_descent import Descent
 from trpo_cli.lab.learned import LearnedRun
-from trpo_cli.lab.linear_quadratic import factor
+from trpo_cli.lab.linear_quadratic import episode_cost, factor, riccati
 
 FLOOR = 1e-16
 """Gaps below are rounding."""
@@ -81,4 +81,24 @@ def draw_runs(axis: Any, runs: list[tuple[LearnedRun, np.ndarray, np.ndarray | N
     low = min(float(saved.min()) for _, saved, _ in runs)
     axis.set_ylim(bottom=max(low / 3.0, FLOOR))
     axis.set(xlabel="iteration", ylabel="relative gap of the cost", title="From samples")
+    axis.legend()
+
+
+def draw_returns(axis: Any, runs: list[LearnedRun]) -> None:
+    """Costs of the training episodes as logged, noise of the actions included, over the expected
+    cost of an episode under the optimal gain without noise."""
+    rules = list(dict.fromkeys(run.algo for run in runs))
+    labelled = set()
+    for run in runs:
+        index = rules.index(run.algo)
+        system, best = run.system, riccati(run.system)[1]
+        optimum = episode_cost(system, best, np.zeros(system.actions), run.horizon)
+        label = None if run.algo in labelled else run.algo
+        labelled.add(run.algo)
+        axis.semilogy(
+            run.iterations, -run.returns / optimum, color=COLOURS[index % len(COLOURS)],
+            linestyle=DASHES[index % len(DASHES)], linewidth=1.0, alpha=0.8, label=label,
+        )  # fmt: skip
+    axis.axhline(1.0, color="black", linewidth=0.8, linestyle=":", label="optimum")
+    axis.set(xlabel="iteration", ylabel="cost / optimum", title="Training episodes, as logged")
     axis.legend()
