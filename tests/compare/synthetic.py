@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ def update(algo: str, i: int) -> dict[str, Any]:
 
 
 def write_sample(
-    folder: Path, samples: dict[tuple[str, str], Sequence[float]], **more: Any
+    folder: Path, samples: Mapping[tuple[str, str], Sequence[float]], **more: Any
 ) -> Path:
     """Runs of several groups: (env, algo) -> final performance of seeds 0, 1, ..."""
     for (env, algo), finals in samples.items():

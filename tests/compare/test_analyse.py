@@ -34,7 +34,7 @@ def compare(folder: Path, **changes: Any) -> Comparison:
 
 @pytest.fixture
 def two(tmp_path: Path) -> Path:
-    return write_sample(tmp_path, TWO)  # type: ignore[arg-type]
+    return write_sample(tmp_path, TWO)
 
 
 class TestComparison:
@@ -158,11 +158,19 @@ class TestVerdict:
         )
         assert "would have been found with probability 80%" in words
         assert "p-values are corrected for 2 comparisons (Holm)" in words
+        # 25 of 25 on one environment, about half on the other: five runs do not decide.
+        assert "No pair has a probability of improvement clear of one half" in words
         assert "Warning" not in words
+
+    def test_a_one_sided_pair_is_named_with_its_interval(self, tmp_path):
+        samples = {(e, "trpo"): [1.0, 2.0, 3.0, 4.0] for e in ("Hopper-v4", "Ant-v4")}
+        samples |= {(e, "ppo"): [5.0, 6.0, 7.0, 8.0] for e in ("Hopper-v4", "Ant-v4")}
+        words = verdict(compare(write_sample(tmp_path, samples)))
+        assert "a run of ppo exceeds one of trpo with probability 1.00 (0.7" in words
 
     def test_three_runs_lead_only_if_they_are_normal(self, tmp_path):
         few = {("Hopper-v4", "trpo"): [100.0, 101.0, 99.0], ("Hopper-v4", "ppo"): [300.0, 301, 299]}
-        words = verdict(compare(write_sample(tmp_path, few)))  # type: ignore[arg-type]
+        words = verdict(compare(write_sample(tmp_path, few)))
         assert "ahead of trpo by 200" in words
         assert "if runs vary normally, which so few cannot show" in words
         assert "Warning: as few as 3 runs" in words

@@ -33,7 +33,7 @@ CLEAR = {
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to stand in, with runs in `runs`."""
     monkeypatch.chdir(tmp_path)
-    write_sample(tmp_path / "runs", CLEAR)  # type: ignore[arg-type]
+    write_sample(tmp_path / "runs", CLEAR)
     return tmp_path
 
 
@@ -161,7 +161,7 @@ class Balance(HTMLParser):
 class TestHonesty:
     def test_few_runs_are_warned_of(self, here, capsys):
         few = {("Hopper-v4", "trpo"): [1.0, 2.0, 3.0], ("Hopper-v4", "ppo"): [2.0]}
-        write_sample(here / "few", few)  # type: ignore[arg-type]
+        write_sample(here / "few", few)
         assert main(["few", "--no-files"]) == 0
         printed = capsys.readouterr().out
         assert "Warning: as few as 1 run in a group" in printed
@@ -194,7 +194,7 @@ class TestHonesty:
     def test_ties_are_no_lead(self, here, capsys):
         level = {("CartPole-v1", rule): [500.0] * 5 for rule in ("npg", "trpo", "ppo")}
         level["CartPole-v1", "vpg"] = [180.0, 200.0, 190.0, 170.0, 210.0]
-        write_sample(here / "level", level, backend="gymnasium")  # type: ignore[arg-type]
+        write_sample(here / "level", level, backend="gymnasium")
         assert main(["level", "--no-files"]) == 0
         printed = capsys.readouterr().out
         assert "npg, trpo and ppo share the highest mean, 500 ± 0 over 5 runs" in printed

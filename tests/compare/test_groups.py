@@ -96,6 +96,7 @@ class TestRefusals:
         [
             ({"env": "Hopper-v5"}, "envs", "Hopper is there in versions"),
             ({"env__max_episode_steps": 100}, "envs", "different arguments"),
+            ({"env__kwargs": {"reset_noise_scale": 0.1}}, "envs", "different arguments"),
             ({"steps": 48_000}, "steps", "different total_steps: 24,000 steps"),
             ({"versions": {"trpo_cli": "0.2.0"}}, "versions", "trpo_cli 0.1.0"),
             ({"versions": {"mujoco": "4.0.1"}}, "versions", "mujoco 3.17.0"),
@@ -117,6 +118,8 @@ class TestRefusals:
         [
             {"versions": {"torch": "2.14.0", "ale-py": "0.13.0"}},  # neither steps Hopper
             {"env": "Walker2d-v5", "steps": 48_000},  # another task may have another budget
+            {"env__new_setting": 3},  # the other run is of a version that had it not
+            {"env__atari": {"frame_skip": 2}},  # no game is played
         ],
     )
     def test_what_does_not_matter_is_not_refused(self, make, other):
@@ -125,6 +128,12 @@ class TestRefusals:
     def test_the_physics_matter_only_where_they_were_used(self, make):
         plain = {"env": "CartPole-v1", "backend": "gymnasium"}
         assert refuse_mixtures(make(plain, {**plain, "versions": {"mujoco": "4.0.1"}})) == []
+
+    def test_settings_of_atari_matter_to_atari(self, make):
+        game = {"env": "ALE/Pong-v5", "backend": "atari"}
+        runs = make(*({**game, "env__atari": {"frame_skip": skip}} for skip in (2, 4)))
+        with pytest.raises(UserError, match=r"env.atari.frame_skip=2 \(1 run"):
+            refuse_mixtures(runs)
 
     def test_the_emulator_matters_to_atari(self, make):
         atari = {"env": "ALE/Pong-v5", "backend": "atari"}

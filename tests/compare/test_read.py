@@ -90,8 +90,9 @@ def test_eval_lines_are_kept_as_they_are(tmp_path: Path) -> None:
 
 
 def test_flatten() -> None:
-    nested = {"a": 1, "b": {"c": [1, 2], "d": {"e": None}}, "f": {}}
-    assert flatten(nested) == {"a": 1, "b.c": [1, 2], "b.d.e": None, "f": {}}
+    nested = {"a": 1, "b": {"c": [1, 2], "d": {"e": None}}, "f": {}, "env": {"kwargs": {"g": 2}}}
+    flat = {"a": 1, "b.c": [1, 2], "b.d.e": None, "f": {}, "env.kwargs": {"g": 2}}
+    assert flatten(nested) == flat
 
 
 def test_the_command_loads_no_heavy_library() -> None:

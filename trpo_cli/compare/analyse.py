@@ -81,7 +81,7 @@ def analyse_env(
     curves = curves_of(cells, options.curve)
     shown = curves[options.axis]
     shared = align.span([c for group in shown.values() for c in group])
-    if not shared[1] > shared[0]:
+    if shared[1] < shared[0]:
         raise UserError(
             f"The runs on {env} have no range of {options.axis} in common: a run ends before "
             "another begins. Leave the short ones out."

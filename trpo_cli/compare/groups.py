@@ -144,11 +144,12 @@ def one_per_seed(runs: Sequence[Run], notes: list[str]) -> list[Run]:
 
 
 def differing(runs: Iterable[Run]) -> dict[str, list[Any]]:
-    """Keys whose values differ between runs, with the values; bookkeeping never counts."""
+    """Keys whose values differ between the runs that have them, with the values; bookkeeping
+    never counts. An older version's run may lack a key, as may another kind of policy."""
     values: dict[str, dict[str, Any]] = {}
     runs = list(runs)
     for key in sorted({key for run in runs for key in run.config if not BOOKKEEPING.match(key)}):
-        found = {repr(run.config.get(key)): run.config.get(key) for run in runs}
+        found = {repr(run.config[key]): run.config[key] for run in runs if key in run.config}
         if len(found) > 1:
             values[key] = found
     return {
@@ -190,23 +191,25 @@ def refuse_mixtures(runs: Sequence[Run], allow: Collection[str] = ()) -> list[st
 def mixed_tasks(runs: Sequence[Run]) -> Iterable[str]:
     """Versions of one task, and one id with other arguments, are different tasks."""
     by_task: dict[str, dict[str, list[Run]]] = {}
-    by_id: dict[str, dict[str, list[Run]]] = {}
+    by_id: dict[str, list[Run]] = {}
     for run in runs:
         by_task.setdefault(re.sub(r"-v\d+$", "", run.env), {}).setdefault(run.env, []).append(run)
-        given = {k: v for k, v in run.config.items() if k.startswith("env.") and k != "env.id"}
-        by_id.setdefault(run.env, {}).setdefault(repr(sorted(given.items())), []).append(run)
+        by_id.setdefault(run.env, []).append(run)
     for task, found in by_task.items():
         if len(found) > 1:
             yield f"{task} is there in versions that are different tasks: {examples(found)}."
-    for env, found in by_id.items():
-        if len(found) > 1:
-            keys = differing([r for group in found.values() for r in group])
-            named = {}
-            for group in found.values():
-                what = ", ".join(
-                    f"{k}={show(group[0].config.get(k))}" for k in keys if k.startswith("env.")
-                )
-                named[what] = group
+    for env, same in by_id.items():
+        atari = any(used(run, "ale-py") for run in same)
+        keys = [
+            key
+            for key in differing(same)
+            if key.startswith("env.") and (atari or not key.startswith("env.atari."))
+        ]
+        if keys:
+            named: dict[str, list[Run]] = {}
+            for run in same:
+                what = ", ".join(f"{key}={show(run.config.get(key))}" for key in keys)
+                named.setdefault(what, []).append(run)
             yield f"{env} was run with different arguments: {examples(named)}."
 
 

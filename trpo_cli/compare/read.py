@@ -189,10 +189,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}; lists stay whole."""
+    """{"a": {"b": 1}} -> {"a.b": 1}; lists stay whole, and so do an environment's "kwargs": any
+    names may stand there."""
     flat: dict[str, Any] = {}
     for key, value in nested.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict) and value and key != "kwargs":
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

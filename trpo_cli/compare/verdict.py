@@ -93,6 +93,8 @@ def overall(comparison: Comparison) -> list[str]:
         if p.value < 0.5:
             a, b = b, a
             p = Interval(p.n, 1.0 - p.value, p.std, 1.0 - p.high, 1.0 - p.low)
+        if p.low <= 0.5:
+            return [*found, "No pair has a probability of improvement clear of one half."]
         found.append(
             f"The most one-sided pair: a run of {a} exceeds one of {b} with probability "
             f"{interval(p, '.2f')}."
