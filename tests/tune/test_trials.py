@@ -18,7 +18,7 @@ from tests.tune.fake_worker import STEPS, worth
 from trpo_cli.errors import UserError
 from trpo_cli.sweeps.pool import Pool
 from trpo_cli.tune.report import FRESH_SEEDS, rank, report, write_csv
-from trpo_cli.tune.space import Choice, Interval, parse_space
+from trpo_cli.tune.space import Choice, Dimension, Interval, parse_space
 from trpo_cli.tune.study import Record, Search
 from trpo_cli.tune.trials import Plan, Trials, return_at
 
@@ -156,7 +156,7 @@ def test_a_curve_is_read_at_its_first_row_from_a_step_on(tmp_path: Path) -> None
 def test_the_search_beats_random_draws_at_equal_trials(tmp_path: Path) -> None:
     """A smooth function of three numbers and a choice, 40 trials, 12 searches of each kind. The
     best of TPE's is better: Mann-Whitney, one-sided, p < 0.01."""
-    space = [
+    space: list[Dimension] = [
         Interval("a", 1e-5, 1.0, True, False),
         Interval("b", 0.0, 1.0, False, False),
         Interval("c", 1, 30, False, True),
