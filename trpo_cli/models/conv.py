@@ -14,6 +14,8 @@ The arithmetic is torch's. Small chunks keep activations in the cache of a CPU, 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -33,6 +35,9 @@ CHUNK = {"cpu": 128, "cuda": 4096}
 """Rows that go through the network together."""
 KEEP_BYTES = 512 * 2**20
 """Activations up to this size are kept between products; those of larger batches are not."""
+MANY_PLANES = 16
+"""Stacks of more planes are not put together plane by plane."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class ConvLinearization:
@@ -210,6 +215,9 @@ class ConvNet:
 
     def _read(self, chunk: Any) -> Tensor:
         """Pictures (b, S, H, W) as the first layer wants them."""
+        interleaved = self._format == torch.channels_last and self.device.type == "cpu"
+        if interleaved and chunk.shape[1] <= MANY_PLANES and not _is_read(chunk, self.dtype):
+            return _interleave(chunk, self.dtype)
         x = chunk.stack() if isinstance(chunk, FrameStacks) else chunk
         read: Tensor = x.to(self.dtype).contiguous(memory_format=self._format)
         return read
@@ -285,6 +293,34 @@ class ConvNet:
         if self.activation == "relu":
             return torch.ops.aten.threshold_backward(g, h, 0)
         return torch.ops.aten.tanh_backward(g, h)
+
+
+def _is_read(chunk: Any, dtype: torch.dtype) -> bool:
+    """Whether these are the network's inputs already."""
+    return isinstance(chunk, Tensor) and chunk.dtype == dtype
+
+
+def _interleave(chunk: Any, dtype: torch.dtype) -> Tensor:
+    """Pictures (b, S, H, W) with their channels last in memory, plane by plane: converted and put
+    into place in one go, three times as fast on a CPU as one after the other."""
+    count, planes, height, width = chunk.shape
+    read = torch.empty((count, height, width, planes), dtype=dtype)
+    for plane in range(planes):
+        if isinstance(chunk, FrameStacks):
+            read[..., plane] = chunk.planes[chunk.index[:, plane]]
+        else:
+            read[..., plane] = chunk[:, plane]
+    return read.permute(0, 3, 1, 2)
+
+
+def keep_freed_memory() -> None:
+    """Tell the C library to keep what is freed for the next batch, where it can be told so: each
+    would fetch its activations from the system page by page again (measured: a sixth of the time of
+    an update)."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
+        libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
 
 
 def _add(gradient: tuple[Tensor, Tensor], weight: Tensor, bias: Tensor) -> None:

@@ -24,7 +24,7 @@ from gymnasium import spaces
 
 from trpo_cli.errors import UserError
 from trpo_cli.frames import colours_last
-from trpo_cli.models.conv import ConvNet
+from trpo_cli.models.conv import ConvNet, keep_freed_memory
 from trpo_cli.models.policies import CONVOLUTIONS
 
 
@@ -52,6 +52,8 @@ def picture_network(
         )
     except ValueError as error:
         raise UserError(f"policy={config.name} cannot be used: {error}.") from error
+    if network.device.type == "cpu":
+        keep_freed_memory()
     start = torch.zeros(network.num_parameters)
     network.initialize(start, generator, output_gain)
     return network, start.numpy()
