@@ -1,0 +1,238 @@
+"""What README.md and docs/ say of files, names, commands and settings is so."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from trpo_cli.command.compose import config_of
+from trpo_cli.command.options import all_settings
+from trpo_cli.config import GROUPS, Config
+from trpo_cli.lab.main import EXPERIMENTS
+
+ROOT = Path(__file__).parents[1]
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+}
+every_page = pytest.mark.parametrize("page", PAGES)
+
+PATH = re.compile(r"(?<![\w./:-])[\w.*-]+(?:/[\w.*-]+)+\.(?:py|md|yaml|png)\b")
+HOMES = (ROOT, ROOT / "trpo_cli", ROOT / "tests")
+NAMED = re.compile(r"([\w/]+\.py)?((?:::\w+)+)")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+COMMANDS = {
+    "trpo-run": "trpo_cli.cli",
+    "trpo-eval": "trpo_cli.evaluate",
+    "trpo-compare": "trpo_cli.compare.main",
+    "trpo-tune": "trpo_cli.command.tune",
+    "trpo-lab": "trpo_cli.lab.main",
+}
+OVERRIDE = re.compile(r"[+~]?[\w./@-]+=.*")
+PLACEHOLDER = re.compile(r"=\.\.\.$|\b[A-Z_]{2,}\b(?!/)|<\w+>|=$")
+UNFINISHED = ("...", "resume=")  # an ellipsis; a run that is there
+
+
+def found(path: str) -> list[Path]:
+    return [hit for home in HOMES for hit in home.glob(path)]
+
+
+def code(text: str) -> Iterator[str]:
+    """What a reader may type: the lines of code blocks and what stands in backticks."""
+    blocks: list[str] = []
+    prose: list[str] = []
+    for line in text.replace("\\\n", " ").splitlines():
+        (blocks if line.startswith("    ") else prose).append(line)
+    yield from (line.strip() for line in blocks)
+    for span in re.findall(r"`([^`]+)`", "\n".join(prose)):
+        yield " ".join(span.split())
+
+
+def commands(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each of our commands with its words, as a shell would split them."""
+    for line in code(text):
+        ran = re.match(r'make run ARGS="(.*)"|(?:torchrun|python) .*-m trpo_cli\b(.*)', line)
+        if ran:
+            line = f"trpo-run {ran[1] or ran[2]}"
+        name, _, rest = line.partition(" ")
+        if name in COMMANDS:
+            yield name, shlex.split(rest, comments=True)
+
+
+def overrides(words: list[str]) -> list[str]:
+    """The settings among a command's words, of a sweep those of its first run."""
+    chosen = []
+    for word in words:
+        if OVERRIDE.match(word) and not word.startswith("-"):
+            key, _, value = word.partition("=")
+            first = value if value.startswith(("[", "{")) else value.split(",")[0]
+            chosen.append(f"{key}={first}")
+    return chosen
+
+
+@cache
+def composed(*words: str) -> Config:
+    return config_of(*words)
+
+
+@cache
+def names_in(path: Path) -> set[str]:
+    """Functions and classes of a file, ``Class::method`` for what is in a class."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+            inner = node.body if isinstance(node, ast.ClassDef) else []
+            names |= {f"{node.name}::{n.name}" for n in inner if isinstance(n, ast.FunctionDef)}
+    return names
+
+
+@every_page
+class TestPages:
+    def test_paths_exist(self, page: str) -> None:
+        named = {p for p in PATH.findall(PAGES[page]) if not p.startswith("outputs/")}
+        named -= {link for link in LINK.findall(PAGES[page])}
+        assert [p for p in sorted(named) if not found(p)] == []
+
+    def test_links_lead_somewhere(self, page: str) -> None:
+        links = [link.partition("#")[0] for link in LINK.findall(PAGES[page])]
+        here = (ROOT / page).parent
+        assert [x for x in links if "://" not in x and not (here / x).exists()] == []
+
+    def test_names_are_in_their_files(self, page: str) -> None:
+        """path.py::Name, and ::Name for another one of the file before it."""
+        missing, path = [], ""
+        for span in re.findall(r"`([^`\n]*::\w[^`\n]*)`", PAGES[page]):
+            match = NAMED.fullmatch(span)
+            assert match, span
+            path = match[1] or path
+            if not any(match[2][2:] in names_in(file) for file in found(path)):
+                missing.append(f"{path}{match[2]}")
+        assert missing == []
+
+    def test_runs_compose(self, page: str) -> None:
+        for name, words in commands(PAGES[page]):
+            plain = [w for w in words if not w.startswith("-")]
+            if name not in ("trpo-run", "trpo-tune"):
+                continue
+            if any(PLACEHOLDER.search(w) or w.startswith(UNFINISHED) for w in plain):
+                continue
+            composed(*overrides(words))
+
+    def test_options_are_in_the_help(self, page: str, capsys: pytest.CaptureFixture[str]) -> None:
+        for name, words in commands(PAGES[page]):
+            experiment = []
+            if name == "trpo-lab" and words and words[0] != "NAME" and words[0][0] != "-":
+                assert words[0].replace("-", "_") in EXPERIMENTS, words[0]
+                experiment = words[:1]
+            options = [w.partition("=")[0] for w in words if w.startswith("--")]
+            if options:
+                text = help_of(name, experiment, capsys)
+                assert [o for o in options if not re.search(rf"{o}\b", text)] == [], name
+
+    def test_settings_and_metrics_exist(self, page: str) -> None:
+        """What stands in backticks as section.key or section.key=value, and as section/metric."""
+        known = {s.key for s in all_settings()} | {"policy.parameters"}  # an attribute
+        spans = [span.partition("=")[0] for span in re.findall(r"`([^`\n]+)`", PAGES[page])]
+        sections = "algo|sampler|policy|value|advantage|eval|checkpoint|env"
+        keys = [s for s in spans if re.fullmatch(rf"(?:{sections})\.(?:\w+\.)*\w+", s)]
+        assert [k for k in keys if not any(x == k or x.startswith(f"{k}.") for x in known)] == []
+        metrics = [
+            s for s in spans if re.fullmatch(r"(?:policy|trust_region|value|vine|es)/\w+", s)
+        ]
+        assert [m for m in metrics if f'"{m}"' not in source()] == []
+
+    def test_scripts_and_targets_exist(self, page: str) -> None:
+        makefile = (ROOT / "Makefile").read_text()
+        for line in code(PAGES[page]):
+            words = line.split()
+            if words[0] == "make" and len(words) > 1:
+                assert f"\n{words[1]}:" in makefile, line
+            if words[:2] == ["python", "-m"] and words[2] != "trpo_cli":
+                assert found(words[2].replace(".", "/") + ".py"), line
+            if words[0] == "python" and len(words) > 1 and words[1].endswith(".py"):
+                script = (ROOT / words[1]).read_text()
+                assert [w for w in words if w[:2] == "--" and f'"{w}"' not in script] == []
+
+
+@cache
+def source() -> str:
+    return "".join(path.read_text() for path in (ROOT / "trpo_cli").rglob("*.py"))
+
+
+def test_there_is_something_to_check() -> None:
+    """Should the pages' style change, the patterns above must not go blind."""
+    assert len(list(commands(PAGES["README.md"]))) > 10
+    assert len(list(commands(PAGES["docs/lectures.md"]))) > 50
+    assert len(PATH.findall(PAGES["docs/lectures.md"])) > 100
+
+
+def help_of(name: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    try:
+        importlib.import_module(COMMANDS[name]).main([*words, "--help"])
+    except SystemExit as leaving:
+        assert not leaving.code
+    return capsys.readouterr().out
+
+
+# Pages of settings: the page, the command that has them, their sections and dataclasses.
+SETTINGS: dict[str, tuple[str, list[tuple[str, type]]]] = {
+    name: (f"algo={name}", [("algo", kind)]) for name, kind in GROUPS["algo"].items()
+}
+SETTINGS["vine"] = "sampler=vine", [("sampler", GROUPS["sampler"]["vine"])]
+SETTINGS["es"][1].append(("sampler", GROUPS["sampler"]["perturbations"]))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+class TestSettings:
+    def test_each_is_named(self, name: str) -> None:
+        text = PAGES[f"docs/algorithms/{name}.md"]
+        for section, kind in SETTINGS[name][1]:
+            fields = [f.name for f in dataclasses.fields(kind) if f.name != "name"]
+            assert [f for f in fields if f"`{section}.{f}`" not in text] == []
+
+    def test_defaults_are_those_of_the_command(self, name: str) -> None:
+        """In rows of a table with as many values as keys."""
+        config, compared = composed(SETTINGS[name][0]), 0
+        text = PAGES[f"docs/algorithms/{name}.md"].partition("## Settings")[2].partition("##")[0]
+        for first, second in re.findall(r"^\| (`[^|]*`) \| ([^|]+) \|", text, re.MULTILINE):
+            keys, values = first.replace("`", "").split(", "), second.replace("`", "").split(", ")
+            if len(keys) != len(values):
+                continue
+            for key, value in zip(keys, values, strict=True):
+                assert read(value) == pytest.approx(setting(config, key)), key
+                compared += 1
+        assert compared > 1
+
+
+def setting(config: Any, key: str) -> Any:
+    """A dotted key's value; for a group, the name of its option."""
+    for part in key.split("."):
+        config = getattr(config, part)
+    return getattr(config, "name", config)
+
+
+def read(text: str) -> Any:
+    """A value as the command line takes it; YAML alone would call 1e-3 a word."""
+    try:
+        return float(text)
+    except ValueError:
+        return yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("name", GROUPS["advantage"])
+def test_estimators_are_explained(name: str) -> None:
+    text = PAGES["docs/estimators.md"]
+    assert f"| `{name}`" in text
+    fields = [f.name for f in dataclasses.fields(GROUPS["advantage"][name]) if f.name != "name"]
+    assert [f for f in fields if f"advantage.{f}" not in text] == []
