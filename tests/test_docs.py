@@ -109,6 +109,12 @@ class TestPages:
         here = (ROOT / page).parent
         assert [x for x in links if "://" not in x and not (here / x).exists()] == []
 
+    def test_rows_of_a_table_have_as_many_cells(self, page: str) -> None:
+        tables = re.findall(r"(?:^\|.*\n)+", PAGES[page] + "\n", re.MULTILINE)
+        for table in tables:
+            cells = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+            assert len(cells) == 1, table[:80]
+
     def test_names_are_in_their_files(self, page: str) -> None:
         """path.py::Name, and ::Name for another one of the file before it."""
         missing, path = [], ""
