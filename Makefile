@@ -8,6 +8,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
 CODE := trpo_cli tests scripts
+# Where `make learn` works; the same command goes on with what was interrupted.
+LEARN ?= outputs/learn
 
 # Small matrices: more BLAS threads only wait for each other.
 export OMP_NUM_THREADS ?= 1
@@ -28,7 +30,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 learn: $(VENV)/.installed-dev
-	$(BIN)/python scripts/learn.py $(ARGS)
+	if test -e $(LEARN)/sweep.json; then $(BIN)/trpo-run resume=$(LEARN) $(ARGS); else \
+	$(BIN)/trpo-run -m algo=vpg,npg,trpo,ppo env=Hopper-v4,HalfCheetah-v4,Walker2d-v4 \
+		seed=0,1,2 hydra.sweep.dir=$(LEARN) $(ARGS); fi
+	$(BIN)/trpo-compare $(LEARN) --out $(LEARN)/report
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python scripts/bench.py $(ARGS)

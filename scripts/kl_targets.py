@@ -1,9 +1,9 @@
 """Draw how runs of ppo_penalty and dual hold their KL: policy/kl per update beside the target, and
 the coefficient that holds it.
 
-    python scripts/learn.py --algos ppo_penalty dual --envs Hopper-v4 --seeds 0 1 --steps 200000 \\
-        --out outputs/kl_targets
-    python scripts/kl_targets.py outputs/kl_targets/*/*/* --out docs/kl_targets.png
+    trpo-run -m algo=ppo_penalty,dual env=Hopper-v4 seed=0,1 total_steps=200000 \\
+        hydra.sweep.dir=outputs/kl_targets
+    python scripts/kl_targets.py outputs/kl_targets/[0-9] --out docs/kl_targets.png
 """
 
 from __future__ import annotations
