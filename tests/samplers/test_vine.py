@@ -11,11 +11,13 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from tests.small import DISCRETE, make_batch, make_policy, tensor
+from tests.small import DISCRETE, explicit_fisher, make_batch, make_policy, tensor
 from trpo_cli.algos.objectives import SinglePathObjective, VineObjective
+from trpo_cli.algos.trpo import TRPO
 from trpo_cli.command.compose import config_of
-from trpo_cli.config import EnvConfig, VineConfig
+from trpo_cli.config import EnvConfig, TRPOConfig, VineConfig
 from trpo_cli.errors import UserError
+from trpo_cli.maths.distributions import mean_kl
 from trpo_cli.models.policies import Policy
 from trpo_cli.records import BranchBatch
 from trpo_cli.samplers.rollouts import roll_out
@@ -259,6 +261,30 @@ class TestObjective:
             here = policy.linearize(batch.observations)
             gradients.append(VineObjective(policy, branches, here, batch).gradient)
         np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-12)
+
+    def test_the_trust_region_is_that_of_the_trunks_states(self) -> None:
+        """TRPO's step by the explicit Fisher matrix there, for an objective of other states."""
+        policy = make_policy(DISCRETE)
+        random = np.random.default_rng(4)
+        states, q = 3.0 * random.normal(size=(6, 3)), random.normal(size=(6, 3))
+        every = policy.array(np.tile(np.arange(3), 6)[:, None])
+        branches = BranchBatch(policy.array(states), every, policy.array(q), None)
+        batch = replace(make_batch(policy), branches=branches)
+        trunk = policy.linearize(batch.observations)
+        gradient = VineObjective(policy, branches, trunk, batch).gradient
+        fisher = explicit_fisher(policy, DISCRETE, batch.observations)
+        x = np.linalg.solve(fisher + 0.1 * np.eye(len(fisher)), gradient)
+        old = [policy.distribution(at).detach() for at in (batch.observations, states)]
+        before = policy.parameters.copy()
+        exact = TRPOConfig(max_kl=1e-4, fisher_fraction=1.0, cg_iterations=200, cg_tolerance=1e-24)
+        row = TRPO(exact).update(policy, batch, random, 1.0)
+        assert row["trust_region/step_fraction"] == 1.0
+        step = np.sqrt(2e-4 / (x @ gradient)) * x
+        np.testing.assert_allclose(policy.parameters - before, step, rtol=1e-6)
+        new = [policy.distribution(at) for at in (batch.observations, states)]
+        on_trunk, on_branches = (float(mean_kl(a, b)) for a, b in zip(old, new, strict=True))
+        assert row["policy/kl"] == pytest.approx(on_trunk) and on_trunk <= 1e-4
+        assert abs(on_branches / on_trunk - 1.0) > 0.1
 
     def test_bonuses_are_those_of_the_trunk(self) -> None:
         policy = make_policy(DISCRETE)
