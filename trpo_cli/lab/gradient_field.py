@@ -69,7 +69,7 @@ def follow(
 
 
 def compute(args: argparse.Namespace) -> Findings:
-    """Both fields over a grid, the angle to the optimum, and paths from three starts."""
+    """Both fields over a grid, and paths from three starts."""
     system = make_system(
         A=[[args.a]], B=[[args.b]], Q=args.q, R=args.r, noise=args.noise, start=args.start,
         discount=args.discount,
