@@ -153,6 +153,7 @@ def test_a_curve_is_read_at_its_first_row_from_a_step_on(tmp_path: Path) -> None
     assert return_at(tmp_path, 501) is None  # the row is not whole
 
 
+@pytest.mark.slow
 def test_the_search_beats_random_draws_at_equal_trials(tmp_path: Path) -> None:
     """A smooth function of three numbers and a choice, 40 trials, 12 searches of each kind. The
     best of TPE's is better: Mann-Whitney, one-sided, p < 0.01."""
