@@ -220,6 +220,9 @@ def test_an_unwritable_run_directory(cli: Cli) -> None:
     assert outcome.status == 2 and "hydra.run.dir=/proc/nowhere/run" in outcome.err
 
 
+LIMIT = 0.8
+"""Seconds of processor time: 0.3 to 0.4 on an idle machine, up to twice that on a busy one; importing
+torch alone takes 1.5."""
 CHEAP = ["--help", "--version", "algo=tpro", "max_kl=1", "env=Hoper-v4", "discount=2", "algo"]
 
 
@@ -242,6 +245,6 @@ def test_help_and_errors_are_quick_and_import_no_torch(tmp_path: Path, line: str
         spent, torch = done.stderr.splitlines()[-1].split()
         assert torch == "False"
         seconds.append(float(spent))
-        if min(seconds) < 0.5:
+        if min(seconds) < LIMIT:
             break
-    assert min(seconds) < 0.5
+    assert min(seconds) < LIMIT
