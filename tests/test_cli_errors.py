@@ -221,8 +221,8 @@ def test_an_unwritable_run_directory(cli: Cli) -> None:
 
 
 LIMIT = 0.8
-"""Seconds of processor time: 0.3 to 0.4 on an idle machine, up to twice that on a busy one; importing
-torch alone takes 1.5."""
+"""Seconds of processor time: 0.3 to 0.4 on an idle machine, up to twice that on a busy one;
+importing torch alone takes 1.5."""
 CHEAP = ["--help", "--version", "algo=tpro", "max_kl=1", "env=Hoper-v4", "discount=2", "algo"]
 
 
