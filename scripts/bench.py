@@ -48,7 +48,8 @@ def main() -> int:
         report["envs"][env] = result
         ceilings = [measure("ceiling", env=env, seconds=args.seconds)["rate"]]
         result["ours"] = {
-            algo: measure("ours", env=env, algo=algo, seconds=args.seconds) for algo in args.algos
+            algo: measure("ours", env=env, algo=algo, seconds=args.seconds, settings=args.settings)
+            for algo in args.algos
         }
         if env in args.vine_envs:
             result["vine"] = measure("vine", env=env, seconds=args.seconds)
@@ -73,6 +74,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--others-envs", nargs="+", default=[*ENVS[:3], PONG])
     parser.add_argument("--vine-envs", nargs="*", default=ENVS[:2])
     parser.add_argument("--out", type=Path, help="write all figures to this JSON file")
+    parser.add_argument("--settings", nargs="*", default=[], help="settings of ours, key=value")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--arguments", default="{}", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -148,12 +150,13 @@ def atari_ceiling(env: str, seconds: float, games: int) -> dict[str, Any]:
     return {"rate": steps / (time.perf_counter() - began)}
 
 
-def measure_ours(env: str, algo: str, seconds: float) -> dict[str, Any]:
-    """Our steps per second with default settings, and milliseconds per 1,024 steps by phase."""
+def measure_ours(env: str, algo: str, seconds: float, settings: list[str]) -> dict[str, Any]:
+    """Our steps per second with default settings but those given, and milliseconds per 1,024 steps
+    by phase."""
     from trpo_cli.command.compose import config_of
     from trpo_cli.training import Training
 
-    training = Training(config_of(f"algo={algo}", f"env={env}", "seed=0"))
+    training = Training(config_of(f"algo={algo}", f"env={env}", "seed=0", *settings))
     for _ in range(2):
         training.iterate()
     rows, before, began = [], training.step, time.perf_counter()
