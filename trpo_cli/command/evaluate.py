@@ -8,13 +8,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from trpo_cli.cli import INTERRUPTED, limit_library_threads
 from trpo_cli.config import Config, config_from_yaml
 from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.evaluate import MAX_ENVS, MAX_STEPS, evaluate, evaluation_streams, load_policy
 from trpo_cli.ranks import process_count, process_number
+from trpo_cli.runs.arguments import Parser, positive
 from trpo_cli.runs.checkpoint import find, step_of
 from trpo_cli.runs.directory import CONFIG, require
 from trpo_cli.runs.display import PlainLines
@@ -119,11 +120,6 @@ def describe(record: dict[str, Any], max_steps: int) -> str:
     return text
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message[0].upper()}{message[1:]}. trpo-eval --help lists the options.")
-
-
 def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="trpo-eval",
@@ -132,13 +128,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("run_dirs", nargs="+", metavar="RUN_DIR", help="a folder that trpo-run made")
-    add("--episodes", type=_positive, default=20, help="episodes per evaluation (20)")
+    add("--episodes", type=positive, default=20, help="episodes per evaluation (20)")
     add("--checkpoint", default="last", help="last, best or step_<n> (last)")
     add("--seed", type=_natural, help="root of the episodes' seeds (that of the run)")
-    add("--threads", type=_positive, help="threads stepping environments (those of the run)")
+    add("--threads", type=positive, help="threads stepping environments (those of the run)")
     add(
         "--max-steps",
-        type=_positive,
+        type=positive,
         default=MAX_STEPS,
         help=f"cut episodes here if the environment has no time limit ({MAX_STEPS})",
     )
@@ -154,12 +150,6 @@ def make_parser() -> argparse.ArgumentParser:
             name, dest="kinds", action="store_const", const=kind, default=both, help=text
         )
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return int(text)
 
 
 def _natural(text: str) -> int:

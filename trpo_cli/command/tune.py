@@ -12,11 +12,12 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from trpo_cli.cli import INTERRUPTED, limit_library_threads
 from trpo_cli.command.report import report as tell
 from trpo_cli.errors import UserError
+from trpo_cli.runs.arguments import Parser, positive
 from trpo_cli.runs.directory import write_atomically
 from trpo_cli.runs.display import count
 from trpo_cli.runs.signals import Interrupted, Stop
@@ -266,11 +267,6 @@ def _read(folder: Path) -> Settings:
         raise UserError(f"{path} cannot be read as the settings of a search: {error}.") from error
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message[0].upper()}{message[1:]}. trpo-tune --help lists the options.")
-
-
 def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="trpo-tune",
@@ -282,9 +278,9 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("overrides", nargs="*", metavar="key=value", help="settings of trpo-run for all trials")
     add("--space", metavar="FILE", help="the search space (ours for the update rule)")
-    add("--trials", type=_positive, metavar="N", help="trials in all (50)")
-    add("--seeds", type=_positive, metavar="N", help="runs of each trial (3)")
-    add("--jobs", type=_positive, metavar="N", help="runs at a time (as cores allow)")
+    add("--trials", type=positive, metavar="N", help="trials in all (50)")
+    add("--seeds", type=positive, metavar="N", help="runs of each trial (3)")
+    add("--jobs", type=positive, metavar="N", help="runs at a time (as cores allow)")
     add("--sampler", choices=["tpe", "random"], help="how settings are drawn (tpe)")
     add("--no-prune", action="store_true", help="train every trial to its end")
     add("--search-seed", type=int, metavar="N", help="of the draws (0)")
@@ -292,12 +288,6 @@ def make_parser() -> argparse.ArgumentParser:
     add("-cd", "--config-dir", metavar="DIR", help="a folder with YAML files of your own")
     add("--debug", action="store_true", help="show tracebacks")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from trpo_cli.compare import align
 from trpo_cli.compare.analyse import analyse
@@ -23,6 +23,7 @@ from trpo_cli.compare.table import Table, to_csv, to_markdown
 from trpo_cli.compare.tables import all_tables
 from trpo_cli.compare.verdict import verdict
 from trpo_cli.errors import CannotWrite, RunFailed, UserError
+from trpo_cli.runs.arguments import Parser
 from trpo_cli.runs.directory import CONFIG, METRICS
 
 INTERRUPTED = 130
@@ -220,13 +221,6 @@ def to_text(table: Table) -> str:
         "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
     return "\n".join(lines)
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(
-            f"{message[0].upper()}{message[1:]}. trpo-compare --help lists the options."
-        )
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -10,9 +10,10 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from trpo_cli.errors import CannotWrite, RunFailed, UserError
+from trpo_cli.runs.arguments import Parser
 from trpo_cli.settings import suggestion
 
 INTERRUPTED = 130
@@ -106,11 +107,6 @@ def _draw(experiment: Any, findings: Any, stem: Path) -> list[str]:
         return [str(path) for path in save(draw, findings, stem)]
     except OSError as error:
         raise CannotWrite(stem, error) from error
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message[0].upper()}{message[1:]}. {self.prog} --help lists the options.")
 
 
 def _parser(name: str, experiment: Any) -> Parser:
