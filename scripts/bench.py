@@ -153,8 +153,8 @@ def atari_ceiling(env: str, seconds: float, games: int) -> dict[str, Any]:
 def measure_ours(env: str, algo: str, seconds: float, settings: list[str]) -> dict[str, Any]:
     """Our steps per second with default settings but those given, and milliseconds per 1,024 steps
     by phase."""
-    from trpo_cli.command.compose import config_of
-    from trpo_cli.training import Training
+    from trpo_cli.commands.hydra.compose import config_of
+    from trpo_cli.training.trainer import Training
 
     training = Training(config_of(f"algo={algo}", f"env={env}", "seed=0", *settings))
     for _ in range(2):
@@ -169,8 +169,8 @@ def measure_ours(env: str, algo: str, seconds: float, settings: list[str]) -> di
 
 def measure_vine(env: str, seconds: float) -> dict[str, Any]:
     """Steps per second of the vine's rollouts alone: 256 states, 4 actions, 50 steps."""
-    from trpo_cli.command.compose import config_of
-    from trpo_cli.training import Training
+    from trpo_cli.commands.hydra.compose import config_of
+    from trpo_cli.training.trainer import Training
 
     training: Any = Training(
         config_of(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli_stub import Cli
+from tests.support.cli_stub import Cli
 
 # A shell starts background jobs with Ctrl-C ignored, and runs keep it that way. The tests that
 # send it, from here or to a process of their own, must not depend on how they were started.

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from trpo_cli.command.compose import config_of
-from trpo_cli.command.options import all_settings
+from trpo_cli.commands.hydra.compose import config_of
+from trpo_cli.commands.hydra.options import all_settings
+from trpo_cli.commands.lab import EXPERIMENTS
 from trpo_cli.config import GROUPS, Config
-from trpo_cli.lab.main import EXPERIMENTS
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -32,11 +32,11 @@ HOMES = (ROOT, ROOT / "trpo_cli", ROOT / "tests")
 NAMED = re.compile(r"([\w/]+\.py)?((?:::\w+)+)")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMANDS = {
-    "trpo-run": "trpo_cli.cli",
-    "trpo-eval": "trpo_cli.evaluate",
-    "trpo-compare": "trpo_cli.compare.main",
-    "trpo-tune": "trpo_cli.command.tune",
-    "trpo-lab": "trpo_cli.lab.main",
+    "trpo-run": "trpo_cli.commands.run",
+    "trpo-eval": "trpo_cli.commands.evaluate",
+    "trpo-compare": "trpo_cli.commands.compare",
+    "trpo-tune": "trpo_cli.commands.tune",
+    "trpo-lab": "trpo_cli.commands.lab",
 }
 OVERRIDE = re.compile(r"[+~]?[\w./@-]+=.*")
 PLACEHOLDER = re.compile(r"=\.\.\.$|\b[A-Z_]{2,}\b(?!/)|<\w+>|=$")

@@ -2,6 +2,6 @@
 
 import sys
 
-from trpo_cli.cli import main
+from trpo_cli.commands.run import main
 
 sys.exit(main())

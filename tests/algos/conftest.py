@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.small import numpy
+from tests.support.small import numpy
 from trpo_cli.algos.dual import Dual
 from trpo_cli.algos.npg import NPG
 from trpo_cli.algos.ppo import PPO
@@ -21,8 +21,8 @@ from trpo_cli.config import (
     TRPOConfig,
     VPGConfig,
 )
+from trpo_cli.data.records import Batch
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import Batch
 
 BUILD: dict[str, Callable[..., Any]] = {
     "vpg": lambda policy, **settings: VPG(VPGConfig(**settings), policy),

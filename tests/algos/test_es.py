@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from tests.small import make_policy
+from tests.support.small import make_policy
 from trpo_cli.algos.es import ES
 from trpo_cli.config import ESConfig
+from trpo_cli.data.records import Evaluations
 from trpo_cli.maths.evolution import antithetic_gradient
-from trpo_cli.records import Evaluations
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.algos.conftest import BUILD
-from tests.small import SPACES, global_generators, make_batch, make_policy, numpy
+from tests.support.small import SPACES, global_generators, make_batch, make_policy, numpy
 
 RULES = ["vpg", "npg", "trpo", "ppo", "ppo_penalty", "dual"]
 every_rule = pytest.mark.parametrize("rule", RULES)

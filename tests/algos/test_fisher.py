@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.small import (
+from tests.support.small import (
     BOX,
     DISCRETE,
     SPACES,
@@ -43,7 +43,9 @@ class TestEmpiricalFisher:
         expected = outer_products(policy, space, batch)
         product = policy.linearize(batch.observations).empirical_fisher(batch.actions)
         for v in np.random.default_rng(0).normal(size=(3, len(expected))):
-            np.testing.assert_allclose(numpy(product(policy.array(v))), expected @ v, atol=1e-11)
+            np.testing.assert_allclose(
+                numpy(product(policy.to_device(v))), expected @ v, atol=1e-11
+            )
 
     @pytest.mark.parametrize("fraction", [1.0, 0.5])
     def test_the_direction_solves_its_system(self, fraction):

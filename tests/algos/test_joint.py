@@ -8,18 +8,18 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from tests.small import oracle_entropy, oracle_kl, oracle_log_prob, oracle_parts
+from tests.support.small import oracle_entropy, oracle_kl, oracle_log_prob, oracle_parts
 from trpo_cli.algos.dual import Dual
 from trpo_cli.algos.objectives import SinglePathObjective
 from trpo_cli.algos.ppo import PPO
 from trpo_cli.algos.ppo_penalty import PPOPenalty
 from trpo_cli.algos.vpg import VPG
 from trpo_cli.config import DualConfig, PPOConfig, PPOPenaltyConfig, VPGConfig
+from trpo_cli.data.records import Batch
 from trpo_cli.models.conv import ConvNet
 from trpo_cli.models.heads import make_head
-from trpo_cli.models.normalizer import Pictures
+from trpo_cli.models.normalizer import IdentityNormalizer
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import Batch
 
 SPACE, SIZE, COEF, BONUS = spaces.Discrete(3), 40, 0.7, 0.3
 
@@ -28,7 +28,7 @@ def make_policy() -> Policy:
     network = ConvNet((1, 6, 5), [(2, 3, 2)], 3, 4, "tanh")
     flat = torch.zeros(network.num_parameters)
     network.initialize(flat, np.random.default_rng(0), output_gain=1.0)
-    return Policy(network, make_head(SPACE, None), Pictures(), flat)
+    return Policy(network, make_head(SPACE, None), IdentityNormalizer(), flat)
 
 
 def make_batch(policy: Policy) -> Batch:
@@ -37,18 +37,18 @@ def make_batch(policy: Policy) -> Batch:
     actions = policy.act(x, policy.noise(generator, (SIZE,)))
     advantages, returns = generator.standard_normal((2, SIZE)).astype(np.float32)
     return Batch(
-        observations=policy.array(x),
-        actions=policy.array(actions),
-        advantages=policy.array(advantages),
+        observations=policy.to_device(x),
+        actions=policy.to_device(actions),
+        advantages=policy.to_device(advantages),
         features=x,
         returns=returns,
         values=0.0 * returns,
-        targets=policy.array(returns),
+        targets=policy.to_device(returns),
     )
 
 
 def oracle(x: torch.Tensor) -> Any:
-    """theta -> the distributions and V at pictures x, by torch's modules in double precision."""
+    """theta -> the distributions and V at images x, by torch's modules in double precision."""
     net = nn.Sequential(
         nn.Conv2d(1, 2, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3), nn.Tanh(), nn.Linear(3, 4)
     ).double()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.algos.conftest import BUILD
-from tests.small import BOX, DISCRETE, explicit_fisher, make_batch, make_policy
+from tests.support.small import BOX, DISCRETE, explicit_fisher, make_batch, make_policy
 from trpo_cli.algos.natural_gradient import natural_direction
 from trpo_cli.algos.objectives import SinglePathObjective
 from trpo_cli.config import NPGConfig

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.algos.conftest import BUILD
-from tests.small import (
+from tests.support.small import (
     BOX,
     DISCRETE,
     FEATURES,

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.algos.conftest import BUILD
-from tests.small import make_batch, make_policy
+from tests.support.small import make_batch, make_policy
 from trpo_cli.algos.objectives import SinglePathObjective
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.compare.synthetic import write_run, write_sample
+from tests.support.synthetic import write_run, write_sample
 from trpo_cli.compare.align import AXES, Curve
 from trpo_cli.compare.analyse import analyse, crossing
 from trpo_cli.compare.groups import make_groups

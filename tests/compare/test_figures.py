@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.compare.synthetic import write_run, write_sample
+from tests.support.synthetic import write_run, write_sample
 from trpo_cli.compare.analyse import analyse
 from trpo_cli.compare.figures import Band, Dots, Line, Panel, Plot, limits, row_panel
 from trpo_cli.compare.groups import make_groups

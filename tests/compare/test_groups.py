@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.compare.synthetic import write_run
+from tests.support.synthetic import write_run
 from trpo_cli.compare.groups import make_groups, natural, refuse_mixtures
 from trpo_cli.compare.read import Run, find_runs
 from trpo_cli.errors import UserError

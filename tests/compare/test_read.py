@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compare.synthetic import evaluation, write_run
+from tests.support.synthetic import evaluation, write_run
 from trpo_cli.compare.read import find_runs, flatten
 from trpo_cli.errors import UserError
 
@@ -99,7 +99,7 @@ def test_the_command_loads_no_heavy_library() -> None:
     """What takes seconds to import, in a fresh process, with everything the report needs."""
     code = (
         "import sys\n"
-        "import trpo_cli.compare.main, trpo_cli.compare.report, trpo_cli.compare.png\n"
+        "import trpo_cli.commands.compare, trpo_cli.compare.report, trpo_cli.compare.png\n"
         "print(sorted({'torch', 'gymnasium', 'hydra', 'scipy', 'omegaconf', 'mujoco',"
         " 'matplotlib.pyplot', 'tensorboard'} & sys.modules.keys()))"
     )

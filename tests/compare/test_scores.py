@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.compare.synthetic import evaluation, write_run
+from tests.support.synthetic import evaluation, write_run
 from trpo_cli.compare import align
 from trpo_cli.compare.align import Curve
 from trpo_cli.compare.normalise import human_scale, range_scale

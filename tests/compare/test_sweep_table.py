@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.compare.synthetic import write_run
+from tests.support.synthetic import write_run
 from trpo_cli.compare.read import find_runs
 from trpo_cli.compare.scores import choose_protocol
 from trpo_cli.compare.sweep_table import SweepTable, importance_of, levels_of, sweep_tables

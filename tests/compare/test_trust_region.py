@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.compare.synthetic import write_run
+from tests.support.synthetic import write_run
 from trpo_cli.compare.diagnosis import RULES, THRESHOLDS, diagnose
 from trpo_cli.compare.groups import Cell, make_groups
 from trpo_cli.compare.read import find_runs

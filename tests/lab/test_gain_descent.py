@@ -17,7 +17,7 @@ from trpo_cli.lab.gain_descent import (
     expected_update,
     first_at,
 )
-from trpo_cli.lab.systems import LinearSystem, make_system
+from trpo_cli.simulators.lqr.systems import LinearSystem, make_system
 
 
 def system_of(states: int, seed: int = 0) -> LinearSystem:

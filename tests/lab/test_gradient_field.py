@@ -7,7 +7,7 @@ import pytest
 
 from trpo_cli.lab import linear_quadratic as lq
 from trpo_cli.lab.gradient_field import follow, slopes
-from trpo_cli.lab.systems import make_system
+from trpo_cli.simulators.lqr.systems import make_system
 
 SYSTEM = make_system(A=[[0.8]], B=[[1.0]], noise=0.1, start=0.3, discount=0.9)
 BEST = float(lq.riccati(SYSTEM)[1][0, 0])

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trpo_cli import cli
-from trpo_cli.command.compose import config_of
+from trpo_cli.commands import run as cli
+from trpo_cli.commands.hydra.compose import config_of
+from trpo_cli.commands.lab import main
 from trpo_cli.config import config_from_yaml, config_to_yaml
 from trpo_cli.errors import UserError
 from trpo_cli.lab.gain_descent import Gap, Rule, expected_path, first_at
 from trpo_cli.lab.learned import read_run
-from trpo_cli.lab.main import main
-from trpo_cli.lab.systems import make_system
+from trpo_cli.simulators.lqr.systems import make_system
 
 RULES = {"vpg": "lqr_vpg", "npg": "lqr", "trpo": "lqr", "ppo": "lqr"}
 
@@ -131,9 +131,9 @@ class TestReading:
         assert read_run(str(tmp_path)).rule == rule
 
     def test_the_gain_is_what_the_policy_does(self, run_dir: Path) -> None:
-        """By `trpo_cli.evaluate`'s own way of loading it."""
-        from trpo_cli.evaluate import load_policy
+        """By `trpo_cli.training.evaluation`'s own way of loading it."""
         from trpo_cli.simulators.make import make_simulator
+        from trpo_cli.training.evaluation import load_policy
 
         config = config_from_yaml((run_dir / "config.yaml").read_text())
         simulator = make_simulator(config.env, 1, 1)

@@ -10,9 +10,9 @@ from scipy import linalg
 
 from trpo_cli.config import EnvConfig
 from trpo_cli.lab import linear_quadratic as lq
-from trpo_cli.lab.environment import ID
 from trpo_cli.lab.gain_descent import Gap
-from trpo_cli.lab.systems import LinearSystem, make_system
+from trpo_cli.simulators.lqr.environment import ID
+from trpo_cli.simulators.lqr.systems import LinearSystem, make_system
 from trpo_cli.simulators.make import make_simulator
 
 DISCOUNT = 0.95

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.small import numpy
+from tests.support.small import numpy
 from trpo_cli.maths.adam import Adam, clip_norm
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from tests.small import numpy
+from tests.support.small import numpy
 from trpo_cli.maths.arrays import copy, namespace, norm
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.small import global_generators, numpy
+from tests.support.small import global_generators, numpy
 from trpo_cli.maths.conjugate_gradient import conjugate_gradient
 
 

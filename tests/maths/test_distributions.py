@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.small import (
+from tests.support.small import (
     BOX,
     SPACES,
     HeadConfig,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.small import numpy
+from tests.support.small import numpy
 from trpo_cli.maths.line_search import line_search
 
 # Negative zero and a number below the normal range: bits that arithmetic would not give back.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.small import numpy
+from tests.support.small import numpy
 from trpo_cli.maths.returns import (
     explained_variance,
     generalized_advantages,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.small import numpy, tensor
+from tests.support.small import numpy, tensor
 from trpo_cli.maths.surrogate import clip_fraction, clipped_slope, clipped_surrogate, surrogate
 
 CLIP = 0.2

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from tests.small import numpy
+from tests.support.small import numpy
 from trpo_cli.maths.vine import (
     effective_sample_size,
     finite_action,

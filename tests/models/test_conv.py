@@ -9,17 +9,17 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from tests.small import global_generators, oracle_kl, oracle_parts
+from tests.support.small import global_generators, oracle_kl, oracle_parts
 from trpo_cli.config import NatureCNNPolicyConfig, TRPOCNNPolicyConfig
+from trpo_cli.data.frames import FrameStacks
 from trpo_cli.errors import UserError
-from trpo_cli.frames import FrameStacks
 from trpo_cli.maths.adam import Adam
 from trpo_cli.models import conv
 from trpo_cli.models.conv import ConvNet
-from trpo_cli.models.pictures import picture_network
+from trpo_cli.models.image_networks import image_network
 from trpo_cli.models.policies import CONVOLUTIONS, Policy, build_policy
 
-# Each architecture with pictures a little larger than its smallest.
+# Each architecture with images a little larger than its smallest.
 SHAPES = {"nature_cnn": (3, 40, 44), "trpo_cnn": (3, 17, 14)}
 HIDDEN, OUTPUTS = 11, 5
 every_network = pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def make(name="trpo_cnn", activation="relu", **settings) -> tuple[ConvNet, torch
     return network, flat
 
 
-def pictures(name="trpo_cnn", size=7, seed=2) -> np.ndarray:
+def images(name="trpo_cnn", size=7, seed=2) -> np.ndarray:
     generator = np.random.default_rng(seed)
     return generator.integers(0, 256, (size, *SHAPES[name]), dtype=np.uint8)
 
 
 def module(name, activation, dtype=torch.float64) -> nn.Sequential:
-    """The same architecture of torch's modules, for pictures of 0 to 1."""
+    """The same architecture of torch's modules, for images of 0 to 1."""
     channels, height, width = SHAPES[name]
     layers: list[nn.Module] = []
     squash = {"relu": nn.ReLU, "tanh": nn.Tanh}[activation]
@@ -86,7 +86,7 @@ class TestAgainstAutograd:
     @every_network
     def test_outputs_and_products(self, name, activation):
         network, flat = make(name, activation)
-        x, generator = pictures(name), np.random.default_rng(3)
+        x, generator = images(name), np.random.default_rng(3)
         function = oracle(name, activation, x)
         theta = flat.double()
         assert len(theta) == sum(p.numel() for p in module(name, activation).parameters())
@@ -106,7 +106,7 @@ class TestAgainstAutograd:
     def test_the_products_are_transposes(self, name, activation):
         network, flat = make(name, activation)
         generator = np.random.default_rng(4)
-        here = network.linearize(network.views(flat), torch.from_numpy(pictures(name)))
+        here = network.linearize(network.views(flat), torch.from_numpy(images(name)))
         u = torch.from_numpy(generator.standard_normal((7, OUTPUTS)).astype(np.float32))
         v = torch.from_numpy(generator.standard_normal(len(flat)).astype(np.float32))
         left, right = (u * here.jvp(v)).sum(), here.vjp(u) @ v
@@ -115,7 +115,7 @@ class TestAgainstAutograd:
 
     def test_every_way_to_the_outputs(self):
         network, flat = make()
-        x, layers = pictures(), network.views(flat)
+        x, layers = images(), network.views(flat)
         expected = network.linearize(layers, torch.from_numpy(x)).outputs
         torch.testing.assert_close(network.outputs(layers, torch.from_numpy(x)), expected)
         predicted = network.predict(layers, x)
@@ -126,15 +126,15 @@ class TestAgainstAutograd:
         network, flat = make()
         layers = network.views(flat)
         weight, bias = layers[-1]
-        features = torch.from_numpy(network.features(layers, pictures()))
+        features = torch.from_numpy(network.features(layers, images()))
         assert features.shape == (7, HIDDEN)
         torch.testing.assert_close(
-            features @ weight.T + bias, network.outputs(layers, torch.from_numpy(pictures()))
+            features @ weight.T + bias, network.outputs(layers, torch.from_numpy(images()))
         )
 
     def test_the_vjp_is_written_where_asked_and_nothing_is_left_of_what_was_there(self):
         network, flat = make()
-        here = network.linearize(network.views(flat), torch.from_numpy(pictures()))
+        here = network.linearize(network.views(flat), torch.from_numpy(images()))
         u = torch.ones(7, OUTPUTS)
         expected = here.vjp(u)
         out = torch.full_like(flat, 1e9)
@@ -147,7 +147,7 @@ class TestChunks:
     def test_a_large_batch_in_parts(self, monkeypatch, keep):
         """In parts of three rows, activations kept or made again."""
         network, flat = make()
-        layers, x = network.views(flat), torch.from_numpy(pictures(size=10))
+        layers, x = network.views(flat), torch.from_numpy(images(size=10))
         u, v = torch.sin(torch.arange(50.0)).view(10, OUTPUTS), torch.sin(torch.arange(len(flat)))
         whole = network.linearize(layers, x)
         expected = whole.outputs, whole.vjp(u), whole.jvp(v)
@@ -166,7 +166,7 @@ class TestChunks:
             assert relative(ours, theirs) < CLOSE
         assert passes == [3, 3, 3, 1] * (1 if keep else 3)
 
-    def test_frame_stacks_are_their_pictures(self):
+    def test_frame_stacks_are_their_images(self):
         network, flat = make()
         generator = np.random.default_rng(5)
         planes = generator.integers(0, 256, (9, *SHAPES["trpo_cnn"][1:]), dtype=np.uint8)
@@ -175,8 +175,8 @@ class TestChunks:
         np.testing.assert_array_equal(
             network.predict(layers, stacks), network.predict(layers, planes[stacks.index])
         )
-        here = network.linearize(layers, network.array(stacks))
-        plain = network.linearize(layers, network.array(stacks.stack()))
+        here = network.linearize(layers, network.to_device(stacks))
+        plain = network.linearize(layers, network.to_device(stacks.stack()))
         u = torch.ones(20, OUTPUTS)
         torch.testing.assert_close(here.vjp(u), plain.vjp(u), rtol=0, atol=0)
 
@@ -187,7 +187,7 @@ class TestPrepared:
     @pytest.mark.parametrize("way", ["slice", "view", "adam", "other"])
     def test_a_move_is_noticed(self, way):
         network, flat = make()
-        layers, x = network.views(flat), pictures()
+        layers, x = network.views(flat), images()
         before = network.predict(layers, x)
         np.testing.assert_array_equal(network.predict(layers, x), before)
         moved = flat + 0.1 * torch.sign(flat)
@@ -209,7 +209,7 @@ class TestPrepared:
 class TestPrecision:
     @every_network
     def test_bfloat16_is_near_float32(self, name, activation):
-        x, u = torch.from_numpy(pictures(name)), torch.ones(7, OUTPUTS)
+        x, u = torch.from_numpy(images(name)), torch.ones(7, OUTPUTS)
         results = []
         for precision in ("float32", "bfloat16"):
             network, flat = make(name, activation, precision=precision)
@@ -224,13 +224,13 @@ class TestPrecision:
     def test_the_parameters_stay_as_they_are(self):
         network, flat = make(precision="bfloat16")
         before = flat.clone()
-        network.predict(network.views(flat), pictures())
+        network.predict(network.views(flat), images())
         assert flat.dtype == torch.float32 and torch.equal(flat, before)
 
 
-def by_hand(picture, convolutions, hidden, outputs) -> int:
+def by_hand(image, convolutions, hidden, outputs) -> int:
     """Weights and biases, layer by layer."""
-    channels, height, width = picture
+    channels, height, width = image
     total = 0
     for number, kernel, stride in convolutions:
         total += number * channels * kernel**2 + number
@@ -241,7 +241,7 @@ def by_hand(picture, convolutions, hidden, outputs) -> int:
 
 class TestArchitectures:
     @pytest.mark.parametrize(
-        ("config", "picture", "parameters"),
+        ("config", "image", "parameters"),
         [
             # The sums of the docstring, and of Mnih et al.: 8,224 + 32,832 + 36,928 + 1,606,144
             # + 3,078 for six actions.
@@ -249,12 +249,12 @@ class TestArchitectures:
             (NatureCNNPolicyConfig(), (4, 84, 84), 8_224 + 32_832 + 36_928 + 1_606_144 + 3_078),
         ],
     )
-    def test_parameters(self, config: Any, picture, parameters):
+    def test_parameters(self, config: Any, image, parameters):
         config.precision = "float32"
-        box = spaces.Box(0, 255, picture, np.uint8)
+        box = spaces.Box(0, 255, image, np.uint8)
         policy = build_policy(config, box, spaces.Discrete(6), np.random.default_rng(0))
         convolutions = CONVOLUTIONS[config.name]
-        assert by_hand(picture, convolutions, config.hidden_size, 6) == parameters
+        assert by_hand(image, convolutions, config.hidden_size, 6) == parameters
         assert len(policy.parameters) == parameters
         joint = build_policy(
             config, box, spaces.Discrete(6), np.random.default_rng(0), with_value=True
@@ -270,7 +270,7 @@ class TestArchitectures:
     def test_colours_last_are_channels(self):
         config = TRPOCNNPolicyConfig(precision="float32")
         made = [
-            picture_network(
+            image_network(
                 config, spaces.Box(0, 255, shape, np.uint8), 2, np.random.default_rng(0), 1.0, "cpu"
             )
             for shape in ((20, 24, 3), (3, 20, 24))
@@ -279,13 +279,13 @@ class TestArchitectures:
         assert len(made[0][1]) == by_hand((3, 20, 24), CONVOLUTIONS["trpo_cnn"], 20, 2)
 
     @pytest.mark.parametrize(("name", "side"), [("nature_cnn", 36), ("trpo_cnn", 10)])
-    def test_pictures_have_a_smallest_size(self, name, side):
+    def test_images_have_a_smallest_size(self, name, side):
         kind: Any = {"nature_cnn": NatureCNNPolicyConfig, "trpo_cnn": TRPOCNNPolicyConfig}[name]
         config = kind(precision="float32")
 
         def build(height, width):
             box = spaces.Box(0, 255, (4, height, width), np.uint8)
-            return picture_network(config, box, 2, np.random.default_rng(0), 1.0, "cpu")
+            return image_network(config, box, 2, np.random.default_rng(0), 1.0, "cpu")
 
         build(side, side)
         with pytest.raises(UserError, match=rf"policy={name}.*too small"):
@@ -319,14 +319,14 @@ TINY = (1, 6, 5), [(2, 3, 2)], 3
 class TestPolicy:
     def tiny(self, with_value=False) -> Policy:
         from trpo_cli.models.heads import make_head
-        from trpo_cli.models.normalizer import Pictures
+        from trpo_cli.models.normalizer import IdentityNormalizer
 
         head = make_head(spaces.Discrete(3), None)
-        picture, convolutions, hidden = TINY
-        network = ConvNet(picture, convolutions, hidden, 3 + with_value, "tanh")
+        image, convolutions, hidden = TINY
+        network = ConvNet(image, convolutions, hidden, 3 + with_value, "tanh")
         flat = torch.zeros(network.num_parameters)
         network.initialize(flat, np.random.default_rng(0), output_gain=1.0)
-        return Policy(network, head, Pictures(), flat)
+        return Policy(network, head, IdentityNormalizer(), flat)
 
     def test_fisher_product_is_the_hessian_of_the_mean_kl(self):
         policy = self.tiny()
@@ -351,7 +351,7 @@ class TestPolicy:
         hessian: Any = torch.autograd.functional.hessian(
             lambda new: oracle_kl(old, parts(new)).mean(), theta
         )
-        here = policy.linearize(policy.array(x))
+        here = policy.linearize(policy.to_device(x))
         columns = [here.fisher_product(v) for v in torch.eye(len(theta))]
         assert relative(torch.stack(columns), hessian) < CLOSE
 
@@ -365,7 +365,7 @@ class TestPolicy:
         joint.parameters[-1] = 4.0
         noise = plain.noise(np.random.default_rng(2), (12,))
         np.testing.assert_array_equal(joint.act(x, noise), plain.act(x, noise))
-        here, there = (p.linearize(p.array(x)) for p in (joint, plain))
+        here, there = (p.linearize(p.to_device(x)) for p in (joint, plain))
         assert there.values is None and here.values is not None
         assert here.values.shape == (12,)
         np.testing.assert_array_equal(here.values.numpy(), joint.values(x))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tests.small import BOX, DISCRETE, MULTI_BINARY, MULTI_DISCRETE, f32, numpy
+from tests.support.small import BOX, DISCRETE, MULTI_BINARY, MULTI_DISCRETE, f32, numpy
 from trpo_cli.maths.discrete import Bernoulli, Categorical
 from trpo_cli.maths.distributions import Gaussian
 from trpo_cli.models.heads import make_head

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.small import tensor
+from tests.support.small import tensor
 from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
 from trpo_cli.models.mlp import MLP, orthogonal
 
@@ -20,7 +20,7 @@ SHAPES = [
 
 @pytest.fixture(params=SHAPES, ids=lambda p: f"{p[0]}-{p[1]}-{'bias' if p[2] else 'none'}")
 def case(request):
-    """A perceptron, a flat vector, inputs, and the same in torch."""
+    """An MLP, a flat vector, inputs, and the same in torch."""
     mlp = MLP(*request.param)
     rng = np.random.default_rng(0)
     flat = rng.normal(size=mlp.num_parameters)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from trpo_cli.frames import FrameStacks
-from trpo_cli.models.normalizer import Normalizer, Pictures
+from trpo_cli.data.frames import FrameStacks
+from trpo_cli.models.normalizer import IdentityNormalizer, Normalizer
 
 BATCHES = [(1, 3.0, 0.5), (50, -2.0, 4.0), (7, 100.0, 0.1), (300, 0.0, 1.0)]
 
@@ -91,14 +91,14 @@ class TestNormalizer:
         np.testing.assert_allclose(y, expected.reshape(40, 6), atol=1e-5)
 
 
-class TestPictures:
+class TestImages:
     def test_bytes_go_through_with_their_channels_first(self):
         x = np.random.default_rng(0).integers(0, 256, (2, 9, 8, 3), dtype=np.uint8)
-        pictures = Pictures()
+        images = IdentityNormalizer()
         before = x.copy()
-        pictures.update(x)
-        np.testing.assert_array_equal(pictures(x), np.moveaxis(x, -1, 1))
+        images.update(x)
+        np.testing.assert_array_equal(images(x), np.moveaxis(x, -1, 1))
         np.testing.assert_array_equal(x, before)
-        assert pictures(x).dtype == np.uint8 and pictures.state() == {}
+        assert images(x).dtype == np.uint8 and images.state() == {}
         stacks = FrameStacks(x[..., 0], np.array([[0, 1]]))
-        assert pictures(stacks) is stacks
+        assert images(stacks) is stacks

@@ -6,7 +6,7 @@ import torch
 from gymnasium import spaces
 from torch import distributions as td
 
-from tests.small import (
+from tests.support.small import (
     BOX,
     DISCRETE,
     FEATURES,

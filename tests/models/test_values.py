@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tests.small import global_generators, make_policy
+from tests.support.small import global_generators, make_policy
 from trpo_cli.config import Config, LinearPolicyConfig, MLPValueConfig, QuadraticValueConfig
 from trpo_cli.errors import UserError
 from trpo_cli.maths.returns import explained_variance

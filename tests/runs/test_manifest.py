@@ -11,7 +11,8 @@ import pytest
 
 import trpo_cli
 from trpo_cli.errors import UserError
-from trpo_cli.runs import machine, manifest
+from trpo_cli.runs import manifest
+from trpo_cli.system import machine
 
 
 def start(folder, **changes):
@@ -71,7 +72,7 @@ class TestManifest:
 
     def test_imports_no_library_to_learn_its_version(self):
         code = (
-            "import sys, trpo_cli.runs.manifest, trpo_cli.runs.machine as m; m.versions(); "
+            "import sys, trpo_cli.runs.manifest, trpo_cli.system.machine as m; m.versions(); "
             "sys.exit(bool({'torch', 'mujoco', 'gymnasium', 'numpy'} & set(sys.modules)))"
         )
         assert subprocess.run([sys.executable, "-c", code]).returncode == 0

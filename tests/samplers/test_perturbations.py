@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import running
-from trpo_cli.cli import main
-from trpo_cli.command.compose import config_of
+from tests.support import running
+from trpo_cli.commands.hydra.compose import config_of
+from trpo_cli.commands.run import main
 from trpo_cli.config import EnvConfig, PerturbationsConfig
 from trpo_cli.errors import UserError
 from trpo_cli.models.policies import build_policy
@@ -19,7 +19,7 @@ from trpo_cli.runs import checkpoint
 from trpo_cli.samplers.perturbations import PerturbationSampler
 from trpo_cli.seeding import stream
 from trpo_cli.simulators.make import make_simulator
-from trpo_cli.training import Training
+from trpo_cli.training.trainer import Training
 
 SIGMA, DISCOUNT = 0.5, 0.9
 

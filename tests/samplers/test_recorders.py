@@ -8,8 +8,8 @@ import pytest
 from gymnasium import spaces
 
 from trpo_cli.config import AtariConfig, EnvConfig, NatureCNNPolicyConfig
-from trpo_cli.frames import FrameStacks
-from trpo_cli.models.normalizer import Pictures
+from trpo_cli.data.frames import FrameStacks
+from trpo_cli.models.normalizer import IdentityNormalizer
 from trpo_cli.models.policies import build_policy
 from trpo_cli.samplers.recorders import FrameRecorder
 from trpo_cli.samplers.single_path import SinglePathSampler
@@ -20,7 +20,7 @@ STEPS, STACK, HEIGHT, WIDTH = 6, 3, 4, 5
 
 
 class Film:
-    """Pictures that are all different; environment i ends after the steps `ends[i]` (counted from
+    """Images that are all different; environment i ends after the steps `ends[i]` (counted from
     0 over the whole life). Its buffers are reused from step to step, as a real simulator's are.
 
     kind: "stack" shows the newest frames, moving by one each step; "colours" three new planes each
@@ -70,9 +70,9 @@ class Film:
 
 
 class Viewer:
-    """Looks at pictures and acts at random."""
+    """Looks at images and acts at random."""
 
-    normalizer = Pictures()
+    normalizer = IdentityNormalizer()
 
     def __init__(self) -> None:
         self.seen: list[np.ndarray] = []
@@ -124,7 +124,7 @@ class TestFrameRecorder:
         shown = np.concatenate([np.array(film.shown) for film in films], axis=1)
         finals, offset = [], 0
         for film in films:
-            finals += [(t, offset + i, picture) for t, i, picture in film.finals]
+            finals += [(t, offset + i, image) for t, i, image in film.finals]
             offset += film.num_envs
         finals.sort(key=lambda final: final[:2])
         assert len(finals) == sum(len([t for t in ends if t < 3 * STEPS]) for ends in ENDS)
@@ -142,8 +142,8 @@ class TestFrameRecorder:
             assert part.ends.tolist() == [[t - begin, n] for t, n, _ in own]
             found = stacked(part.final_observations)
             assert len(found) == len(own)
-            for picture, (_, _, picture_shown) in zip(found, own, strict=True):
-                np.testing.assert_array_equal(picture, first(picture_shown))
+            for image, (_, _, image_shown) in zip(found, own, strict=True):
+                np.testing.assert_array_equal(image, first(image_shown))
 
     @pytest.mark.parametrize(("kind", "fresh"), [("stack", 1), ("colours", 3)])
     def test_each_frame_is_stored_once(self, kind, fresh):
@@ -186,7 +186,7 @@ class TestFrameRecorder:
 
 
 class TestChoice:
-    def test_a_perceptron_takes_pictures_as_numbers(self):
+    def test_a_perceptron_takes_images_as_numbers(self):
         film: Any = Film("stack", ENDS)
         policy: Any = Viewer()
         policy.normalizer = SimpleNamespace()

@@ -11,19 +11,19 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from tests.small import DISCRETE, explicit_fisher, make_batch, make_policy, tensor
+from tests.support.small import DISCRETE, explicit_fisher, make_batch, make_policy, tensor
 from trpo_cli.algos.objectives import SinglePathObjective, VineObjective
 from trpo_cli.algos.trpo import TRPO
-from trpo_cli.command.compose import config_of
+from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import EnvConfig, TRPOConfig, VineConfig
+from trpo_cli.data.records import BranchBatch
 from trpo_cli.errors import UserError
 from trpo_cli.maths.distributions import mean_kl
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import BranchBatch
 from trpo_cli.samplers.rollouts import roll_out
 from trpo_cli.samplers.vine import check_vine, choose_states, number_of_actions
 from trpo_cli.simulators.make import make_simulator
-from trpo_cli.training import Training
+from trpo_cli.training.trainer import Training
 
 STATES, ACTIONS = 3, 2
 _random = np.random.default_rng(3)
@@ -235,7 +235,9 @@ class TestObjective:
         q = np.random.default_rng(1).normal(size=(6, 3))
         every = np.tile(np.arange(3), 6)[:, None]
         batch = make_batch(policy)
-        branches = BranchBatch(policy.array(states), policy.array(every), policy.array(q), None)
+        branches = BranchBatch(
+            policy.to_device(states), policy.to_device(every), policy.to_device(q), None
+        )
         objective = VineObjective(policy, branches, policy.linearize(batch.observations), batch)
 
         theta = tensor(policy.parameters).requires_grad_()
@@ -253,11 +255,13 @@ class TestObjective:
         random = np.random.default_rng(2)
         states, q = random.normal(size=(6, 3)), random.normal(size=(6, 3))
         actions = np.tile(np.arange(3), 6)[:, None]
-        log_q = None if complete else policy.array(random.normal(size=(6, 3)))
+        log_q = None if complete else policy.to_device(random.normal(size=(6, 3)))
         gradients = []
         for shift in (0.0, 50.0):
-            values = policy.array(q + shift * np.arange(6.0)[:, None])
-            branches = BranchBatch(policy.array(states), policy.array(actions), values, log_q)
+            values = policy.to_device(q + shift * np.arange(6.0)[:, None])
+            branches = BranchBatch(
+                policy.to_device(states), policy.to_device(actions), values, log_q
+            )
             here = policy.linearize(batch.observations)
             gradients.append(VineObjective(policy, branches, here, batch).gradient)
         np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-12)
@@ -267,8 +271,8 @@ class TestObjective:
         policy = make_policy(DISCRETE)
         random = np.random.default_rng(4)
         states, q = 3.0 * random.normal(size=(6, 3)), random.normal(size=(6, 3))
-        every = policy.array(np.tile(np.arange(3), 6)[:, None])
-        branches = BranchBatch(policy.array(states), every, policy.array(q), None)
+        every = policy.to_device(np.tile(np.arange(3), 6)[:, None])
+        branches = BranchBatch(policy.to_device(states), every, policy.to_device(q), None)
         batch = replace(make_batch(policy), branches=branches)
         trunk = policy.linearize(batch.observations)
         gradient = VineObjective(policy, branches, trunk, batch).gradient
@@ -289,10 +293,10 @@ class TestObjective:
     def test_bonuses_are_those_of_the_trunk(self) -> None:
         policy = make_policy(DISCRETE)
         batch = make_batch(policy)
-        zero = replace(batch, advantages=policy.array(np.zeros(64)))
+        zero = replace(batch, advantages=policy.to_device(np.zeros(64)))
         nothing = BranchBatch(
-            batch.observations[:2], policy.array(np.array([[0], [1], [0], [1]])),
-            policy.array(np.zeros((2, 2))), None,
+            batch.observations[:2], policy.to_device(np.array([[0], [1], [0], [1]])),
+            policy.to_device(np.zeros((2, 2))), None,
         )  # fmt: skip
         here = policy.linearize(batch.observations)
         vine = VineObjective(policy, nothing, here, batch, entropy_coef=0.3)
@@ -326,7 +330,7 @@ class TestSettings:
             config_of("algo=ppo", "sampler=vine")
 
     def test_an_environment_that_cannot_go_back_is_refused_with_the_reason(self) -> None:
-        from tests.simulators import hidden_state_envs  # noqa: F401  (registers them)
+        from tests.support import hidden_state_envs  # noqa: F401  (registers them)
 
         config = config_of("sampler=vine", "env=Hidden/GlobalNumpy-v0")
         simulator = make_simulator(config.env, 1, 1)

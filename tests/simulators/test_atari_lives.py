@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ale_py import roms
 
-from tests.simulators.atari_reference import atari, sticky_random
+from tests.support.atari_reference import atari, sticky_random
 
 
 class ByHand:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.simulators.atari_reference import atari
+from tests.support.atari_reference import atari
 from trpo_cli.errors import RunFailed
 
 
@@ -168,9 +168,9 @@ def test_a_run_that_closes_nothing_ends_quietly(tmp_path: Path) -> None:
 def test_workers_do_not_load_what_they_do_not_need() -> None:
     program = (
         "import sys\n"
-        "from trpo_cli.simulators import atari_worker\n"
+        "from trpo_cli.simulators.atari import worker\n"
         "sys.modules['gymnasium'] = None\n"
-        "import trpo_cli.simulators.atari_game\n"
+        "import trpo_cli.simulators.atari.game\n"
         "heavy = {'torch', 'hydra', 'omegaconf', 'mujoco', 'gymnasium.spaces', 'tensorboard'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )

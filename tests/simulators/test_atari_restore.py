@@ -10,8 +10,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from tests.simulators.atari_reference import atari, sticky_random
-from tests.simulators.gym_reference import copied
+from tests.support.atari_reference import atari, sticky_random
+from tests.support.gym_reference import copied
 from trpo_cli.simulators.base import Simulator, Snapshot
 
 gymnasium.register_envs(ale_py)

@@ -9,11 +9,11 @@ import ale_py
 import gymnasium
 import pytest
 
-from trpo_cli.command.compose import config_of
+from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import AtariConfig, EnvConfig, config_from_yaml, config_to_yaml
 from trpo_cli.errors import UserError
-from trpo_cli.simulators.atari_settings import frame_size, game_settings, runs_on_emulator
-from trpo_cli.simulators.atari_shared import GameSettings
+from trpo_cli.simulators.atari.settings import frame_size, game_settings, runs_on_emulator
+from trpo_cli.simulators.atari.shared import GameSettings
 from trpo_cli.simulators.make import make_simulator
 from trpo_cli.simulators.resolve import check_env
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 
-from tests.simulators.atari_reference import atari, can_wait, sticky_random, wrapped
-from tests.simulators.gym_reference import assert_equal_resets, assert_equal_steps
+from tests.support.atari_reference import atari, can_wait, sticky_random, wrapped
+from tests.support.gym_reference import assert_equal_resets, assert_equal_steps
 from trpo_cli.simulators.base import Simulator
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tests.simulators import odd_envs
+from tests.support import odd_envs
 from trpo_cli.config import EnvConfig
 from trpo_cli.errors import UserError
 from trpo_cli.simulators.make import make_simulator

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tests.simulators import hidden_state_envs
-from tests.simulators.gym_reference import copied, random_actions, simulator
+from tests.support import hidden_state_envs
+from tests.support.gym_reference import copied, random_actions, simulator
 from trpo_cli.errors import UserError
 from trpo_cli.simulators.base import Simulator, Snapshot
-from trpo_cli.simulators.probe import why_not_restorable
-from trpo_cli.simulators.replay import ActionLog, decode, encode
+from trpo_cli.simulators.gym.probe import why_not_restorable
+from trpo_cli.simulators.gym.replay import ActionLog, decode, encode
 
 CLASSIC = [
     ("CartPole-v1", None),
@@ -120,7 +120,7 @@ def test_without_any_seed(tmp_path: Any) -> None:
 IN_ANOTHER_PROCESS = """
 import hashlib, json, sys
 import numpy as np
-from tests.simulators.gym_reference import random_actions, simulator
+from tests.support.gym_reference import random_actions, simulator
 from tests.simulators.test_gymnasium_restore import future
 from trpo_cli.simulators.base import Snapshot
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tests.simulators import odd_envs
-from tests.simulators.gym_reference import (
+from tests.support import odd_envs
+from tests.support.gym_reference import (
     assert_equal_resets,
     assert_equal_steps,
     random_actions,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tests.simulators import hidden_state_envs  # noqa: F401  (registers them)
+from tests.support import hidden_state_envs  # noqa: F401  (registers them)
 from trpo_cli.config import EnvConfig
 from trpo_cli.errors import UserError
-from trpo_cli.simulators.kept import way_to_keep
+from trpo_cli.simulators.gym.kept import way_to_keep
 from trpo_cli.simulators.make import make_simulator
 
 

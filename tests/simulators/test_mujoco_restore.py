@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.simulators.gym_reference import MUJOCO, copied, random_actions, simulator
+from tests.support.gym_reference import MUJOCO, copied, random_actions, simulator
 from trpo_cli.simulators.base import Snapshot
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from mujoco.batch import SimulationError
 
-from tests.simulators.gym_reference import (
+from tests.support.gym_reference import (
     MUJOCO,
     assert_equal_resets,
     assert_equal_steps,

@@ -1,1 +1,1 @@
-QUICK = "tests.sweeps.quick_worker"
+QUICK = "tests.support.quick_worker"

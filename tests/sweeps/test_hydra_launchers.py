@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from trpo_cli.command import hydra_launchers
-from trpo_cli.command.hydra_launchers import given_by_slurm, share_of_cores
+from trpo_cli.commands import hydra_launcher as hydra_launchers
+from trpo_cli.commands.hydra_launcher import given_by_slurm, share_of_cores
 
 
 def launcher(kind: str, **settings: Any) -> Any:

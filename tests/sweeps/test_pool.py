@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.sweeps import QUICK
-from trpo_cli.runs.machine import usable_cores
 from trpo_cli.sweeps.pool import Ended, Job, Pool, share
+from trpo_cli.system.machine import usable_cores
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -175,7 +175,7 @@ class TestOutput:
 class TestWithoutItsParent:
     def start(self, tmp_path: Path) -> tuple[subprocess.Popen[bytes], list[int]]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.sweeps.parent", str(tmp_path)], cwd=REPOSITORY
+            [sys.executable, "-m", "tests.support.sweep_parent", str(tmp_path)], cwd=REPOSITORY
         )
         return process, [int(wait_for(tmp_path / str(n) / "pid")) for n in range(2)]
 
@@ -191,7 +191,7 @@ class TestWithoutItsParent:
         """Whether the workers hear of a job or of the death first, they end before `GRACE` is
         over."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.sweeps.parent", str(tmp_path), "die"],
+            [sys.executable, "-m", "tests.support.sweep_parent", str(tmp_path), "die"],
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli_stub import Cli
+from tests.support.cli_stub import Cli
 from trpo_cli.config import Config, config_to_yaml
 from trpo_cli.sweeps import index
 

@@ -12,10 +12,19 @@ from typing import Any
 
 import pytest
 
-from tests import running
-from tests.running import BATCH, check_same, count_rows, finish, lines, result, start, status
+from tests.support import running
+from tests.support.running import (
+    BATCH,
+    check_same,
+    count_rows,
+    finish,
+    lines,
+    result,
+    start,
+    status,
+)
 from trpo_cli.config import config_from_yaml
-from trpo_cli.train import train
+from trpo_cli.training.loop import train
 
 LONG = {"total_steps": 10**7, "eval.every": 0}
 
@@ -49,7 +58,7 @@ def wait_for_rows(process: Any, *wanted: tuple[Path, int]) -> None:
 
 def test_a_failing_run_does_not_stop_the_others(tmp_path: Path) -> None:
     """And everything is where it belongs."""
-    words = ["env=tests.faulty_envs:Faulty/Faulty-v0", "+env.kwargs.kind=raise"]
+    words = ["env=tests.support.faulty_envs:Faulty/Faulty-v0", "+env.kwargs.kind=raise"]
     words += ["+env.kwargs.at=50,0", "seed=1,2", "hydra.sweep.subdir=${env.kwargs.at}/${seed}"]
     code, out, err = finish(start(*command(*words, total_steps=2 * BATCH), cwd=tmp_path))
     assert code == 3

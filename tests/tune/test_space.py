@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from trpo_cli.command.compose import config_of
+from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import GROUPS
 from trpo_cli.errors import UserError
 from trpo_cli.settings import walk

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.tune.fake_worker import STEPS, worth
+from tests.support.fake_worker import STEPS, worth
 from trpo_cli.errors import UserError
 from trpo_cli.sweeps.pool import Pool
 from trpo_cli.tune.report import FRESH_SEEDS, rank, report, write_csv
@@ -37,7 +37,7 @@ def run(
 ) -> tuple[list[Record], list[str]]:
     said: list[str] = []
     search = Search(folder, parse_space(space, "space"), "tpe", prune, 0)
-    with Pool(workers, main="tests.tune.fake_worker") as pool:
+    with Pool(workers, main="tests.support.fake_worker") as pool:
         plan = Plan(folder, overrides, tuple(range(seeds)), STEPS, trials)
         going = Trials(plan, search, pool, said.append)
         while True:
@@ -69,7 +69,7 @@ class TestTrials:
         """Two seeds of 0.5 s each, side by side: less than one after the other would take. Two
         warm workers; starting them is not what is measured."""
         search = Search(tmp_path, parse_space(LR, "space"), "tpe", False, 0)
-        with Pool(2, main="tests.tune.fake_worker") as pool:
+        with Pool(2, main="tests.support.fake_worker") as pool:
             plan = Plan(tmp_path, ("wait=0.5",), (0, 1), STEPS, 1)
             going = Trials(plan, search, pool, lambda _: None)
             going.fill()

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from trpo_cli.algos.objectives import Objective
+from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.distributions import Distribution
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import Batch
 
 Metrics = dict[str, Any]
 

@@ -26,12 +26,12 @@ import numpy as np
 from trpo_cli.algos.base import Metrics
 from trpo_cli.algos.epochs import MinibatchAscent
 from trpo_cli.config import DualConfig
+from trpo_cli.data.records import Batch
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.constraint import dual_ascent
 from trpo_cli.maths.surrogate import unclipped_slope
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import Batch
 
 
 class Dual:

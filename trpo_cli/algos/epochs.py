@@ -15,13 +15,13 @@ import numpy as np
 
 from trpo_cli.algos.base import Metrics, change_metrics
 from trpo_cli.algos.objectives import value_slope
+from trpo_cli.data.records import Batch
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import Distribution, mean_kl
 from trpo_cli.maths.schedule import scheduled
 from trpo_cli.maths.surrogate import surrogate
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import Batch
 
 Slope = Callable[[Array, Array, Array], Array]
 """log pi, log pi_old and A, (n,) each -> df / dlog pi, (n,)."""

@@ -21,12 +21,12 @@ import numpy as np
 
 from trpo_cli.algos.base import Metrics
 from trpo_cli.config import ESConfig
+from trpo_cli.data.records import Evaluations
 from trpo_cli.maths.adam import Adam, clip_norm
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.evolution import antithetic_gradient, centred_ranks
 from trpo_cli.maths.schedule import scheduled
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import Evaluations
 
 
 class ES:

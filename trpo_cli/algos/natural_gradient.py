@@ -9,11 +9,11 @@ import numpy as np
 
 from trpo_cli.algos.base import Metrics
 from trpo_cli.algos.objectives import Objective
+from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.conjugate_gradient import conjugate_gradient
 from trpo_cli.maths.line_search import LineSearchResult
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import Batch
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from trpo_cli.algos.base import Metrics, policy_metrics
 from trpo_cli.algos.natural_gradient import natural_direction, step_metrics
 from trpo_cli.algos.objectives import objective_of
 from trpo_cli.config import NPGConfig
+from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array, copy
 from trpo_cli.maths.line_search import LineSearchResult
 from trpo_cli.maths.schedule import scheduled
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import Batch
 
 
 class NPG:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from trpo_cli.data.records import Batch, BranchBatch
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.distributions import Distribution, Parameters
 from trpo_cli.maths.surrogate import surrogate
@@ -21,7 +22,6 @@ from trpo_cli.maths.vine import (
     self_normalized,
 )
 from trpo_cli.models.policies import Policy, PolicyLinearization
-from trpo_cli.records import Batch, BranchBatch
 
 
 class Objective(Protocol):

@@ -10,7 +10,7 @@ interval on the wrong side, and without the clip nothing but the number of steps
 
 Departures from the paper:
 1. Policy and value function share nothing and are fitted one after the other, unless the
-   network is one for both (`value=shared`, for pictures).
+   network is one for both (`value=shared`, for images).
 2. Advantages are standardised over the batch, not over each minibatch.
 3. The gradient's norm is clipped, and the step size falls to zero over the last quarter.
 """
@@ -24,6 +24,7 @@ import numpy as np
 from trpo_cli.algos.base import Metrics
 from trpo_cli.algos.epochs import MinibatchAscent, Slope
 from trpo_cli.config import PPOConfig
+from trpo_cli.data.records import Batch
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.surrogate import (
@@ -33,7 +34,6 @@ from trpo_cli.maths.surrogate import (
     unclipped_slope,
 )
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import Batch
 
 
 class PPO:

@@ -17,11 +17,11 @@ import numpy as np
 from trpo_cli.algos.base import Metrics, policy_metrics
 from trpo_cli.algos.objectives import objective_of
 from trpo_cli.config import VPGConfig
+from trpo_cli.data.records import Batch
 from trpo_cli.maths.adam import Adam, clip_norm
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.schedule import scheduled
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import Batch
 
 
 class VPG:

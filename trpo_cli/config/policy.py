@@ -44,14 +44,14 @@ class LinearPolicyConfig:
 
 @dataclass
 class AutoPolicyConfig(MLPPolicyConfig):
-    """mlp for vectors of numbers; for pictures nature_cnn, or trpo_cnn with NPG and TRPO."""
+    """mlp for vectors of numbers; for images nature_cnn, or trpo_cnn with NPG and TRPO."""
 
     name: str = setting("auto", "the policy", choices=["auto"])
 
 
 @dataclass
 class NatureCNNPolicyConfig:
-    """Three convolutions and 512 units (Mnih et al. 2015), for pictures."""
+    """Three convolutions and 512 units (Mnih et al. 2015), for images."""
 
     name: str = setting("nature_cnn", "the policy", choices=["nature_cnn"])
     hidden_size: int = setting(512, "units of the layer behind the convolutions", low=1)
@@ -73,7 +73,7 @@ class NatureCNNPolicyConfig:
 
 @dataclass
 class TRPOCNNPolicyConfig(NatureCNNPolicyConfig):
-    """Two convolutions of 16 channels and 20 units (Schulman et al. 2015), for pictures."""
+    """Two convolutions of 16 channels and 20 units (Schulman et al. 2015), for images."""
 
     name: str = setting("trpo_cnn", "the policy", choices=["trpo_cnn"])
     hidden_size: int = setting(20, "units of the layer behind the convolutions", low=1)

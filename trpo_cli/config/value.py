@@ -10,7 +10,7 @@ from trpo_cli.settings import setting
 
 @dataclass
 class CNNValueConfig:
-    """State value V(s) of pictures by a network of its own, shaped as the policy's."""
+    """State value V(s) of images by a network of its own, shaped as the policy's."""
 
     name: str = setting("cnn", "the value function", choices=["cnn"])
     learning_rate: float = setting(5e-4, "Adam's step size", above=0)
@@ -79,6 +79,6 @@ class NoValueConfig:
 
 @dataclass
 class AutoValueConfig(MLPValueConfig):
-    """mlp for vectors of numbers; for pictures shared, or cnn with NPG and TRPO."""
+    """mlp for vectors of numbers; for images shared, or cnn with NPG and TRPO."""
 
     name: str = setting("auto", "the value function", choices=["auto"])

@@ -30,7 +30,7 @@ from trpo_cli.lab.options import number, whole
 
 SHIFTS = np.linspace(0.0, 4.0, 81)
 TOP = 3.0
-"""Of the picture of Gaussians."""
+"""Of the image of Gaussians."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +104,7 @@ def draw(findings: Findings, plt: Any) -> None:
     for index, (name, values) in enumerate(shown.items()):
         thin = {"linewidth": 0.9} if index == len(MEASURES) else {}
         axes[0].plot(SHIFTS, values, **{**look(index), **thin})
-        # The name stands where the line leaves the picture.
+        # The name stands where the line leaves the image.
         inside = np.flatnonzero(values <= TOP)
         if len(inside):
             left = name == "KL" or inside[-1] == len(SHIFTS) - 1

@@ -24,7 +24,7 @@ from trpo_cli.lab.linear_quadratic import (
     riccati,
     state_matrix,
 )
-from trpo_cli.lab.systems import LinearSystem
+from trpo_cli.simulators.lqr.systems import LinearSystem
 
 METHODS = ("gradient", "natural", "gauss_newton")
 MAX_HALVINGS = 60

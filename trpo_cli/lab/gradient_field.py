@@ -20,7 +20,7 @@ from trpo_cli.errors import UserError
 from trpo_cli.lab.findings import Findings, Table
 from trpo_cli.lab.linear_quadratic import cost, gradient, natural_gradient, riccati
 from trpo_cli.lab.options import number, whole
-from trpo_cli.lab.systems import LinearSystem, make_system
+from trpo_cli.simulators.lqr.systems import LinearSystem, make_system
 
 LENGTH = 400
 """Points of a path through a field."""
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--noise", type=number(low=0), default=0.1, help="standard deviation of w (0.1)")
     add("--start", type=number(low=0), default=0.3, help="standard deviation of x_0 (0.3)")
     add("--discount", type=number(above=0, below=1), default=0.9, help="gamma (0.9)")
-    add("--arrows", type=whole(2, 60), default=15, help="per side of the picture (15)")
+    add("--arrows", type=whole(2, 60), default=15, help="per side of the image (15)")
     add("--log-std", type=number(), nargs=2, default=[-3.0, 0.5], help="range drawn (-3 0.5)",
         metavar=("LOW", "HIGH"))  # fmt: skip
 
@@ -133,7 +133,7 @@ def draw(findings: Findings, plt: Any) -> None:
             *c["fine"], np.log(c["plane"]), 12, colors="#bbbbbb", linewidths=0.6,
             linestyles="solid",
         )  # fmt: skip
-        arrows = c["field"][:, :, index] / span  # as they look in the picture
+        arrows = c["field"][:, :, index] / span  # as they look in the image
         arrows = arrows / np.linalg.norm(arrows, axis=2, keepdims=True)
         ax.quiver(
             gains, spreads, arrows[..., 0], arrows[..., 1], color="#555555", pivot="mid",

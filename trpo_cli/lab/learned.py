@@ -12,9 +12,9 @@ import yaml
 
 from trpo_cli.errors import UserError
 from trpo_cli.lab.gain_descent import Rule
-from trpo_cli.lab.systems import LinearSystem, make_system
 from trpo_cli.runs.checkpoint import load, step_of
 from trpo_cli.runs.directory import CHECKPOINTS, CONFIG, METRICS, require
+from trpo_cli.simulators.lqr.systems import LinearSystem, make_system
 
 HORIZON = 100
 """Steps of an episode where the run sets no limit; that of the environment's registration."""

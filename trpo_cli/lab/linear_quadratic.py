@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trpo_cli.lab.systems import LinearSystem
+from trpo_cli.simulators.lqr.systems import LinearSystem
 
 MAX_DOUBLINGS = 60
 

@@ -37,7 +37,7 @@ from trpo_cli.lab.linear_quadratic import (
     spectral_radius,
 )
 from trpo_cli.lab.options import number, whole
-from trpo_cli.lab.systems import LinearSystem, make_system
+from trpo_cli.simulators.lqr.systems import LinearSystem, make_system
 
 GIVEN = ("A", "B", "Q", "R", "noise", "start", "states", "actions", "radius", "discount")
 TITLES = {

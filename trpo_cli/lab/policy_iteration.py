@@ -116,7 +116,7 @@ def compute(args: argparse.Namespace) -> Findings:
         "least gain: of eta in one iteration. eta - bound: its least distance above L - C max KL.",
     ]
     ways = {name: (path["eta"] - first) / (best - first) for name, path in paths.items()}
-    return Findings(tables, notes, {"ways": ways, "picture": along(mdp)})
+    return Findings(tables, notes, {"ways": ways, "image": along(mdp)})
 
 
 def improve(
@@ -192,7 +192,7 @@ def draw(findings: Findings, plt: Any) -> None:
         xscale="log", ylim=(-0.03, 1.05),
     )  # fmt: skip
     axes[0].legend(loc="upper left")
-    c = findings.curves["picture"]
+    c = findings.curves["image"]
     names = (("eta", r"$\eta$"), ("L", "L"), ("bound", r"$L - C\,\max D_{KL}$"))
     for index, (key, label) in enumerate(names):
         style = look(index + 4)

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.maths.arrays import Array
-from trpo_cli.maths.split import WHOLE, Split
 
 
 def td_residuals(rewards: Array, values: Array, next_values: Array, discounts: Array) -> Array:

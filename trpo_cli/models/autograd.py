@@ -55,7 +55,7 @@ class ModuleNetwork:
         """What `linearize` and `predict` take; the flat vector itself."""
         return flat
 
-    def array(self, x: np.ndarray) -> Tensor:
+    def to_device(self, x: np.ndarray) -> Tensor:
         """x as this network's kind of array."""
         return torch.from_numpy(x).to(self.device)
 
@@ -78,7 +78,7 @@ class ModuleNetwork:
 
     def predict(self, flat: Tensor, inputs: np.ndarray) -> np.ndarray:
         """The same as numpy."""
-        outputs: np.ndarray = self.outputs(flat, self.array(inputs)).cpu().numpy()
+        outputs: np.ndarray = self.outputs(flat, self.to_device(inputs)).cpu().numpy()
         return outputs
 
 

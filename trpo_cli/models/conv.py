@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trpo_cli.frames import FrameStacks
+from trpo_cli.data.frames import FrameStacks
 from trpo_cli.models.mlp import orthogonal
 
 Layers = list[tuple[Tensor, Tensor]]
@@ -41,7 +41,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class ConvLinearization:
-    """The network at one batch of pictures (B, S, H, W): outputs (B, D) float32, and products
+    """The network at one batch of images (B, S, H, W): outputs (B, D) float32, and products
     with the Jacobian.
 
     It reads the parameters when it is made and when a product is asked for: use it before they
@@ -104,7 +104,7 @@ class ConvNet:
 
     def __init__(
         self,
-        picture: Sequence[int],
+        image: Sequence[int],
         convolutions: Sequence[tuple[int, int, int]],
         hidden: int,
         outputs: int,
@@ -112,9 +112,9 @@ class ConvNet:
         device: str = "cpu",
         precision: str = "float32",
     ) -> None:
-        """picture: (S, H, W); convolutions: (channels, kernel, stride) of each.
+        """image: (S, H, W); convolutions: (channels, kernel, stride) of each.
 
-        Raises ValueError when the pictures are too small for the kernels.
+        Raises ValueError when the images are too small for the kernels.
         """
         self.device, self.activation = torch.device(device), activation
         self.dtype = getattr(torch, precision)
@@ -122,7 +122,7 @@ class ConvNet:
         # last, in bfloat16 no faster.
         last = self.dtype == torch.float32 or self.device.type == "cuda"
         self._format = torch.channels_last if last else torch.contiguous_format
-        channels, height, width = picture
+        channels, height, width = image
         self.strides: list[int] = []
         shapes: list[tuple[int, ...]] = []
         units = 0
@@ -135,12 +135,12 @@ class ConvNet:
                 (width - kernel) // stride + 1,
             )
             if min(height, width) < 1:
-                raise ValueError(f"pictures of {tuple(picture)} are too small for the kernels")
+                raise ValueError(f"images of {tuple(image)} are too small for the kernels")
             units += channels * height * width
         shapes += [(hidden, channels * height * width), (outputs, hidden)]
         self.hidden = hidden
         item = self.dtype.itemsize
-        self.activation_bytes = item * (units + hidden + math.prod(picture))
+        self.activation_bytes = item * (units + hidden + math.prod(image))
         self._parts: list[tuple[slice, slice, tuple[int, ...]]] = []
         end = 0
         for shape in shapes:
@@ -165,17 +165,17 @@ class ConvNet:
             weight.copy_(torch.from_numpy(np.ascontiguousarray(start)).view(weight.shape))
             bias.zero_()
 
-    def array(self, x: Any) -> Any:
+    def to_device(self, x: Any) -> Any:
         """x, an array or `FrameStacks`, as tensors on this network's device."""
         if isinstance(x, FrameStacks):
             if not isinstance(x.planes, np.ndarray) and x.planes.device == self.device:
                 return x
-            return FrameStacks(self.array(x.planes), self.array(x.index))
+            return FrameStacks(self.to_device(x.planes), self.to_device(x.index))
         tensor = torch.from_numpy(x) if isinstance(x, np.ndarray) else x
         return tensor.to(self.device, non_blocking=True)
 
     def linearize(self, layers: Layers, inputs: Any) -> ConvLinearization:
-        """Outputs at pictures (B, S, H, W) and products with the Jacobian; `layers` by `views`."""
+        """Outputs at images (B, S, H, W) and products with the Jacobian; `layers` by `views`."""
         return ConvLinearization(self, layers, inputs)
 
     @torch.no_grad()
@@ -186,20 +186,20 @@ class ConvNet:
 
     def predict(self, layers: Layers, inputs: Any) -> np.ndarray:
         """Outputs (B, D) alone, as numpy: what acting costs."""
-        return self.outputs(layers, self.array(inputs)).cpu().numpy()
+        return self.outputs(layers, self.to_device(inputs)).cpu().numpy()
 
     @torch.no_grad()
     def features(self, layers: Layers, inputs: Any) -> np.ndarray:
         """The last hidden layer (B, hidden), as numpy."""
         weights = self.prepare(layers)
-        parts = [self.forward(weights, c)[0][-1] for c in self.chunks(self.array(inputs))]
+        parts = [self.forward(weights, c)[0][-1] for c in self.chunks(self.to_device(inputs))]
         return torch.cat(parts).float().cpu().numpy()
 
     def chunks(self, inputs: Any) -> Sequence[Any]:
-        """The pictures in parts that go through the network together: a line search asks for the
+        """The images in parts that go through the network together: a line search asks for the
         same ones again and again, so what reading them has cost is kept with them."""
         size = CHUNK.get(self.device.type, 4096)
-        # No pictures, which a process may have of a minibatch, are one empty part.
+        # No images, which a process may have of a minibatch, are one empty part.
         parts = range(0, max(len(inputs), 1), size)
         if not isinstance(inputs, FrameStacks):
             return [inputs[start : start + size] for start in parts]
@@ -214,7 +214,7 @@ class ConvNet:
         return read
 
     def _read(self, chunk: Any) -> Tensor:
-        """Pictures (b, S, H, W) as the first layer wants them."""
+        """Images (b, S, H, W) as the first layer wants them."""
         interleaved = self._format == torch.channels_last and self.device.type == "cpu"
         if interleaved and chunk.shape[1] <= MANY_PLANES and not _is_read(chunk, self.dtype):
             return _interleave(chunk, self.dtype)
@@ -301,7 +301,7 @@ def _is_read(chunk: Any, dtype: torch.dtype) -> bool:
 
 
 def _interleave(chunk: Any, dtype: torch.dtype) -> Tensor:
-    """Pictures (b, S, H, W) with their channels last in memory, plane by plane: converted and put
+    """Images (b, S, H, W) with their channels last in memory, plane by plane: converted and put
     into place in one go, three times as fast on a CPU as one after the other."""
     count, planes, height, width = chunk.shape
     read = torch.empty((count, height, width, planes), dtype=dtype)

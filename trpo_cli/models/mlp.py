@@ -77,7 +77,7 @@ class Linearization:
 
 
 class MLP:
-    """The shape of a perceptron. It holds no parameters: they are a flat vector (P,) elsewhere,
+    """The shape of an MLP. It holds no parameters: they are a flat vector (P,) elsewhere,
     layer by layer as weight (inputs, outputs) row-major, then bias (outputs,)."""
 
     def __init__(self, sizes: Sequence[int], activation: str = "tanh", bias: bool = True) -> None:
@@ -118,7 +118,7 @@ class MLP:
             weight[:] = gain * orthogonal(generator, *weight.shape)
             bias[:] = 0.0
 
-    def array(self, x: np.ndarray) -> np.ndarray:
+    def to_device(self, x: np.ndarray) -> np.ndarray:
         """x as this network's kind of array."""
         return x
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.frames import channels_first
-from trpo_cli.maths.split import WHOLE, Split
+from trpo_cli.data.frames import channels_first
+from trpo_cli.distributed.split import WHOLE, Split
 
 
 class Normalizer:
@@ -71,11 +71,11 @@ class Normalizer:
         self._refresh()
 
 
-class Pictures:
-    """The normaliser of pictures: bytes are on one scale already, which the network knows."""
+class IdentityNormalizer:
+    """The normaliser of images: bytes are on one scale already, which the network knows."""
 
     def __call__(self, x: Any) -> Any:
-        """Pictures (n, *obs) with their channels first; `FrameStacks` stay."""
+        """Images (n, *obs) with their channels first; `FrameStacks` stay."""
         return channels_first(x) if isinstance(x, np.ndarray) else x
 
     def update(self, x: Any, split: Split = WHOLE) -> None:

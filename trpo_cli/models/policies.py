@@ -12,7 +12,7 @@ from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import Distribution, Parameters
 from trpo_cli.models.heads import Head, make_head
 from trpo_cli.models.mlp import MLP
-from trpo_cli.models.normalizer import Normalizer, Pictures
+from trpo_cli.models.normalizer import IdentityNormalizer, Normalizer
 
 CONVOLUTIONS = {
     "nature_cnn": [(32, 8, 4), (64, 4, 2), (64, 3, 1)],
@@ -33,11 +33,11 @@ class NetworkLinearization(Protocol):
 
 class Network(Protocol):
     """`models.mlp.MLP` and `models.conv.ConvNet` in closed form, or any torch module through
-    `models.autograd`. Inputs are arrays (B, features), or `FrameStacks` of pictures."""
+    `models.autograd`. Inputs are arrays (B, features), or `FrameStacks` of images."""
 
     num_parameters: int
 
-    def array(self, x: Any) -> Any: ...
+    def to_device(self, x: Any) -> Any: ...
 
     def views(self, flat: Array) -> Any: ...
 
@@ -49,7 +49,7 @@ class Network(Protocol):
 
 
 @runtime_checkable
-class PictureNetwork(Protocol):
+class FeatureNetwork(Protocol):
     """A network whose last hidden layer a linear value function can stand on."""
 
     def features(self, layers: Any, inputs: Any) -> np.ndarray: ...
@@ -134,7 +134,7 @@ class Policy:
         self,
         network: Network,
         head: Head,
-        normalizer: Normalizer | Pictures,
+        normalizer: Normalizer | IdentityNormalizer,
         parameters: Array,
     ) -> None:
         self.network, self.head, self.normalizer = network, head, normalizer
@@ -159,7 +159,7 @@ class Policy:
         return self.head.act(outputs[:, : self.head.num_outputs], self._numpy_extra(), noise)
 
     def variants(self, parameters: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """K policies that always take their most likely action, a perceptron each, whose
+        """K policies that always take their most likely action, an MLP each, whose
         parameters are (K, P): raw observations (K * n, *obs), n of each policy one after the
         other, -> actions (K * n, A) in the policy's units."""
         assert isinstance(self.network, MLP)
@@ -177,12 +177,12 @@ class Policy:
         """Actions (n, A) as the environment takes them."""
         return self.head.to_env(actions)
 
-    def array(self, x: Any) -> Any:
+    def to_device(self, x: Any) -> Any:
         """x, an array or `FrameStacks`, as the kind of array that the network works on."""
-        return self.network.array(x)
+        return self.network.to_device(x)
 
     def normalize(self, observations: Any) -> Any:
-        """Raw observations (n, *obs) -> network inputs (n, features), numpy; pictures stay."""
+        """Raw observations (n, *obs) -> network inputs (n, features), numpy; images stay."""
         return self.normalizer(observations)
 
     def linearize(self, inputs: Any) -> PolicyLinearization:
@@ -206,7 +206,7 @@ class Policy:
 
     def features(self, inputs: Any) -> np.ndarray:
         """The last hidden layer of a convolutional network, (n, hidden)."""
-        assert isinstance(self.network, PictureNetwork)
+        assert isinstance(self.network, FeatureNetwork)
         return self.network.features(self._layers, inputs)
 
     @property
@@ -222,7 +222,7 @@ class Policy:
         return {"parameters": self.parameters, **normalizer}
 
     def load_state(self, state: dict[str, Array]) -> None:
-        self.parameters[:] = self.array(np.asarray(state["parameters"]))
+        self.parameters[:] = self.to_device(np.asarray(state["parameters"]))
         prefix = "normalizer/"
         self.normalizer.load_state(
             {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
@@ -245,23 +245,23 @@ def build_policy(
 ) -> Policy:
     """The policy that a configuration describes, with its first parameters.
 
-    On a CPU the perceptron works in closed form in numpy, on another device through autograd.
-    with_value: its network gives V(s) as well, in one more column (pictures only).
+    On a CPU the MLP works in closed form in numpy, on another device through autograd.
+    with_value: its network gives V(s) as well, in one more column (images only).
     """
     head = make_head(action_space, config)
     if config.name in CONVOLUTIONS:
-        from trpo_cli.models.pictures import picture_network
+        from trpo_cli.models.image_networks import image_network
 
         columns = head.num_outputs + with_value
-        convolutional, start = picture_network(
+        convolutional, start = image_network(
             config, observation_space, columns, generator, config.output_gain, device
         )
         extra = np.full(head.num_extra, config.init_log_std, dtype=np.float32)
         return Policy(
             convolutional,
             head,
-            Pictures(),
-            convolutional.array(np.concatenate([start, extra])),
+            IdentityNormalizer(),
+            convolutional.to_device(np.concatenate([start, extra])),
         )
     features = int(np.prod(observation_space.shape))
     if config.name == "linear":
@@ -280,4 +280,4 @@ def build_policy(
     from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
 
     network = ModuleNetwork(torch_mlp(mlp), device)
-    return Policy(network, head, normalizer, network.array(parameters))
+    return Policy(network, head, normalizer, network.to_device(parameters))

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.maths.arrays import Array
-from trpo_cli.maths.split import WHOLE, Split
 from trpo_cli.models.policies import Policy
 
 
-class JointValue:
+class SharedValue:
     """V(s) as one more output of the policy's network: the update rule fits both together.
 
     It owns no parameters and writes none.
@@ -24,9 +24,9 @@ class JointValue:
         self._policy = policy
         self._last = np.zeros(0, dtype=np.float32)
 
-    def array(self, inputs: Any) -> Any:
+    def to_device(self, inputs: Any) -> Any:
         """Network inputs as the policy's network wants them."""
-        return self._policy.array(inputs)
+        return self._policy.to_device(inputs)
 
     def predict(self, inputs: Any) -> np.ndarray:
         """V (n,)."""
@@ -55,7 +55,7 @@ class JointValue:
         pass
 
 
-class RidgeValue:
+class LinearValue:
     """V(s) = w'phi(s) + b on features phi, by least squares.
 
         minimise  mean (w'phi + b - R)^2 + ridge |w|^2
@@ -73,9 +73,9 @@ class RidgeValue:
         self._policy, self._features, self._ridge = policy, features, ridge
         self.parameters = np.zeros(count + 1, dtype=np.float32)
 
-    def array(self, inputs: Any) -> Any:
+    def to_device(self, inputs: Any) -> Any:
         """Network inputs as the policy's network wants them."""
-        return self._policy.array(inputs)
+        return self._policy.to_device(inputs)
 
     def predict(self, inputs: Any) -> np.ndarray:
         """V (n,)."""
@@ -120,9 +120,9 @@ class NoValue:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
-    def array(self, inputs: Any) -> Any:
+    def to_device(self, inputs: Any) -> Any:
         """Network inputs as the policy's network wants them."""
-        return self._policy.array(inputs)
+        return self._policy.to_device(inputs)
 
     def predict(self, inputs: Any) -> np.ndarray:
         """Zeros (n,)."""

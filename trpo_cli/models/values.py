@@ -9,14 +9,14 @@ import numpy as np
 from gymnasium import spaces
 
 from trpo_cli.config import Config
+from trpo_cli.distributed.split import WHOLE, Minibatches, Split
 from trpo_cli.errors import UserError
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.schedule import scheduled
-from trpo_cli.maths.split import WHOLE, Minibatches, Split
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.policies import Network, Policy
-from trpo_cli.models.policy_values import JointValue, NoValue, RidgeValue
+from trpo_cli.models.policy_values import LinearValue, NoValue, SharedValue
 
 MAX_FEATURES = 3000
 """Most coefficients of a least-squares value function."""
@@ -27,7 +27,7 @@ class StateValue(Protocol):
 
     parameters: Array
 
-    def array(self, inputs: Any) -> Any:
+    def to_device(self, inputs: Any) -> Any:
         """Network inputs as the kind of array that it works on."""
         ...
 
@@ -68,9 +68,9 @@ class Value:
         self._adam = Adam(parameters)
         self._mean, self._std, self._count, self._square = 0.0, 1.0, 0.0, 0.0
 
-    def array(self, inputs: Any) -> Any:
+    def to_device(self, inputs: Any) -> Any:
         """Network inputs as the kind of array that it works on."""
-        return self.network.array(inputs)
+        return self.network.to_device(inputs)
 
     def predict(self, inputs: Any) -> np.ndarray:
         """V (n,) at normalised observations (n, features)."""
@@ -92,8 +92,8 @@ class Value:
         config = self._config
         if config.normalize_targets:
             self._rescale(returns, split)
-        observations = self.network.array(observations)
-        targets = self.network.array(((returns - self._mean) / self._std)[:, None])
+        observations = self.network.to_device(observations)
+        targets = self.network.to_device(((returns - self._mean) / self._std)[:, None])
         learning_rate = scheduled(config.learning_rate, config.schedule, remaining)
         size = split.size(len(targets))
         chunk = min(config.minibatch_size or size, size)
@@ -144,7 +144,7 @@ class Value:
         return {"parameters": self.parameters, "statistics": np.array(statistics), **adam}
 
     def load_state(self, state: dict[str, Array]) -> None:
-        self.parameters[:] = self.network.array(np.asarray(state["parameters"]))
+        self.parameters[:] = self.network.to_device(np.asarray(state["parameters"]))
         self._mean, self._std, self._count, self._square = state["statistics"].tolist()
         self._adam.load_state(
             {k.removeprefix("adam/"): v for k, v in state.items() if k.startswith("adam/")}
@@ -165,18 +165,18 @@ def build_value(
     if value.name == "none":
         return NoValue(policy)
     if is_joint(config):
-        return JointValue(policy)
+        return SharedValue(policy)
     if value.name == "shared":
-        return RidgeValue(policy, policy.features, config.policy.hidden_size, value.ridge)
+        return LinearValue(policy, policy.features, config.policy.hidden_size, value.ridge)
     if value.name == "quadratic":
         k = int(np.prod(space.shape))
-        return RidgeValue(policy, quadratic_features, _quadratic_count(k), value.ridge)
+        return LinearValue(policy, quadratic_features, _quadratic_count(k), value.ridge)
     if value.name == "cnn":
-        from trpo_cli.models.pictures import picture_network
+        from trpo_cli.models.image_networks import image_network
 
         device = str(policy.parameters.device)
-        network, start = picture_network(config.policy, space, 1, generator, 0.01, device)
-        return Value(value, network, network.array(start))
+        network, start = image_network(config.policy, space, 1, generator, 0.01, device)
+        return Value(value, network, network.to_device(start))
     mlp = MLP([int(np.prod(space.shape)), *value.hidden_sizes, 1], value.activation)
     parameters = np.zeros(mlp.num_parameters, dtype=np.float32)
     mlp.initialize(parameters, generator, output_gain=0.01)

@@ -11,8 +11,8 @@ from typing import Any
 
 import trpo_cli
 from trpo_cli.errors import UserError
-from trpo_cli.runs import machine
 from trpo_cli.runs.directory import MANIFEST, write_atomically
+from trpo_cli.system import machine
 
 FORMAT = 1
 STATUSES = ("running", "finished", "interrupted", "failed")

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from trpo_cli.config import Config, PerturbationsConfig
+from trpo_cli.data.records import Evaluations
 from trpo_cli.errors import UserError
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import Evaluations
 from trpo_cli.simulators.base import Simulator
 
 
@@ -94,7 +94,7 @@ def pairs(config: PerturbationsConfig) -> int:
 
 
 def check_perturbations(config: Config) -> None:
-    """Raise `UserError` unless the environments divide into pairs and the policy is a perceptron
+    """Raise `UserError` unless the environments divide into pairs and the policy is an MLP
     on the CPU, whose variants run side by side. config: with every `auto` decided."""
     sampler = config.sampler
     if pairs(sampler) * 2 * sampler.episodes != sampler.num_envs or not pairs(sampler):
@@ -106,7 +106,7 @@ def check_perturbations(config: Config) -> None:
     if config.policy.name not in ("mlp", "linear"):
         raise UserError(
             f"policy={config.policy.name} cannot be used with algo={config.algo.name}, which runs "
-            "many perturbed networks side by side and can do so with perceptrons. Try policy=mlp."
+            "many perturbed networks side by side and can do so with MLPs. Try policy=mlp."
         )
     if config.device == "cuda":
         raise UserError(

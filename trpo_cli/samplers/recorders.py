@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from trpo_cli.frames import FrameStacks, channels_first
+from trpo_cli.data.frames import FrameStacks, channels_first
 from trpo_cli.simulators.base import Step
 
 Observations = np.ndarray | FrameStacks
@@ -51,7 +51,7 @@ class VectorRecorder:
 
 
 class FrameRecorder:
-    """Pictures as bytes, each frame once.
+    """Images as bytes, each frame once.
 
     shifts: whether, while an episode goes on, the stack moves by one frame a step, so that one
     frame a step is new; otherwise all S planes are (the colours of a camera). Whole stacks are
@@ -117,9 +117,9 @@ def join(
 
     order: which of all final observations, recorder by recorder, is first, second, ...
     """
-    pictures = [r for r in recorders if isinstance(r, FrameRecorder)]
-    if pictures:
-        return _join_frames(pictures, order)
+    images = [r for r in recorders if isinstance(r, FrameRecorder)]
+    if images:
+        return _join_frames(images, order)
     vectors = [r for r in recorders if isinstance(r, VectorRecorder)]
     everything, last = vectors[0].everything, np.concatenate([r.last for r in vectors])
     finals = [final for r in vectors for final in r.finals]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trpo_cli.models.normalizer import Pictures
+from trpo_cli.models.normalizer import IdentityNormalizer
 from trpo_cli.models.policies import Policy
 from trpo_cli.simulators.base import Simulator, Snapshot
 
@@ -77,7 +77,7 @@ class _Wave:
     ) -> None:
         self.simulator, self.policy, self.discount = simulator, policy, discount
         self._value, self._clip = value, clip_rewards
-        self._pictures = isinstance(policy.normalizer, Pictures)
+        self._images = isinstance(policy.normalizer, IdentityNormalizer)
         self.steps = 0
 
     def run(
@@ -123,4 +123,4 @@ class _Wave:
             self.returns[ended[cut]] += weight * self._value(self._seen(final[cut]))
 
     def _seen(self, observations: np.ndarray) -> np.ndarray:
-        return observations if self._pictures else observations.astype(np.float32)
+        return observations if self._images else observations.astype(np.float32)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from trpo_cli.data.records import Trajectories
 from trpo_cli.errors import RunFailed, UserError
-from trpo_cli.models.normalizer import Pictures
+from trpo_cli.models.normalizer import IdentityNormalizer
 from trpo_cli.models.policies import Policy
-from trpo_cli.records import Trajectories
 from trpo_cli.samplers.episodes import Group, pack, take, unpack
 from trpo_cli.samplers.recorders import FrameRecorder, Recorder, VectorRecorder, join
-from trpo_cli.simulators.base import Simulator, shows_pictures
+from trpo_cli.simulators.base import Simulator, shows_images
 
 
 class SinglePathSampler:
@@ -147,8 +147,8 @@ class SinglePathSampler:
     def _recorders(self, policy: Policy) -> Sequence[Recorder]:
         simulator = self.simulators[0]
         space = simulator.observation_space
-        # A perceptron takes pictures as it takes other numbers.
-        if shows_pictures(space) and isinstance(policy.normalizer, Pictures):
+        # An MLP takes images as it takes other numbers.
+        if shows_images(space) and isinstance(policy.normalizer, IdentityNormalizer):
             shifts = simulator.frame_stack > 1
             return [FrameRecorder(self.steps, now, shifts) for now in self._observations]
         everything = np.empty((self.steps, self.num_envs, *space.shape), dtype=np.float32)

@@ -22,11 +22,11 @@ import numpy as np
 from gymnasium import spaces
 
 from trpo_cli.config import Config, VineConfig
+from trpo_cli.data.records import Branches, Trajectories
 from trpo_cli.errors import UserError
 from trpo_cli.models.heads import GaussianHead
 from trpo_cli.models.policies import Policy
 from trpo_cli.models.values import StateValue
-from trpo_cli.records import Branches, Trajectories
 from trpo_cli.samplers.rollouts import Rollouts, roll_out
 from trpo_cli.samplers.single_path import SinglePathSampler
 from trpo_cli.simulators.base import Simulator, Snapshot, together
@@ -108,7 +108,7 @@ class VineSampler:
         rows = np.repeat(np.arange(count), k * m)
 
         def predict(observations: np.ndarray) -> np.ndarray:
-            return value.predict(value.array(policy.normalize(observations)))
+            return value.predict(value.to_device(policy.normalize(observations)))
 
         return roll_out(
             self.branches,
@@ -154,10 +154,10 @@ class VineSampler:
             return np.broadcast_to(every, (count, k, 1)).copy(), None
         if self.config.proposal == "uniform":
             return uniform_actions(policy, self.branches.action_space, (count, k), generator)
-        repeated = policy.array(inputs[np.repeat(np.arange(count), k)])
+        repeated = policy.to_device(inputs[np.repeat(np.arange(count), k)])
         actions = policy.draw(repeated, head.noise(generator, (count * k,)))
-        proposal = policy.tried(policy.array(inputs), k)
-        log_prob = np.asarray(proposal.log_prob(policy.array(actions)))
+        proposal = policy.tried(policy.to_device(inputs), k)
+        log_prob = np.asarray(proposal.log_prob(policy.to_device(actions)))
         return actions.reshape(count, k, -1), log_prob.reshape(count, k)
 
     @property

@@ -77,8 +77,8 @@ def together(snapshots: Sequence[Snapshot]) -> Snapshot:
     return Snapshot(arrays, [item for snapshot in snapshots for item in snapshot.items])
 
 
-def shows_pictures(space: spaces.Box) -> bool:
-    """Whether observations are pictures: bytes in three dimensions."""
+def shows_images(space: spaces.Box) -> bool:
+    """Whether observations are images: bytes in three dimensions."""
     return space.dtype == np.uint8 and len(space.shape) == 3
 
 

@@ -13,7 +13,7 @@ from gymnasium import spaces
 
 from trpo_cli.config import EnvConfig
 from trpo_cli.errors import UserError
-from trpo_cli.simulators.atari_settings import action_count, game_settings, runs_on_emulator
+from trpo_cli.simulators.atari.settings import action_count, game_settings, runs_on_emulator
 from trpo_cli.simulators.base import Simulator
 from trpo_cli.simulators.resolve import check_env, is_linear, mujoco_class
 
@@ -39,7 +39,7 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
     """
     spec = check_env(env)
     if runs_on_emulator(env, spec):
-        from trpo_cli.simulators.atari import AtariSimulator
+        from trpo_cli.simulators.atari.simulator import AtariSimulator
 
         settings = game_settings(env, spec)
         actions = action_count(env, settings)
@@ -58,28 +58,28 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
 
     family = mujoco_class(spec)
     if family is not None:
-        from trpo_cli.simulators.physics import keep_quiet
+        from trpo_cli.simulators.mujoco.physics import keep_quiet
 
         keep_quiet()
     template = build()
     _check_spaces(env, template)
     limit = env.max_episode_steps or spec.max_episode_steps
     if family is not None:
-        from trpo_cli.simulators.mujoco import MujocoSimulator
-        from trpo_cli.simulators.mujoco_tasks import FAMILY
+        from trpo_cli.simulators.mujoco.simulator import MujocoSimulator
+        from trpo_cli.simulators.mujoco.tasks import FAMILY
 
         _try_out(env, template)
         name, v5 = family
         return MujocoSimulator(template.unwrapped, FAMILY[name], v5, num_envs, threads, limit)
     if is_linear(spec):
-        from trpo_cli.simulators.linear import LinearSimulator
+        from trpo_cli.simulators.lqr.simulator import LinearSimulator
 
         base: Any = template.unwrapped
         return LinearSimulator(base, num_envs, limit)
-    from trpo_cli.simulators.gymnasium import GymnasiumSimulator
+    from trpo_cli.simulators.gym.simulator import GymnasiumSimulator
 
     if "mujoco" in sys.modules:  # an environment of somebody else's on MuJoCo
-        from trpo_cli.simulators.physics import keep_quiet
+        from trpo_cli.simulators.mujoco.physics import keep_quiet
 
         keep_quiet()
     envs = [template, *(build() for _ in range(num_envs - 1))]
@@ -88,14 +88,14 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
 
     def way_to_keep() -> tuple[str, str]:
         if kind not in _WAYS:
-            from trpo_cli.simulators import kept
+            from trpo_cli.simulators.gym import kept
 
             _WAYS[kind] = kept.way_to_keep(build)
         return _WAYS[kind]
 
     def why_not() -> str:
         if kind not in _VERDICTS:
-            from trpo_cli.simulators.probe import why_not_restorable
+            from trpo_cli.simulators.gym.probe import why_not_restorable
 
             _VERDICTS[kind] = why_not_restorable(build)
         return _VERDICTS[kind]

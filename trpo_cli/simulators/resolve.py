@@ -16,8 +16,8 @@ from gymnasium.envs.registration import EnvSpec
 
 from trpo_cli.config import ATARI_ID, EnvConfig
 from trpo_cli.errors import UserError
-from trpo_cli.lab import environment as linear
 from trpo_cli.settings import suggestion
+from trpo_cli.simulators.lqr import environment as linear
 
 ATARI_CLASS = "ale_py.env:AtariEnv"
 _FAMILY = re.compile(r"^gymnasium\.envs\.mujoco\.(\w+)_(v[45]):(\w+)$")

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trpo_cli.errors import RunFailed
-from trpo_cli.runs.signals import Interrupted, Stop
 from trpo_cli.sweeps import table as states
 from trpo_cli.sweeps.index import Entry, has_begun, state
 from trpo_cli.sweeps.pool import Ended, Job, Pool
 from trpo_cli.sweeps.table import Row, Table
+from trpo_cli.system.signals import Interrupted, Stop
 
 TICK = 0.5
 """Seconds between two looks at the runs."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from trpo_cli.runs.display import PlainLines, count, duration
 from trpo_cli.sweeps.look import Look, look
+from trpo_cli.terminal.display import PlainLines, count, duration
 
 SUMMARY_SECONDS = 60.0
 """Plain output: a line on all runs this often."""

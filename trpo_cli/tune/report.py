@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import stdev
 
-from trpo_cli.runs.display import count
+from trpo_cli.terminal.display import count
 from trpo_cli.tune.space import override
 from trpo_cli.tune.study import Record
 

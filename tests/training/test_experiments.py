@@ -1,0 +1,56 @@
+"""The settings under ``conf/experiment``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from trpo_cli.commands.hydra.compose import config_of
+from trpo_cli.config import conf_dir
+from trpo_cli.models.policies import build_policy
+
+NAMES = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+
+# Schulman et al. 2015, appendix: hidden units; simulated steps and Q-values of an iteration; length
+# of rollouts.
+PAPER = {
+    "swimmer": ([30], 50_000, 500, 50),
+    "hopper": ([50], 1_000_000, 2500, 100),
+    "walker2d": ([50], 1_000_000, 2500, 100),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_composes(name: str) -> None:
+    config = config_of(f"+experiment={name}")
+    assert config.total_steps >= config.sampler.num_envs * config.sampler.steps_per_env
+
+
+@pytest.mark.parametrize("task", PAPER)
+def test_the_trpo_papers_settings(task: str) -> None:
+    units, steps, q_values, length = PAPER[task]
+    single, vine = (config_of(f"+experiment=paper_{task}_{s}") for s in ("single_path", "vine"))
+    for config in (single, vine):
+        assert config.algo.name == "trpo" and config.policy.hidden_sizes == units
+        assert config.algo.max_kl == 0.01 and config.discount == 0.99
+        assert config.algo.cg_iterations == 10 and config.algo.fisher_fraction == 0.1
+        assert config.total_steps == 200 * steps
+    sampler: Any = single.sampler
+    assert sampler.num_envs * sampler.steps_per_env == pytest.approx(steps, rel=0.01)
+    sampler = vine.sampler
+    assert sampler.name == "vine" and sampler.actions == 4 and sampler.horizon == length
+    assert not sampler.bootstrap and sampler.common_random_numbers
+    assert sampler.rollout_states * sampler.actions == q_values
+    trunk, branches = sampler.num_envs * sampler.steps_per_env, q_values * length
+    assert trunk + branches == pytest.approx(steps, rel=0.2)
+
+
+def test_the_swimmers_parameters() -> None:
+    """8 observations, 30 units, 2 actions, 2 log standard deviations."""
+    policy = config_of("+experiment=paper_swimmer_vine").policy
+    seen, done = spaces.Box(-1.0, 1.0, (8,)), spaces.Box(-1.0, 1.0, (2,))
+    count = len(build_policy(policy, seen, done, np.random.default_rng(0)).parameters)
+    assert count == (8 * 30 + 30) + (30 * 2 + 2) + 2 == 334

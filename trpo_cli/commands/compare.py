@@ -1,0 +1,283 @@
+"""``trpo-compare DIR...``: from run directories to a verdict, tables, figures and a page."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trpo_cli.commands.arguments import Parser
+from trpo_cli.compare import align
+from trpo_cli.compare.analyse import analyse
+from trpo_cli.compare.groups import ALLOW, make_groups, refuse_mixtures
+from trpo_cli.compare.read import RETURN, Found, Run, find_runs
+from trpo_cli.compare.results import Comparison, Options
+from trpo_cli.compare.sweep_table import SweepTable, sweep_tables
+from trpo_cli.compare.table import Table, to_csv, to_markdown
+from trpo_cli.compare.tables import all_tables
+from trpo_cli.compare.verdict import verdict
+from trpo_cli.errors import CannotWrite, RunFailed, UserError
+from trpo_cli.runs.directory import CONFIG, METRICS
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0, 2 for bad input, 3 for a failure (a full disk), 130 for Ctrl-C."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        compare(make_parser().parse_args(arguments))
+        return 0
+    except KeyboardInterrupt:
+        print("trpo-compare: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        if isinstance(error, (UserError, RunFailed)):
+            print(f"trpo-compare: {error}", file=sys.stderr)
+            return error.exit_status
+        words = " ".join(str(error).split())
+        print(
+            f"trpo-compare: the comparison failed with {type(error).__name__}: {words} "
+            "(--debug shows where)",
+            file=sys.stderr,
+        )
+        return RunFailed.exit_status
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Read, analyse, and only then write."""
+    started = time.monotonic()
+    out = output_folder(args.out)
+    by = [key for keys in args.by for key in keys.split(",") if key]
+    options = Options(args.x, args.curve, thresholds(args.threshold), args.normalise)
+    found = find_runs(args.dirs, () if args.curve == align.EVAL_CURVE else (args.curve,))
+    runs, notes = complete(found, args.unfinished)
+    notes += refuse_mixtures(runs, allowed(args.allow))
+    comparison = analyse(make_groups(runs, by), options, notes)
+    sweeps = sweep_tables(runs, comparison.protocol)
+    tables = all_tables(comparison, sweeps, args.against == "published")
+    words = verdict(comparison)
+    written = [] if args.no_files else write(out, comparison, sweeps, tables, words, args)
+    if args.json:
+        print(json.dumps(as_json(comparison, sweeps, tables, words, written), allow_nan=False))
+        return
+    for note in comparison.notes:
+        print(f"note: {note}")
+    print(f"\n{to_text(tables[0])}\n\n{words}\n")
+    for sweep in sweeps:
+        print(f"Settings of {sweep.algo} on {sweep.env}: {' '.join(sweep.warnings)}")
+    if written:
+        print(f"{out / 'report.html'}  ({comparison.runs} runs, "
+              f"{time.monotonic() - started:.1f} s)")  # fmt: skip
+
+
+def complete(found: Found, unfinished: bool) -> tuple[list[Run], list[str]]:
+    """The runs to compare; without `unfinished`, those that reached their end."""
+    kept, notes = [], list(found.notes)
+    for run in found.runs:
+        status = run.manifest.get("status")
+        if run.finished or unfinished:
+            kept.append(run)
+        if not run.finished:
+            share = f"at {run.steps:,} of {int(run.config['total_steps']):,} steps"
+            what = f"{run.path} is {status} {share}"
+            if status == "failed":
+                why = " If learning made it fail, leaving it out flatters its group."
+                notes.append(f"{what} and is {'kept' if unfinished else 'left out'}."
+                             + ("" if unfinished else why))  # fmt: skip
+            else:
+                notes.append(f"{what} and is {'kept' if unfinished else 'left out'}.")
+    if not kept:
+        raise UserError(
+            f"None of the {len(found.runs)} runs is finished: {notes[-1]} --unfinished compares "
+            "them as they are; trpo-run resume=RUN_DIR goes on with one."
+        )
+    return kept, notes
+
+
+def write(
+    out: Path,
+    comparison: Comparison,
+    sweeps: Sequence[SweepTable],
+    tables: Sequence[Table],
+    words: str,
+    args: argparse.Namespace,
+) -> list[str]:
+    """Tables, figures and the page; returns the paths."""
+    from trpo_cli.compare.plots import all_plots
+    from trpo_cli.compare.png import figure_png
+    from trpo_cli.compare.report import page
+    from trpo_cli.compare.svg import figure_svg
+
+    files: dict[str, bytes] = {f"{t.name}.csv": to_csv(t).encode() for t in tables}
+    markdown = [f"# trpo-compare\n\n{words}\n", *(to_markdown(t) for t in tables)]
+    files["tables.md"] = "\n".join(markdown).encode()
+    plots = all_plots(comparison, sweeps, args.against == "published")
+    files |= {f"{plot.name}.svg": figure_svg(plot).encode() for plot in plots}
+    files |= {f"{plot.name}.png": figure_png(plot) for plot in plots if plot.png}
+    files["report.html"] = page(comparison, tables, plots, words, args.dirs).encode()
+    path = out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            path = out / name
+            path.write_bytes(data)
+    except OSError as error:
+        raise CannotWrite(path, error) from error
+    return [str(out / name) for name in files]
+
+
+def output_folder(given: str | None) -> Path:
+    """Where the files go; raises `UserError` for a file and for a place inside a run."""
+    if given is None:
+        now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        out = Path("outputs") / "compare" / now
+    else:
+        out = Path(given)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {given} is a file; give a folder.")
+    for folder in (out.resolve(), *out.resolve().parents):
+        if (folder / METRICS).exists() and (folder / CONFIG).exists():
+            raise UserError(
+                f"The report would be written into the run directory {folder}. Give another "
+                "folder with --out."
+            )
+    return out
+
+
+def thresholds(texts: Sequence[str]) -> dict[str, float]:
+    """ "3000" for all environments, "Hopper-v4=3000" for one."""
+    found = {}
+    for text in texts:
+        env, _, value = text.rpartition("=")
+        try:
+            found[env] = float(value)
+            if not math.isfinite(found[env]):
+                raise ValueError
+        except ValueError:
+            raise UserError(
+                f"--threshold {text}: {value or 'nothing'} is not a number. Write a return, 3000, "
+                "or one for an environment, Hopper-v4=3000."
+            ) from None
+    return found
+
+
+def allowed(texts: Sequence[str]) -> set[str]:
+    found = {name for text in texts for name in text.split(",") if name}
+    unknown = sorted(found - set(ALLOW))
+    if unknown:
+        raise UserError(f"--allow {unknown[0]}: there are {', '.join(ALLOW)}.")
+    return found
+
+
+def as_json(
+    comparison: Comparison,
+    sweeps: Sequence[SweepTable],
+    tables: Sequence[Table],
+    words: str,
+    written: Sequence[str],
+) -> dict[str, Any]:
+    """Every table as a list of objects, numbers unrounded, null where there is none."""
+
+    def plain(value: Any) -> Any:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    rows = {
+        t.name: [dict(zip(t.raw_header, map(plain, row), strict=True)) for row in t.raw]
+        for t in tables
+    }
+    return {
+        "verdict": words,
+        "protocol": {"final": comparison.protocol.final, "best": comparison.protocol.best},
+        "runs": comparison.runs,
+        "fewest_runs": comparison.fewest,
+        "notes": comparison.notes,
+        "diagnosis": [
+            {"env": e.env, "group": g.label, "findings": g.diagnosis}
+            for e in comparison.envs
+            for g in e.groups
+        ],
+        "sweep_warnings": [{"env": s.env, "algo": s.algo, "warnings": s.warnings} for s in sweeps],
+        "tables": rows,
+        "files": list(written),
+    }
+
+
+def to_text(table: Table) -> str:
+    """A table for the terminal, columns aligned, without what only files need."""
+    columns = [0, 1, 2, 3, 4, 7, 9]
+    rows = [[row[i] for i in columns] for row in [table.header, *table.shown]]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="trpo-compare",
+        allow_abbrev=False,
+        description="Compare runs: learning curves, tables, tests and a verdict, over seeds.",
+    )
+    add = parser.add_argument
+    add("dirs", nargs="+", metavar="DIR", help="a folder with runs anywhere below it")
+    add(
+        "--by",
+        action="append",
+        default=[],
+        metavar="KEY[,KEY]",
+        help="group by these settings as well as algorithm and sampler; version, folder",
+    )
+    add(
+        "--x",
+        choices=list(align.AXES),
+        default="steps",
+        help="curves over environment steps or wall-clock seconds (steps)",
+    )
+    add(
+        "--curve",
+        default=RETURN,
+        metavar="METRIC",
+        help=f"the metric of the curves ({RETURN}); {align.EVAL_CURVE}: evaluations",
+    )
+    add(
+        "--threshold",
+        action="append",
+        default=[],
+        metavar="[ENV=]RETURN",
+        help="return to be reached (80%% of the way to the best group)",
+    )
+    add(
+        "--normalise",
+        choices=["human", "range"],
+        default="",
+        help="scale of scores across environments (human where known, else the runs' range)",
+    )
+    add("--against", choices=["published"], help="show published numbers beside the runs")
+    add(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="KIND[,KIND]",
+        help=f"mix what does not compare: {', '.join(ALLOW)}",
+    )
+    add("--unfinished", action="store_true", help="keep runs that did not reach their end")
+    add("--out", metavar="FOLDER", help="where the files go (outputs/compare/<date_time>)")
+    add("--no-files", action="store_true", help="only print")
+    add("--json", action="store_true", help="print one JSON object instead of words")
+    add("--debug", action="store_true", help="show tracebacks")
+    return parser  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

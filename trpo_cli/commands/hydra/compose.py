@@ -1,0 +1,103 @@
+"""From override strings to a validated `Config`, through Hydra."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.hydra import Hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from trpo_cli.commands.hydra import launcher_schema as launchers
+from trpo_cli.commands.hydra.explain import explain, unknown_key
+from trpo_cli.commands.hydra.overrides import check_overrides
+from trpo_cli.commands.hydra.search_path import search_path
+from trpo_cli.config import GROUPS, Config, validate
+from trpo_cli.errors import UserError
+
+CONFIG_NAME = "config"
+
+
+def register_schemas() -> None:
+    """Put the dataclasses into Hydra's store, so that types and typos are checked on merging."""
+    store = ConfigStore.instance()
+    top = OmegaConf.structured(Config)
+    for group, options in GROUPS.items():
+        top[group] = "???"  # the chosen option brings its own dataclass
+        for name, kind in options.items():
+            store.store(group=f"schema/{group}", name=name, node=kind)
+    store.store(group="schema", name="config", node=top, package="_global_")
+    launchers.register()
+
+
+def start_hydra(config_dir: str | None = None) -> Hydra:
+    """A Hydra object that knows our files, our schemas and every Gymnasium id."""
+    register_schemas()
+    GlobalHydra.instance().clear()
+    return Hydra.create_main_hydra2("trpo-run", search_path(config_dir))
+
+
+def compose(hydra: Hydra, overrides: Sequence[str]) -> tuple[Config, DictConfig]:
+    """The validated configuration, and Hydra's own settings for this run.
+
+    Raises `UserError` naming the key, the value received and what to try.
+    """
+    overrides = check_overrides(overrides)
+    try:
+        composed = hydra.compose_config(
+            config_name=CONFIG_NAME,
+            overrides=list(overrides),
+            run_mode=RunMode.RUN,
+            with_log_configuration=False,
+        )
+        for key in ("hydra.run.dir", "hydra.sweep.dir"):
+            # Raises what is wrong with it; an empty path would be the working directory.
+            if OmegaConf.select(composed, key, throw_on_missing=True) == "":
+                raise UserError(f"{key}= needs a folder. Leave {key} out to get a fresh one.")
+        return to_config(composed), composed.hydra
+    except UserError:
+        raise
+    except Exception as error:
+        raise explain(error, overrides) from error
+
+
+def config_of(*overrides: str) -> Config:
+    """The validated configuration of a command line, for scripts and tests."""
+    return compose(start_hydra(), overrides)[0]
+
+
+def to_config(composed: DictConfig) -> Config:
+    """Plain dataclasses from a composed configuration, validated."""
+    container: Any = composed.copy()
+    OmegaConf.set_struct(container, False)
+    container.pop("hydra", None)
+    for group in GROUPS:
+        if OmegaConf.is_missing(container, group) or container[group] is None:
+            raise UserError(f"{group}: one of {', '.join(GROUPS[group])} must be chosen.")
+        if not dataclasses.is_dataclass(OmegaConf.get_type(container, group)):
+            raise UserError(
+                f"{group}: the file of the option chosen names no schema; like those in "
+                f"conf/{group} it begins with defaults: [/schema/{group}/<name>@{group}, _self_]."
+            )
+    _refuse_extra_keys(container, "")
+    config = OmegaConf.to_object(container)
+    assert isinstance(config, Config)
+    validate(config)
+    return config
+
+
+def _refuse_extra_keys(node: DictConfig, prefix: str) -> None:
+    """`+key=value` gets past Hydra's check; a key that nothing reads is still a mistake."""
+    kind = OmegaConf.get_type(node)
+    if not dataclasses.is_dataclass(kind):
+        return
+    known = {f.name for f in dataclasses.fields(kind)}
+    for name in map(str, node):
+        if name not in known:
+            raise unknown_key(f"{prefix}{name}", node[name])
+        if OmegaConf.is_config(node._get_node(name)) and isinstance(node[name], DictConfig):
+            _refuse_extra_keys(node[name], f"{prefix}{name}.")

@@ -1,0 +1,40 @@
+"""Hydra's own flags that look without running: --cfg, --info, --hydra-help, completion."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from hydra._internal.hydra import Hydra
+
+from trpo_cli.commands.hydra.compose import CONFIG_NAME, start_hydra
+from trpo_cli.commands.hydra.explain import explain
+from trpo_cli.commands.hydra.overrides import check_overrides
+from trpo_cli.errors import UserError
+
+
+def inspect(args: argparse.Namespace) -> int:
+    """Print what was asked for; returns the exit status."""
+    hydra = start_hydra(args.config_dir)
+    if args.shell_completion:  # install=bash and the like are not settings
+        hydra.shell_completion(config_name=CONFIG_NAME, overrides=args.overrides)
+        return 0
+    overrides = check_overrides(args.overrides)
+    try:
+        _show(hydra, args, overrides)()
+    except (UserError, BrokenPipeError):
+        raise
+    except Exception as error:
+        raise explain(error, overrides) from error
+    return 0
+
+
+def _show(hydra: Hydra, args: argparse.Namespace, overrides: list[str]) -> Callable[[], Any]:
+    if args.hydra_help:
+        from hydra._internal.utils import get_args_parser
+
+        return lambda: hydra.hydra_help(CONFIG_NAME, get_args_parser(), args)
+    if args.info:
+        return lambda: hydra.show_info(args.info, CONFIG_NAME, overrides)
+    return lambda: hydra.show_cfg(CONFIG_NAME, overrides, args.cfg, args.package, args.resolve)

@@ -1,0 +1,125 @@
+"""``trpo-lab NAME``: exact experiments with small problems. Nothing heavy at the top: the list, the
+help and the errors come at once."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from trpo_cli.commands.arguments import Parser
+from trpo_cli.errors import CannotWrite, RunFailed, UserError
+from trpo_cli.settings import suggestion
+
+INTERRUPTED = 130
+
+EXPERIMENTS = {
+    "natural_gradient": "plain and natural ascent on a softmax of one parameter",
+    "gradient_field": "both gradient fields of a scalar linear-quadratic problem",
+    "lqr": "policy gradient, natural gradient and Gauss-Newton to the Riccati optimum",
+    "policy_iteration": "conservative policy iteration, Algorithm 1 and TRPO on tabular MDPs",
+    "distances": "KL, total variation, Jensen-Shannon, Wasserstein and Pinsker's bound",
+}
+"""Modules of this package, each with `add_options`, `compute` and `draw`."""
+
+USAGE = """\
+usage: trpo-lab NAME [options]
+
+Small exact experiments with known answers: each prints a table and draws a figure, in seconds.
+
+{list}
+
+trpo-lab NAME --help explains an experiment's options.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0, 2 for bad input, 3 for an experiment that failed, 130 for Ctrl-C."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            names = "\n".join(f"  {name:18}{text}" for name, text in EXPERIMENTS.items())
+            print(USAGE.format(list=names), end="")
+            return 0
+        return _run(arguments[0], arguments[1:])
+    except KeyboardInterrupt:
+        print("trpo-lab: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        if isinstance(error, UserError | RunFailed):
+            print(f"trpo-lab: {error}", file=sys.stderr)
+            return error.exit_status
+        words = " ".join(str(error).split())
+        print(
+            f"trpo-lab: the experiment failed with {type(error).__name__}: {words} "
+            "(--debug shows where)",
+            file=sys.stderr,
+        )
+        return RunFailed.exit_status
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    key = name.replace("-", "_")
+    if key not in EXPERIMENTS:
+        known = list(EXPERIMENTS)
+        raise UserError(
+            f"{name} is no experiment.{suggestion(key, known)} There are {', '.join(known)}."
+        )
+    experiment = importlib.import_module(f"trpo_cli.lab.{key}")
+    args = _parser(key, experiment).parse_args(arguments)
+    folder = Path(args.out)
+    _check_folder(folder)
+    findings = experiment.compute(args)
+    files = _draw(experiment, findings, folder / key) if args.figure else []
+    if args.json:
+        options = {k: v for k, v in vars(args).items() if k not in ("json", "debug")}
+        tables = [table.as_json() for table in findings.tables]
+        found = {"experiment": key, "options": options, "tables": tables}
+        print(json.dumps({**found, "notes": findings.notes, "figures": files}, default=str))
+        return 0
+    for table in findings.tables:
+        print(table.text(), end="\n\n")
+    for note in findings.notes:
+        print(note)
+    for file in files:
+        print(file)
+    return 0
+
+
+def _check_folder(folder: Path) -> None:
+    nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not nearest.is_dir():
+        raise UserError(f"--out {folder}: {nearest} is a file, not a folder; name another one.")
+
+
+def _draw(experiment: Any, findings: Any, stem: Path) -> list[str]:
+    from trpo_cli.lab.figures import save
+
+    draw: Callable[..., None] = experiment.draw
+    try:
+        return [str(path) for path in save(draw, findings, stem)]
+    except OSError as error:
+        raise CannotWrite(stem, error) from error
+
+
+def _parser(name: str, experiment: Any) -> Parser:
+    parser = Parser(
+        prog=f"trpo-lab {name}",
+        allow_abbrev=False,
+        description=experiment.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    experiment.add_options(parser)
+    add = parser.add_argument
+    add("--out", default="outputs/lab", help="folder of the figure (outputs/lab)")
+    add("--no-figure", dest="figure", action="store_false", help="print the table only")
+    add("--json", action="store_true", help="print one JSON object")
+    add("--debug", action="store_true", help="show tracebacks")
+    return parser

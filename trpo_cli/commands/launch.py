@@ -1,0 +1,183 @@
+"""One run: what is checked before anything is written, the seed, the directory, then training."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import re
+import secrets
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from trpo_cli.config import Config, config_to_yaml
+from trpo_cli.distributed.ranks import ALONE, Ranks, processes_here
+from trpo_cli.errors import UserError
+from trpo_cli.runs.directory import LOCK
+from trpo_cli.system.machine import has_nvidia_driver, usable_cores
+
+OUTPUTS = Path("outputs")
+AUTO = "auto"
+
+
+def check_surroundings(config: Config) -> None:
+    """Raise `UserError` for what this machine, the environment or the networks chosen for it
+    cannot do; writes nothing.
+
+    One environment is built and closed again: only then are its spaces known.
+    """
+    check_device(config.device)
+    from trpo_cli.config.settle import settle, settle_game
+    from trpo_cli.simulators.base import shows_images
+    from trpo_cli.simulators.make import make_simulator
+    from trpo_cli.training.memory import check_memory
+
+    config = settle_game(config)
+    simulator = make_simulator(config.env, num_envs=1, threads=1)
+    simulator.close()
+    config = settle(config, shows_images(simulator.observation_space))
+    check_memory(config, simulator)
+    if config.sampler.name == "vine":
+        from trpo_cli.samplers.vine import check_vine
+
+        check_vine(config, simulator)
+    if config.sampler.name == "perturbations":
+        from trpo_cli.samplers.perturbations import check_perturbations
+
+        check_perturbations(config)
+
+
+def check_device(device: str) -> None:
+    """Refuse `device=cuda` without a GPU, cheaply: torch is imported only where a driver is."""
+    if device != "cuda":
+        return
+    reason = "this machine has no NVIDIA driver"
+    if not sys.platform.startswith("linux") or has_nvidia_driver():
+        import torch
+
+        if torch.cuda.is_available():
+            return
+        reason = f"torch {torch.__version__} finds none"
+    raise UserError(f"device=cuda: no usable GPU ({reason}). Try device=cpu or device=auto.")
+
+
+def warn_threads(threads: int | None) -> None:
+    """More threads than cores make small networks many times slower, silently."""
+    cores, processes = usable_cores(), processes_here()
+    if threads is not None and threads * processes > cores:
+        times = f" in each of {processes} processes" if processes > 1 else ""
+        print(
+            f"warning: threads={threads}{times} is more than the {cores} cores here; "
+            "runs get slower.",
+            file=sys.stderr,
+        )
+
+
+def check_run_dir(folder: Path, key: str = "hydra.run.dir") -> None:
+    """Raise `UserError` unless a run may be written there: new or empty, and writable."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{key}={folder} is a file; a run needs a folder of its own.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(
+            f"{key}={folder} exists and is not empty; a run needs a folder of its own."
+            f" Leave {key} out to get a fresh one."
+        )
+    check_writable(folder, key)
+
+
+def check_writable(folder: Path, key: str) -> None:
+    """Raise `UserError` when the folder could not be created or written."""
+    nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{key}={folder} cannot be written: no permission to write in {nearest}.")
+
+
+def make(folder: Path, key: str) -> None:
+    """Create a folder that the person named."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{key}={folder} cannot be made: {error.strerror}.") from error
+
+
+def default_run_dir(config: Config) -> Path:
+    """outputs/<env>/<algo>/<sampler>/<date_time>_<seed>_<short hash of the configuration>."""
+    safe = re.sub(r"[^\w.-]+", "_", config.env.id).strip("._") or "env"
+    digest = hashlib.sha256(config_to_yaml(config).encode()).hexdigest()[:6]
+    moment = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    name = f"{moment}_{config.seed}_{digest}"
+    return OUTPUTS / safe / config.algo.name / config.sampler.name / name
+
+
+def claim(folder: Path) -> Path:
+    """Create a folder that is nobody else's, numbering it when two start in the same second."""
+    for attempt in range(1, 1000):
+        candidate = folder if attempt == 1 else folder.with_name(f"{folder.name}-{attempt}")
+        try:
+            candidate.mkdir(parents=True)
+            return candidate
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{candidate} cannot be made: {error.strerror}.") from error
+    raise UserError(f"{folder} and its 999 successors exist already; tidy that folder up.")
+
+
+def launch(
+    config: Config,
+    run_dir: str,
+    command: list[str],
+    *,
+    checked: bool = False,
+    ranks: Ranks = ALONE,
+) -> None:
+    """Check, seed, make the directory and train. `run_dir` "auto" gives the default one.
+
+    ranks: the processes that do so together; the first one seeds and makes the directory.
+    """
+    with ranks.agreed():
+        if config.resume is not None:
+            raise UserError(f"resume={config.resume} is written on the command line only.")
+        if not checked:
+            check_surroundings(config)
+    drawn = config.seed is None
+    if drawn:
+        config = dataclasses.replace(config, seed=ranks.broadcast(secrets.randbits(31)))
+    if ranks.is_main:
+        warn_threads(config.threads)
+    from trpo_cli.training.loop import train  # heavy: no error above should pay for it
+
+    folder, made = ranks.first(lambda: make_run_dir(config, run_dir))
+    if drawn and ranks.is_main:
+        print(f"seed={config.seed} (drawn)", flush=True)
+    try:
+        train(config, folder, command, ranks=ranks)
+    except BaseException:
+        with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
+            if ranks.is_main and os.listdir(folder) == [LOCK]:
+                (folder / LOCK).unlink()
+            for empty in made if ranks.is_main else []:  # only empty ones go
+                empty.rmdir()
+        raise
+
+
+def make_run_dir(config: Config, run_dir: str) -> tuple[Path, list[Path]]:
+    """The folder of a new run, and all folders that were made for it, innermost first."""
+    if run_dir == AUTO:
+        check_writable(OUTPUTS, "outputs folder")
+        folder = default_run_dir(config)
+        before = _missing(folder)
+        folder = claim(folder)
+    else:
+        folder = Path(run_dir)
+        check_run_dir(folder)
+        before = _missing(folder)
+        make(folder, "hydra.run.dir")
+    return folder, [folder, *before]
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The parents of a folder that do not exist yet, innermost first."""
+    return [p for p in folder.absolute().parents if not p.exists()]

@@ -1,0 +1,100 @@
+"""``resume=SWEEP_DIR``: what is done stays, what was interrupted goes on, the rest begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra._internal.hydra import Hydra
+
+from trpo_cli.commands.hydra.compose import compose, start_hydra
+from trpo_cli.commands.hydra.overrides import check_overrides
+from trpo_cli.commands.hydra_launcher import is_done
+from trpo_cli.commands.launch import check_writable
+from trpo_cli.commands.resume import refused, resumed_config
+from trpo_cli.commands.sweep import (
+    check_all_surroundings,
+    make_launcher,
+    make_master,
+    naming,
+    set_sweep_dir,
+    split_own,
+)
+from trpo_cli.config import Config, may_change
+from trpo_cli.errors import UserError
+from trpo_cli.runs.lock import Lock
+from trpo_cli.sweeps import index
+from trpo_cli.sweeps.index import Entry, Index, has_begun
+from trpo_cli.sweeps.run import Task
+
+LAUNCHER = ("hydra/launcher", "hydra.launcher.")
+
+
+def resume_sweep(sweep_dir: Path, overrides: Sequence[str], config_dir: str | None) -> int:
+    """Go on with a sweep; returns 0, or the exit status of the worst run.
+
+    overrides: settings that a resumed run may change, for all its runs, and those of the launcher.
+    """
+    listed = index.read(sweep_dir)
+    own, changes = split_own(check_overrides(overrides))
+    for text in [*own, *changes]:
+        key = text.partition("=")[0].lstrip("+")
+        if not may_change(key) and not key.startswith(LAUNCHER):
+            raise refused(text, key)
+    if config_dir is not None and str(Path(config_dir).resolve()) != listed.config_dir:
+        raise UserError(
+            f"--config-dir {config_dir}: a sweep goes on with the YAML files it began with; leave "
+            "it out."
+        )
+    check_writable(sweep_dir, "resume")
+    with Lock(sweep_dir, "sweep"):
+        hydra = start_hydra(listed.config_dir)
+        given = _settings_of_hydra(listed, own)
+        configs = [_config(hydra, entry, sweep_dir, listed, changes) for entry in listed.jobs]
+        tasks = [
+            Task(entry, config.total_steps, is_done(sweep_dir / entry.folder, config.total_steps))
+            for entry, config in zip(listed.jobs, configs, strict=True)
+        ]
+        todo = [
+            (task.entry.number, task.entry.differs, config)
+            for task, config in zip(tasks, configs, strict=True)
+            if not task.done
+        ]
+        if not todo:
+            raise UserError(
+                f"The sweep in {sweep_dir} is finished: all its {len(tasks)} runs are. Give a "
+                "larger total_steps=... to train on."
+            )
+        check_all_surroundings(todo)
+        threads = max((c.threads for _, _, c in todo if c.threads), default=listed.threads)
+        first = listed.jobs[0].overrides
+        compose(hydra, [*given, *first])  # for its errors
+        master = make_master(hydra, given, first, first)
+        set_sweep_dir(master, sweep_dir)
+        launcher = make_launcher(hydra, master, len(todo), threads)
+        return launcher.run(listed, sweep_dir, tasks, changes)
+
+
+def _config(
+    hydra: Hydra, entry: Entry, sweep_dir: Path, listed: Index, changes: Sequence[str]
+) -> Config:
+    """The configuration that a job has, or will have, with the changes."""
+    folder = sweep_dir / entry.folder
+    with naming(entry.number, entry.differs):
+        if has_begun(folder):
+            return resumed_config(folder, changes, listed.config_dir)
+        return compose(hydra, [*entry.overrides, *changes])[0]
+
+
+def _settings_of_hydra(listed: Index, given: Sequence[str]) -> list[str]:
+    """Hydra's settings as they were, but for the folder, which may have moved, and with those of
+    the launcher that are given now."""
+    keys = {text.partition("=")[0].lstrip("+") for text in given}
+    stay = [
+        text
+        for text in listed.hydra
+        if (key := text.partition("=")[0].lstrip("+")) not in keys
+        and key != "hydra.sweep.dir"
+        and not ("hydra/launcher" in keys and key.startswith("hydra.launcher."))
+    ]
+    return [*stay, *given]

@@ -1,0 +1,210 @@
+"""``-m``: every job is composed and checked first, then a launcher runs them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+
+from trpo_cli.commands.hydra.compose import CONFIG_NAME, compose, start_hydra
+from trpo_cli.commands.hydra.launcher_schema import is_workers
+from trpo_cli.commands.hydra.overrides import check_overrides
+from trpo_cli.commands.hydra_launcher import HydraLauncher
+from trpo_cli.commands.launch import (
+    AUTO,
+    OUTPUTS,
+    check_run_dir,
+    check_surroundings,
+    check_writable,
+    claim,
+    make,
+)
+from trpo_cli.commands.local_launcher import Workers
+from trpo_cli.config import Config
+from trpo_cli.errors import UserError
+from trpo_cli.runs.lock import Lock
+from trpo_cli.sweeps import index
+from trpo_cli.sweeps.run import Task
+
+SEVERAL = 10
+"""With more runs than this, checking them takes so long that a person is told."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A job that may run. subdir: of its run directory below that of the sweep."""
+
+    config: Config
+    subdir: str
+
+
+def sweep(overrides: Sequence[str], config_dir: str | None, command: list[str]) -> int:
+    """Run every combination; returns 0, or the exit status of the worst run."""
+    hydra = start_hydra(config_dir)
+    own, task = split_own(check_overrides(overrides))
+    jobs = expand(hydra, task)
+    checked = check_jobs(hydra, own, jobs)
+    master = make_master(hydra, own, task, jobs[0] if jobs else None)
+    if not str(master.hydra.sweeper._target_).endswith(f".{BasicSweeper.__name__}"):
+        raise UserError(
+            f"hydra/sweeper={master.hydra.runtime.choices['hydra/sweeper']}: a sweep here takes "
+            "every combination of the values given, as Hydra's basic sweeper does; trpo-tune "
+            "searches for good ones."
+        )
+    if params := master.hydra.sweeper.params:  # an experiment's file may sweep as well
+        jobs = expand(hydra, [*(f"{key}={value}" for key, value in params.items()), *task])
+        checked = check_jobs(hydra, own, jobs)
+    if not jobs:
+        raise UserError(
+            f"{' '.join(task)}: no runs to make. A glob that matches nothing gives none, and"
+            " an interval cannot be enumerated: list the values, key=A,B, or search with trpo-tune."
+        )
+    threads = max((c.config.threads for c in checked if c.config.threads), default=None)
+    launcher = make_launcher(hydra, master, len(jobs), threads)
+    folder = _make_sweep_dir(master)
+    subdirs = [job.subdir for job in checked]
+    listed = index.new(command, config_dir, own, launcher.threads, jobs, subdirs)
+    with Lock(folder, "sweep"):
+        listed.write(folder)
+        tasks = [
+            Task(entry, job.config.total_steps)
+            for entry, job in zip(listed.jobs, checked, strict=True)
+        ]
+        return launcher.run(listed, folder, tasks)
+
+
+def make_launcher(
+    hydra: Hydra, master: DictConfig, jobs: int, threads: int | None
+) -> Workers | HydraLauncher:
+    """What will run the jobs, with `threads` threads each (None: their share of the cores).
+
+    Raises `UserError` for a launcher, or settings of one, that cannot be used.
+    """
+    if is_workers(master):
+        return Workers(master, jobs, threads)
+    return HydraLauncher(hydra, master, jobs, threads)
+
+
+def split_own(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's own settings among the overrides, and those of the runs."""
+    own = [o for o in overrides if o.lstrip("+~").startswith(("hydra.", "hydra/"))]
+    for text in own:
+        if OverridesParser.create().parse_override(text).is_sweep_override():
+            raise UserError(f"{text}: Hydra's own settings cannot be swept over; give one value.")
+    return own, [o for o in overrides if o not in own]
+
+
+def expand(hydra: Hydra, overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of each job: every combination, the last swept key changing fastest.
+
+    Empty when there is an interval, which has no list of values.
+    """
+    parser = OverridesParser.create(config_loader=hydra.config_loader)
+    parsed = parser.parse_overrides(list(overrides))
+    if any(o.is_sweep_override() and not o.is_discrete_sweep() for o in parsed):
+        return []
+    return BasicSweeper.split_arguments(parsed, None)[0]
+
+
+def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) -> list[Checked]:
+    """Compose and check each job before anything is written; the error names the job."""
+    if len(jobs) > SEVERAL:  # each takes a tenth of a second
+        print(f"checking {len(jobs)} runs", flush=True)
+    folders, checked = set[Path](), list[Checked]()
+    for number, job in enumerate(jobs):
+        with naming(number, job):
+            config, settings = compose(hydra, [*own, *job])
+            with open_dict(settings):
+                settings.job.num = settings.job.id = number
+            folder = Path(settings.sweep.dir, settings.sweep.subdir)
+            if folder in folders:
+                raise UserError(
+                    f"hydra.sweep.subdir={settings.sweep.subdir} is an earlier run's folder too."
+                )
+            folders.add(folder)
+            if settings.sweep.dir != AUTO:
+                _check_sweep_dir(Path(settings.sweep.dir), folder)
+            checked.append(Checked(config, str(settings.sweep.subdir)))
+    check_all_surroundings(
+        (number, job, good.config)
+        for number, (job, good) in enumerate(zip(jobs, checked, strict=True))
+    )
+    return checked
+
+
+def _check_sweep_dir(sweep_dir: Path, run_dir: Path) -> None:
+    if index.is_sweep(sweep_dir):
+        raise UserError(
+            f"hydra.sweep.dir={sweep_dir} holds a sweep already: trpo-run resume={sweep_dir} goes "
+            "on with it. Give another folder for a new one."
+        )
+    check_run_dir(run_dir, "hydra.sweep.dir")
+
+
+def check_all_surroundings(jobs: Iterable[tuple[int, Sequence[str], Config]]) -> None:
+    """`check_surroundings` once for all jobs of a kind; the error names the first of them."""
+    kinds = dict[str, tuple[int, Sequence[str], Config]]()
+    for number, job, config in jobs:
+        parts = config.env, config.device, config.algo.name, config.policy, config.value
+        kinds.setdefault(str(parts), (number, job, config))
+    for number, job, config in kinds.values():
+        with naming(number, job):
+            check_surroundings(config)
+
+
+@contextlib.contextmanager
+def naming(number: int, job: Sequence[str]) -> Iterator[None]:
+    """A block whose errors name the job."""
+    try:
+        yield
+    except UserError as error:
+        which = f" ({' '.join(job)})" if job else ""
+        raise UserError(f"run {number} of the sweep{which}: {error}") from error
+
+
+def make_master(
+    hydra: Hydra, own: Sequence[str], task: Sequence[str], first: Sequence[str] | None
+) -> DictConfig:
+    """The configuration from which the sweeper and the launcher are made.
+
+    It is the first job's: with Hydra's own rule, which leaves swept groups at their defaults,
+    `-m algo=ppo,vpg algo.learning_rate=1e-3` fails because the default algorithm has no such key.
+    """
+    if first is None:
+        parser = OverridesParser.create()
+        first = [o for o in task if not parser.parse_override(o).is_sweep_override()]
+        compose(hydra, [*own, *first])  # for its errors
+    master = hydra.compose_config(
+        config_name=CONFIG_NAME,
+        overrides=[*own, "hydra.mode=MULTIRUN", *first],
+        run_mode=RunMode.MULTIRUN,
+        with_log_configuration=False,
+    )
+    master.hydra.overrides.task = list(task)
+    return master
+
+
+def _make_sweep_dir(master: DictConfig) -> Path:
+    folder = Path(master.hydra.sweep.dir)
+    if master.hydra.sweep.dir != AUTO:
+        make(folder, "hydra.sweep.dir")
+        return folder
+    check_writable(OUTPUTS, "outputs folder")
+    moment = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    folder = claim(OUTPUTS / "multirun" / moment)
+    set_sweep_dir(master, folder)
+    return folder
+
+
+def set_sweep_dir(master: DictConfig, folder: Path) -> None:
+    """The folder of a sweep, in the configuration that its launcher goes by."""
+    master.hydra.sweep.dir = str(folder)
+    master.hydra.overrides.hydra.append(f"hydra.sweep.dir={folder.as_posix()}")

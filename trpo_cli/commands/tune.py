@@ -1,0 +1,294 @@
+"""``trpo-tune``: a search over settings, each tried on several seeds."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from trpo_cli.commands.arguments import Parser, positive
+from trpo_cli.commands.failures import report as tell
+from trpo_cli.commands.run import INTERRUPTED, limit_library_threads
+from trpo_cli.errors import UserError
+from trpo_cli.runs.directory import write_atomically
+from trpo_cli.system.signals import Interrupted, Stop
+from trpo_cli.terminal.display import count
+
+FORMAT = 1
+SETTINGS = "tune.json"
+TICK = 0.5
+
+DESCRIPTION = """\
+Search for good settings of trpo-run: every trial draws some, trains on several seeds and is worth
+the mean of their final evaluations. Optuna chooses what to try next; trials whose learning curve
+lies below the median of the others are given up early."""
+
+EXAMPLES = """\
+  trpo-tune algo=ppo env=CartPole-v1 total_steps=100000 --trials 40 --seeds 3
+  trpo-tune algo=trpo env=Hopper-v4 total_steps=300000 --space my_space.yaml
+  trpo-tune resume=outputs/tune/2026-11-20_12-00-00 --trials 80
+
+A search space has one line per setting, a range or a list of values:
+
+  algo.learning_rate: {low: 1.0e-5, high: 1.0e-2, log: true}
+  algo.epochs: {low: 1, high: 20}
+  policy.activation: [tanh, relu]
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a search was begun with, as tune.json has it. space: the text of the file."""
+
+    command: str
+    overrides: list[str]
+    space: str
+    seeds: int
+    trials: int
+    sampler: str
+    prune: bool
+    search_seed: int
+    config_dir: str | None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0, 2 for bad input, 3 for a search that failed, 128 + n after signal n."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    limit_library_threads()
+    debug = "--debug" in arguments
+    try:
+        args = make_parser().parse_intermixed_args(arguments)
+        resumed = [o for o in args.overrides if o.startswith("resume=")]
+        if resumed:
+            return go_on(args, resumed)
+        return begin(args, ["trpo-tune", *arguments])
+    except Interrupted as error:
+        print(f"trpo-tune: interrupted by {error}.", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("trpo-tune: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        return tell(error, "trpo-tune", debug=debug)
+
+
+def begin(args: argparse.Namespace, command: list[str]) -> int:
+    """Check everything, make the folder and search."""
+    from trpo_cli.commands.hydra.compose import compose, start_hydra
+    from trpo_cli.commands.hydra.overrides import check_overrides
+    from trpo_cli.commands.launch import check_run_dir, check_surroundings
+    from trpo_cli.tune.space import find_space, parse_space
+    from trpo_cli.tune.study import import_optuna
+
+    overrides = check_overrides(args.overrides)
+    _refuse(overrides)
+    hydra = start_hydra(args.config_dir)
+    config, _ = compose(hydra, overrides)
+    if config.eval.episodes == 0:
+        raise UserError(
+            "eval.episodes=0 leaves a trial without a final evaluation, by which it is judged. "
+            "Leave it out."
+        )
+    path = find_space(args.space, config.algo.name)
+    space = path.read_text(encoding="utf-8")
+    check_space(hydra, overrides, parse_space(space, str(path)), str(path))
+    check_surroundings(config)
+    import_optuna()
+    folder = Path(args.out) if args.out else None
+    if folder is not None:
+        check_run_dir(folder, "--out")
+    settings = Settings(
+        shlex.join(command),
+        overrides,
+        space,
+        args.seeds or 3,
+        args.trials or 50,
+        args.sampler or "tpe",
+        not args.no_prune,
+        args.search_seed or 0,
+        str(Path(args.config_dir).resolve()) if args.config_dir else None,
+    )
+    folder = make_folder(folder)
+    _write(folder, settings)
+    return search(folder, settings, args, config)
+
+
+def go_on(args: argparse.Namespace, resumed: list[str]) -> int:
+    """Continue the search in a folder, with more trials if asked for."""
+    from trpo_cli.commands.hydra.compose import compose, start_hydra
+
+    folder = Path(resumed[0].partition("=")[2])
+    others = [o for o in args.overrides if o not in resumed[:1]]
+    fixed = {"--space": args.space, "--seeds": args.seeds, "--sampler": args.sampler}
+    fixed |= {"--out": args.out, "--search-seed": args.search_seed, "-cd": args.config_dir}
+    given = [*others, *(flag for flag, value in fixed.items() if value is not None)]
+    given += ["--no-prune"] if args.no_prune else []
+    if given:
+        raise UserError(
+            f"{given[0]} cannot be given with resume={folder}: a search goes on as it began. Only "
+            "--trials and --jobs may change."
+        )
+    settings = _read(folder)
+    if args.trials is not None:
+        settings = dataclasses.replace(settings, trials=args.trials)
+        _write(folder, settings)
+    config, _ = compose(start_hydra(settings.config_dir), settings.overrides)
+    return search(folder, settings, args, config)
+
+
+def search(folder: Path, settings: Settings, args: argparse.Namespace, config: Any) -> int:
+    """Run trials until there are as many as wanted; then say what was found."""
+    from trpo_cli.runs.lock import Lock
+    from trpo_cli.sweeps.pool import Pool, share
+    from trpo_cli.tune.space import parse_space
+    from trpo_cli.tune.study import Search
+    from trpo_cli.tune.trials import Plan, Trials
+
+    workers, threads = share(settings.trials * settings.seeds, config.threads, args.jobs)
+    plan = Plan(
+        folder,
+        tuple(settings.overrides),
+        tuple(range(settings.seeds)),
+        config.total_steps,
+        settings.trials,
+    )
+    print(
+        f"{count(settings.trials, 'trial')} of {count(settings.seeds, 'seed')}, "
+        f"{count(workers, 'run')} at a time with {count(threads, 'thread')} each, in {folder}",
+        flush=True,
+    )
+    space = parse_space(settings.space, str(folder / SETTINGS))
+    with Lock(folder, "search"), Stop(deferred=True, quiet=True) as stop:
+        found = Search(folder, space, settings.sampler, settings.prune, settings.search_seed)
+        pool = Pool(workers, threads=threads, config_dir=settings.config_dir)
+        try:
+            with pool:
+                trials = Trials(plan, found, pool, lambda text: print(text, flush=True))
+                while not stop.requested():
+                    trials.fill()
+                    if not pool.busy:
+                        break
+                    for one in pool.wait(TICK):
+                        trials.ended(one)
+                    trials.watch()
+                if stop.received is not None:
+                    name = signal.Signals(stop.received).name
+                    print(f"{name}: each run writes a checkpoint.", flush=True)
+        finally:
+            conclude(folder, settings, found)
+    return 0
+
+
+def conclude(folder: Path, settings: Settings, found: Any) -> None:
+    """Write and print what is known so far, and what can be done with it."""
+    from trpo_cli.tune.report import report, write_csv
+
+    records = found.records()
+    seeds = list(range(settings.seeds))
+    text = report(records, found.importance(), settings.overrides, seeds, settings.config_dir)
+    with contextlib.suppress(OSError):
+        (folder / "report.md").write_text(text, encoding="utf-8")
+        write_csv(records, folder / "trials.csv")
+    print(f"\n{text}\nsearch directory {folder}: report.md, trials.csv, trials")
+    if sum(record.state != "running" for record in records) < settings.trials:
+        print(f"go on:     trpo-tune resume={shlex.quote(str(folder))}", flush=True)
+
+
+def check_space(hydra: Any, overrides: Sequence[str], space: Any, source: str) -> None:
+    """Compose the configuration with both ends of every range and each value of every list.
+
+    Raises `UserError` naming the file and the setting that does not fit.
+    """
+    from trpo_cli.commands.hydra.compose import compose
+    from trpo_cli.tune.space import override
+
+    for dimension in space:
+        if any(text.partition("=")[0] == dimension.key for text in overrides):
+            raise UserError(
+                f"{dimension.key} is given on the command line and searched over in {source}. "
+                "Leave it out of one of them."
+            )
+        for value in dimension.ends():
+            text = override(dimension.key, value)
+            try:
+                compose(hydra, [*overrides, text])
+            except UserError as error:
+                raise UserError(f"{source}: {error}") from error
+
+
+def _refuse(overrides: Sequence[str]) -> None:
+    for text in overrides:
+        key = text.partition("=")[0].lstrip("+~")
+        if key == "seed":
+            raise UserError(
+                f"{text}: every trial runs on seeds 0, 1, 2, ... ; say how many with --seeds."
+            )
+        if key.startswith("hydra"):
+            raise UserError(f"{text}: a search makes its folders by itself; name one with --out.")
+
+
+def make_folder(folder: Path | None) -> Path:
+    from trpo_cli.commands.launch import OUTPUTS, check_writable, claim, make
+
+    if folder is not None:
+        make(folder, "--out")
+        return folder
+    check_writable(OUTPUTS, "outputs folder")
+    return claim(OUTPUTS / "tune" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+
+
+def _write(folder: Path, settings: Settings) -> None:
+    content = {"format": FORMAT, **dataclasses.asdict(settings)}
+    write_atomically(folder / SETTINGS, json.dumps(content, indent=1).encode() + b"\n")
+
+
+def _read(folder: Path) -> Settings:
+    path = folder / SETTINGS
+    if not path.is_file():
+        raise UserError(
+            f"resume={folder}: no search was begun there (it has no {SETTINGS}). Give the folder "
+            "that trpo-tune printed."
+        )
+    try:
+        content = json.loads(path.read_bytes())
+        version = content.pop("format")
+        if version > FORMAT:
+            raise UserError(f"{path} has format {version}: a newer trpo_cli wrote it; use that.")
+        return Settings(**content)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read as the settings of a search: {error}.") from error
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="trpo-tune",
+        allow_abbrev=False,
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("overrides", nargs="*", metavar="key=value", help="settings of trpo-run for all trials")
+    add("--space", metavar="FILE", help="the search space (ours for the update rule)")
+    add("--trials", type=positive, metavar="N", help="trials in all (50)")
+    add("--seeds", type=positive, metavar="N", help="runs of each trial (3)")
+    add("--jobs", type=positive, metavar="N", help="runs at a time (as cores allow)")
+    add("--sampler", choices=["tpe", "random"], help="how settings are drawn (tpe)")
+    add("--no-prune", action="store_true", help="train every trial to its end")
+    add("--search-seed", type=int, metavar="N", help="of the draws (0)")
+    add("--out", metavar="DIR", help="folder of the search (outputs/tune/<date_time>)")
+    add("-cd", "--config-dir", metavar="DIR", help="a folder with YAML files of your own")
+    add("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

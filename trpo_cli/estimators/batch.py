@@ -1,0 +1,199 @@
+"""From trajectories to what an update rule learns from: returns and advantages."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from trpo_cli.data.frames import concatenate
+from trpo_cli.data.records import Batch, BranchBatch, Branches, Trajectories
+from trpo_cli.distributed.split import WHOLE, Split
+from trpo_cli.maths.arrays import Array
+from trpo_cli.maths.psi import (
+    episode_times,
+    lambda_returns,
+    rewards_to_go,
+    start_of_part,
+    total_returns,
+)
+from trpo_cli.maths.returns import generalized_advantages, standardize, td_residuals
+from trpo_cli.models.policies import Policy
+from trpo_cli.models.values import StateValue
+
+Steps = tuple[Array, Array, Array, Array, Array]
+"""rewards, values, next_values, discounts, continues, (T, N) each: see `maths.returns`."""
+
+
+class AverageBaseline:
+    """The average reward to go of the last K rollouts, zero before the first.
+
+    Each counts from the next one on: the actions that it judges do not enter, and so it does not
+    bias their gradient.
+    """
+
+    def __init__(self, rollouts: int) -> None:
+        self._means: deque[float] = deque(maxlen=rollouts)
+
+    @property
+    def value(self) -> float:
+        return sum(self._means) / len(self._means) if self._means else 0.0
+
+    def subtract_from(self, to_go: Array, split: Split = WHOLE) -> Array:
+        """to_go (T, N) minus the baseline, which learns of them afterwards."""
+        above = to_go - np.float32(self.value)
+        self._means.append(float(split.average(to_go.mean())))
+        return above
+
+    def state(self) -> dict[str, Array]:
+        return {"means": np.array(self._means, dtype=np.float64)}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        self._means.clear()
+        self._means.extend(state["means"].tolist())
+
+
+def estimate(
+    trajectories: Trajectories,
+    policy: Policy,
+    value: StateValue,
+    discount: float,
+    config: Any,
+    clip_rewards: bool = False,
+    split: Split = WHOLE,
+    baseline: AverageBaseline | None = None,
+) -> Batch:
+    """The batch of B = T * N samples, step-major.
+
+    Truncated episodes bootstrap from V of their final observation, the end of the rollout from V
+    of the last observations, terminated episodes and lost lives from nothing.
+    config: of the group `advantage`.
+    clip_rewards: learn from the sign of the rewards.
+    split: how the batch is spread over processes.
+    baseline: that of `average_baseline`, which goes on from batch to batch.
+    """
+    rewards = trajectories.rewards
+    steps, envs = rewards.shape
+    size = steps * envs
+    everything = concatenate(
+        [
+            trajectories.flat_observations,
+            trajectories.last_observations,
+            trajectories.final_observations,
+        ]
+    )
+    inputs = value.to_device(policy.normalize(everything))
+    all_values = value.predict(inputs)
+    values = all_values[:size].reshape(steps, envs)
+    next_values = np.concatenate([values[1:], all_values[None, size : size + envs]])
+    t, n = trajectories.ends.T
+    next_values[t, n] = all_values[size + envs :]
+    worthless = trajectories.terminated  # nothing follows that learning should count
+    if trajectories.lives_lost is not None:
+        worthless = worthless | trajectories.lives_lost
+    over = worthless | trajectories.truncated
+    terms = (
+        np.sign(rewards) if clip_rewards else rewards,
+        values,
+        next_values,
+        np.where(worthless, np.float32(0.0), np.float32(discount)),
+        np.where(over, np.float32(0.0), np.float32(1.0)),
+    )
+    psi = estimated(config, terms, baseline, split)
+    if config.value_lambda is None:
+        returns = psi + values
+    else:
+        returns = lambda_returns(*terms, config.value_lambda)
+    advantages, returns = psi.reshape(size), returns.reshape(size)
+    if config.standardize:
+        advantages = standardize(advantages, split)
+    weights = None
+    if config.discount_states:
+        weights = state_weights(trajectories, discount, config, terms[-1]).reshape(size)
+        advantages = advantages * weights
+    branches = None
+    if trajectories.branches is not None:
+        branches = branch_batch(trajectories.branches, inputs, policy, config.standardize, weights)
+    seen = inputs[:size]
+    return Batch(
+        observations=policy.to_device(seen),
+        actions=policy.to_device(trajectories.actions.reshape(size, -1)),
+        advantages=policy.to_device(advantages),
+        features=seen,
+        returns=returns,
+        values=all_values[:size],
+        targets=policy.to_device(returns),
+        branches=branches,
+        split=split,
+    )
+
+
+def estimated(
+    config: Any, terms: Steps, baseline: AverageBaseline | None, split: Split = WHOLE
+) -> Array:
+    """Psi (T, N) by the estimator that a configuration names."""
+    rewards, values, next_values, discounts, continues = terms
+    match config.name:
+        case "gae":
+            return generalized_advantages(*terms, config.gae_lambda)
+        case "td_residual":
+            return td_residuals(rewards, values, next_values, discounts)
+        case "q_value":
+            return lambda_returns(*terms, config.return_lambda)
+        case "total_return":
+            return total_returns(rewards, next_values, discounts, continues)
+    to_go = rewards_to_go(rewards, next_values, discounts, continues)
+    match config.name:
+        case "reward_to_go":
+            return to_go
+        case "value_baseline":
+            return to_go - values
+        case "average_baseline":
+            assert baseline is not None
+            return baseline.subtract_from(to_go, split)
+    raise ValueError(f"no estimator is called {config.name}")
+
+
+def state_weights(
+    trajectories: Trajectories, discount: float, config: Any, continues: Array
+) -> Array:
+    """gamma^t of each sample, (T, N) float32, t steps into its episode. A total return counts from
+    the first step of its part: for it t is that step's."""
+    first = trajectories.first_times
+    if first is None:
+        first = np.zeros(trajectories.rewards.shape[1], dtype=np.int64)
+    times = episode_times(first, trajectories.terminated | trajectories.truncated)
+    if config.name == "total_return":
+        times = start_of_part(times, continues)
+    return np.power(np.float32(discount), times, dtype=np.float32)
+
+
+def branch_batch(
+    branches: Branches,
+    inputs: Any,
+    policy: Policy,
+    standardized: bool,
+    weights: np.ndarray | None = None,
+) -> BranchBatch:
+    """What was tried in some of the states whose network inputs are `inputs`.
+
+    standardized: divide the values by the standard deviation within states, after taking away
+    each state's mean, which no gradient depends on. weights: (B,) of the states, or None.
+    """
+    values = branches.values
+    if standardized:
+        values = values - values.mean(axis=1, keepdims=True)
+        deviation = float(np.sqrt((values**2).mean()))
+        if deviation > 0.0:
+            values = values / np.float32(deviation)
+    if weights is not None:
+        values = values * weights[branches.states][:, None]
+    count, k, size = branches.actions.shape
+    log_proposal = branches.log_proposal
+    return BranchBatch(
+        policy.to_device(inputs[branches.states]),
+        policy.to_device(branches.actions.reshape(count * k, size)),
+        policy.to_device(values),
+        None if log_proposal is None else policy.to_device(log_proposal),
+    )

@@ -1,0 +1,190 @@
+"""What a person sees of a run: the banner, a progress line, the closing summary."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from trpo_cli.runs.directory import CHECKPOINTS, EVAL, METRICS
+from trpo_cli.terminal.display import count, display, duration, time_limit
+
+LINE_SHARE = 0.05
+"""Plain output: one line per this share of the run ..."""
+LINE_SECONDS, QUIET_SECONDS = 2.0, 300.0
+"""... but not more often than the first of these, and not more seldom than the second."""
+REFRESH_SECONDS = 0.5
+"""Live output: drawing costs about 2 ms, so this is under half a percent of the time."""
+
+
+class Progress:
+    """Prints a run's progress: one live line on a terminal, few plain ones otherwise.
+
+    config: the run's configuration.
+    facts: what is known only once the run is set up; keys: seed, device, device_reason, backend,
+        threads, observations (the memory of an update's, in words),
+        max_episode_steps (None: no limit), parameters (policy and value function, a count),
+        processes, command (how many train together, and what starts them; may be left out),
+        steps_done (of a resumed run; may be left out), not_restorable (why the environments'
+        state cannot be saved; empty or left out when it can).
+    stream: where to print; standard output when None.
+    """
+
+    def __init__(
+        self, config: Any, facts: Mapping[str, Any], run_dir: Path, stream: TextIO | None = None
+    ) -> None:
+        self.config, self.facts, self.run_dir = config, facts, run_dir
+        self._total = config.total_steps
+        self._step = self._first_step = int(facts.get("steps_done") or 0)
+        self._display = display(
+            sys.stdout if stream is None else stream, self._total, self._first_step
+        )
+        self._began = self._shown = time.monotonic()
+        self._next_step = float(self._first_step)
+        self._updates = self._trust_region_updates = 0
+        self._first_return = self._last_return = self._best_return = math.nan
+        self._rejected: Counter[str] = Counter()
+
+    def banner(self) -> None:
+        """Print what is about to run, and where its files go."""
+        config, facts, sampler = self.config, self.facts, self.config.sampler
+        self.note(f"{config.algo.name} on {config.env.id}, seed {facts['seed']}")
+        processes = facts.get("processes", 1)
+        self.note(
+            (f"{processes} processes, each on " if processes > 1 else "")
+            + f"device {facts['device']} ({facts['device_reason']}), "
+            f"{count(facts['threads'], 'thread')}, {facts['backend']} environments"
+        )
+        self.note(
+            f"{count(sampler.num_envs, 'environment')} x {count(sampler.steps_per_env, 'step')}"
+            f" = {sampler.num_envs * sampler.steps_per_env:,} steps per update, "
+            + (f"{self._first_step:,} of " if self._first_step else "")
+            + f"{self._total:,} steps {'done' if self._first_step else 'to do'}, "
+            f"{facts['parameters']:,} parameters"
+        )
+        self.note(
+            f"policy {config.policy.name}, value {config.value.name}; the observations of an "
+            f"update take {facts['observations']}"
+        )
+        limit, value = facts["max_episode_steps"], config.value.name != "none"
+        self.note(time_limit(limit, value))
+        if not value and (limit is None or sampler.steps_per_env % limit):
+            self.note(
+                "the end of a rollout cuts episodes as well: sampler.steps_per_env a multiple of "
+                "their length leaves less missing"
+            )
+        if why := facts.get("not_restorable"):
+            self.note(f"a resumed run will start new episodes: {why}")
+        self.note(f"run directory {self.run_dir}")
+        self._began = self._shown = time.monotonic()
+
+    def update(self, row: Mapping[str, Any]) -> None:
+        """Take note of one row of metrics, and show it if it is time to."""
+        now = time.monotonic()
+        self._step, self._updates = int(row["step"]), self._updates + 1
+        recent = row.get("train/return_recent")
+        if recent is not None and math.isfinite(recent):
+            if math.isnan(self._first_return):
+                self._first_return = self._best_return = recent
+            self._last_return, self._best_return = recent, max(recent, self._best_return)
+        accepted = row.get("trust_region/accepted")
+        if accepted is not None:
+            self._trust_region_updates += 1
+            if not accepted:
+                self._rejected[str(row.get("trust_region/reason") or "no reason given")] += 1
+        if self._is_time(now - self._shown):
+            self._shown, self._next_step = now, self._step + LINE_SHARE * self._total
+            self._display.show(self._step, self._line(row, now))
+
+    def note(self, text: str) -> None:
+        """Print one line that stays (an evaluation, a warning)."""
+        self._display.print(text)
+
+    def summary(
+        self,
+        status: str = "finished",
+        reason: str | None = None,
+        evaluation: Mapping[str, Any] | None = None,
+        seconds: float | None = None,
+        failed_simulations: int = 0,
+    ) -> None:
+        """Print how the run ended and what can be done with it.
+
+        status, reason: as in the manifest. evaluation: the final one's record, as in eval.jsonl.
+        seconds: wall-clock time of all steps of the run; that since the banner when None.
+        failed_simulations: training episodes of the whole run that ended because of one.
+        """
+        self.close()
+        steps = self._step
+        if seconds is None:
+            seconds, steps = time.monotonic() - self._began, steps - self._first_step
+        rate = steps / max(1e-9, seconds)
+        self.note(
+            f"{status} after {self._step:,} of {self._total:,} steps, {duration(seconds)}, "
+            f"{rate:,.0f} steps/s" + (f": {reason}" if reason else "")
+        )
+        if math.isnan(self._first_return):
+            self.note("no training episode has ended")
+        else:
+            self.note(
+                f"training return (last 100 episodes): first {self._first_return:.4g}, "
+                f"last {self._last_return:.4g}, best {self._best_return:.4g}"
+            )
+        if evaluation is not None:
+            how = "deterministic" if evaluation["deterministic"] else "sampled actions"
+            self.note(
+                f"final evaluation ({how}, {count(evaluation['episodes'], 'episode')}): "
+                f"{evaluation['return_mean']:.4g} ± {evaluation['return_std']:.4g}"
+            )
+        if self._trust_region_updates:
+            reasons = "; ".join(f"{n} x {why}" for why, n in self._rejected.most_common(3))
+            self.note(
+                f"rejected steps: {sum(self._rejected.values())} of "
+                f"{self._trust_region_updates}" + (f" ({reasons})" if reasons else "")
+            )
+        if failed_simulations:
+            self.note(
+                f"failed simulations: {failed_simulations:,} training episodes ended because the "
+                "simulation became unstable"
+            )
+        self._where(status)
+
+    def close(self) -> None:
+        """Stop the live line; the terminal is a plain one again. Once more does nothing."""
+        self._display.close()
+
+    def _where(self, status: str) -> None:
+        names = [METRICS, EVAL, CHECKPOINTS]
+        there = [name for name in names if (self.run_dir / name).exists()]
+        folder = shlex.quote(str(self.run_dir))
+        self.note(f"run directory {self.run_dir}: {', '.join(there)}")
+        if CHECKPOINTS in there:
+            self.note(f"evaluate:  trpo-eval {folder}")
+        if status != "finished":
+            self.note(f"go on:     {self.facts.get('command', 'trpo-run')} resume={folder}")
+        self.note(f"watch:     tensorboard --logdir {folder}")
+
+    def _is_time(self, waited: float) -> bool:
+        if self._updates == 1 or self._step >= self._total:
+            return True
+        if self._display.live:
+            return waited >= REFRESH_SECONDS
+        due = self._step >= self._next_step and waited >= LINE_SECONDS
+        return due or waited >= QUIET_SECONDS
+
+    def _line(self, row: Mapping[str, Any], now: float) -> str:
+        parts = [f"{100 * min(1.0, self._step / self._total):3.0f}%", f"step {self._step:,}"]
+        for name, key in (("return", "train/return_recent"), ("KL", "policy/kl")):
+            value = row.get(key)
+            shown = value is not None and math.isfinite(value)
+            parts.append(f"{name} {value:.4g}" if shown else f"{name} -")
+        rate = (self._step - self._first_step) / max(1e-9, now - self._began)
+        parts.append(f"{rate:,.0f} steps/s")
+        if self._step < self._total and rate > 0:
+            parts.append(f"{duration((self._total - self._step) / rate)} left")
+        return "  ".join(parts)

@@ -1,0 +1,268 @@
+"""Evaluation: whole episodes, fixed beforehand, under a policy that does not change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trpo_cli.errors import RunFailed, UserError
+from trpo_cli.runs.directory import CONFIG
+from trpo_cli.system.clock import due
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from trpo_cli.config import Config
+    from trpo_cli.models.policies import Policy
+    from trpo_cli.simulators.base import Simulator
+
+MAX_ENVS = 16
+MAX_STEPS = 10_000
+"""Where an episode is cut in an environment that has no time limit of its own."""
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """What E episodes gave, in the order of their seeds.
+
+    returns: undiscounted sums of the rewards as the environment paid them. lengths: in steps.
+    capped: how many episodes were cut by the evaluation, for want of a time limit.
+    """
+
+    returns: list[float]
+    lengths: list[int]
+    seeds: list[int]
+    deterministic: bool
+    capped: int
+
+    @property
+    def mean(self) -> float:
+        import numpy as np
+
+        return float(np.mean(self.returns))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of these returns (divided by E, not E - 1)."""
+        import numpy as np
+
+        return float(np.std(self.returns))
+
+    def record(self, step: int) -> dict[str, Any]:
+        """The line of eval.jsonl for the policy after `step` environment steps."""
+        return {
+            "step": step,
+            "deterministic": self.deterministic,
+            "episodes": len(self.returns),
+            "return_mean": self.mean,
+            "return_std": self.std,
+            "returns": self.returns,
+            "seeds": self.seeds,
+            "lengths": self.lengths,
+        }
+
+
+class Abandoned(Exception):
+    """An evaluation was not finished because the programme is to stop."""
+
+
+def evaluate(
+    policy: Policy,
+    simulator: Simulator,
+    episodes: int,
+    deterministic: bool,
+    seeds: Sequence[int],
+    generator: np.random.Generator,
+    max_steps: int = MAX_STEPS,
+    abandon: Callable[[], bool] = lambda: False,
+) -> EvalResult:
+    """Run exactly `episodes` episodes, number k started with `seeds[k]`, each to its end.
+
+    An environment that finishes an episode takes the next number. Which episodes count never
+    depends on how soon they end: the first E to finish would favour short ones.
+
+    policy: its `act` gets raw observations (N, *obs) float32. simulator: N environments, at most
+    `episodes`; its episodes in progress are given up. generator: noise of sampled actions.
+    max_steps: the length at which an episode is cut where the simulator has no time limit.
+    abandon: asked before each step; once it says yes, `Abandoned` is raised.
+    Raises `RunFailed` for a return that is not finite.
+    """
+    import numpy as np  # not before a command has set the number of its threads
+
+    from trpo_cli.simulators.base import shows_images
+
+    n = simulator.num_envs
+    if not 1 <= n <= episodes or len(seeds) != episodes:
+        raise ValueError(f"{n} environments and {len(seeds)} seeds for {episodes} episodes")
+    limit = max_steps if simulator.max_episode_steps is None else None
+    images = shows_images(simulator.observation_space)
+    returns, lengths, capped = [0.0] * episodes, [0] * episodes, 0
+    # Which episode each environment runs; None once there is none left for it.
+    current: list[int | None] = list(range(n))
+    waiting = list(range(episodes - 1, n - 1, -1))
+    paid, steps = np.zeros(n), np.zeros(n, dtype=np.int64)
+    observations = simulator.reset(seed=list(seeds[:n]))
+    while any(number is not None for number in current):
+        if abandon():
+            raise Abandoned
+        noise = None if deterministic else policy.noise(generator, (n,))
+        # As in training, the policy acts on float32 observations, or on images.
+        seen = observations if images else np.asarray(observations, dtype=np.float32)
+        actions = policy.act(seen, noise)
+        step = simulator.step(policy.to_env(actions))
+        paid += step.rewards
+        steps += 1
+        observations = step.observations
+        over = {int(i) for i in step.ended}
+        cut = set() if limit is None else {int(i) for i in np.flatnonzero(steps >= limit)} - over
+        restart = []
+        for i in sorted(over | cut):
+            number = current[i]
+            if number is not None:
+                returns[number], lengths[number] = float(paid[i]), int(steps[i])
+                capped += i in cut
+                current[i] = waiting.pop() if waiting else None
+                restart += [i] if current[i] is not None else []
+            paid[i], steps[i] = 0.0, 0
+        if restart:
+            numbers = [current[i] for i in restart]
+            observations = simulator.reset(
+                ids=restart, seed=[seeds[k] for k in numbers if k is not None]
+            )
+    for number, paid_in_all in enumerate(returns):
+        if not np.isfinite(paid_in_all):
+            raise RunFailed(
+                f"episode {number} of the evaluation (seed {seeds[number]}) has a return of "
+                f"{paid_in_all}: the environment paid a reward that is not finite.",
+                facts={"what": "return", "seed": int(seeds[number])},
+            )
+    return EvalResult(returns, lengths, list(seeds), deterministic, capped)
+
+
+def evaluation_streams(
+    seed: int, episodes: int, name: str = "evaluation"
+) -> tuple[list[int], np.random.Generator]:
+    """Seeds of the episodes and the generator of their action noise, from a root seed.
+
+    The same for every evaluation of a run, so that two of them differ by their policies only.
+    """
+    from trpo_cli.seeding import stream
+
+    generator = stream(seed, name)
+    return [int(word) for word in generator.integers(2**31, size=episodes)], generator
+
+
+class Evaluator:
+    """Evaluates a policy in training, on simulators and seeds of its own: training never notices.
+
+    Every call runs the same episodes with the same noise, so that two of them differ by their
+    policies only. `last` is the newest record among those of training, `best` the step and the
+    mean return of the best one, `rows` their number.
+    """
+
+    def __init__(self, config: Config, threads: int) -> None:
+        self._config, self._threads = config, threads
+        self._simulators: list[Simulator] = []
+        self._done = self.rows = 0  # _done: the step up to which every evaluation has been made
+        self.last: dict[str, Any] | None = None
+        self.best: dict[str, Any] | None = None
+
+    def due(self, step: int) -> bool:
+        """Whether training should be evaluated now."""
+        config = self._config.eval
+        return config.episodes > 0 and due(config.every, self._done, step)
+
+    def run(
+        self,
+        policy: Policy,
+        step: int,
+        stream: str = "evaluation",
+        abandon: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
+        """One record of eval.jsonl; raises `Abandoned` once `abandon` says yes."""
+        config = self._config
+        assert config.seed is not None
+        seeds, generator = evaluation_streams(config.seed, config.eval.episodes, stream)
+        result = evaluate(
+            policy,
+            self.simulator,
+            config.eval.episodes,
+            config.eval.deterministic,
+            seeds,
+            generator,
+            abandon=abandon,
+        )
+        return result.record(step)
+
+    def run_best(self, checkpoint: Path, abandon: Callable[[], bool]) -> dict[str, Any]:
+        """The record of the best checkpoint on fresh seeds: those that chose it flatter it."""
+        assert self.best is not None
+        policy = load_policy(checkpoint, self._config, self.simulator)
+        record = self.run(policy, self.best["step"], "best_evaluation", abandon)
+        return {**record, "checkpoint": "best"}
+
+    @property
+    def simulator(self) -> Simulator:
+        if not self._simulators:
+            from trpo_cli.simulators.make import make_simulator
+
+            envs = min(self._config.eval.episodes, MAX_ENVS)
+            self._simulators = [make_simulator(self._config.env, envs, self._threads)]
+        return self._simulators[0]
+
+    def note(self, record: dict[str, Any]) -> bool:
+        """Keep a record of training in mind; returns whether it is the best so far."""
+        self._done, self.last, self.rows = record["step"], record, self.rows + 1
+        if self.best is not None and not record["return_mean"] > self.best["return_mean"]:
+            return False
+        self.best = {"step": record["step"], "return_mean": record["return_mean"]}
+        return True
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "every": self._config.eval.every,
+            "done": self._done,
+            "rows": self.rows,
+            "last": self.last,
+            "best": self.best,
+        }
+
+    def load_state(self, state: dict[str, Any], step: int) -> None:
+        """Go on at environment step `step`; a new interval between evaluations begins there."""
+        self._done = state["done"] if state["every"] == self._config.eval.every else step
+        self.rows, self.last, self.best = state["rows"], state["last"], state["best"]
+
+    def close(self) -> None:
+        for simulator in self._simulators:
+            simulator.close()
+
+
+def load_policy(folder: Path, config: Config, simulator: Simulator) -> Policy:
+    """The policy in a checkpoint folder, for the environments of a simulator.
+
+    Raises `UserError` when the checkpoint is damaged or does not fit the configuration.
+    """
+    from trpo_cli.models.policies import build_policy
+    from trpo_cli.models.values import is_joint
+    from trpo_cli.runs.checkpoint import load
+    from trpo_cli.seeding import stream
+
+    tensors, _ = load(folder)
+    policy = build_policy(
+        config.policy,
+        simulator.observation_space,
+        simulator.action_space,
+        stream(0, "policy_init"),  # these first parameters are overwritten
+        with_value=is_joint(config),
+    )
+    prefix = "policy/"
+    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    try:
+        policy.load_state(state)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"The checkpoint {folder} does not fit its run's {CONFIG}: {error}."
+        ) from error
+    return policy

@@ -1,0 +1,252 @@
+"""A run directory while a run is in it: lock, manifest, rows, checkpoints, display."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from trpo_cli.config import config_to_yaml
+from trpo_cli.distributed.ranks import Ranks
+from trpo_cli.errors import CannotWrite, RunFailed, UserError
+from trpo_cli.runs import checkpoint, manifest
+from trpo_cli.runs.crash import describe, write_crash
+from trpo_cli.runs.cut import Moment, check, cut
+from trpo_cli.runs.directory import CONFIG, MANIFEST, write_atomically
+from trpo_cli.runs.logger import MetricsLogger, append_eval
+from trpo_cli.settings import walk
+from trpo_cli.system.clock import due
+from trpo_cli.system.signals import Stop
+from trpo_cli.terminal.progress import Progress
+from trpo_cli.training.evaluation import Abandoned, Evaluator
+from trpo_cli.training.memory import observation_bytes, size_in_words
+from trpo_cli.training.trainer import Training
+
+
+class Session:
+    """Everything that a run writes and prints, from its start or resumption to its end.
+
+    The order of writing makes a kill harmless at any moment: rows reach the disk before the
+    checkpoint that counts them, and a resumption cuts what lies behind its checkpoint.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        evaluator: Evaluator,
+        run_dir: Path,
+        command: Sequence[str],
+        *,
+        resume: bool,
+    ) -> None:
+        """Raises `UserError`, having changed nothing, when the directory cannot be used."""
+        self.training, self.evaluator, self.run_dir = training, evaluator, run_dir
+        self.config = training.config
+        self._evaluation: dict[str, Any] | None = None
+        self._checkpoint: Path | None = None
+        if not resume and (run_dir / MANIFEST).exists():
+            raise UserError(f"There is a run in {run_dir} already; choose another directory.")
+        notes = self._restore() if resume else []
+        self._saved, self._saved_at = self._moment(), time.monotonic()
+        facts: dict[str, Any] = {
+            "seed": training.seed,
+            "device": training.device,
+            "backend": training.simulator.backend,
+            "threads": training.threads,
+            "processes": training.ranks.count,
+        }
+        if resume:
+            self._manifest = manifest.resume(run_dir, step=training.step, command=command, **facts)
+            self._cut()
+        write_atomically(run_dir / CONFIG, config_to_yaml(self.config).encode())
+        if not resume:
+            self._manifest = manifest.start(run_dir, command=command, **facts)
+        hyperparameters = {key: value for key, _, value in walk(self.config)}
+        self._logger = MetricsLogger(run_dir, hyperparameters)
+        facts["parameters"] = len(training.policy.parameters) + len(training.value.parameters)
+        facts["device_reason"] = training.device_reason
+        needed = observation_bytes(training.config, training.simulator)
+        facts["observations"] = size_in_words(needed)
+        facts["max_episode_steps"] = training.simulator.max_episode_steps
+        facts["not_restorable"] = training.sampler.not_restorable
+        facts["steps_done"] = training.step
+        facts["command"] = training.ranks.command
+        self._progress = Progress(self.config, facts, run_dir)
+        self._progress.banner()
+        for note in notes:
+            self._progress.note(note)
+
+    def _restore(self) -> list[str]:
+        """Put the newest whole checkpoint into the training; returns what to say about it."""
+        training, total, run_dir = self.training, self.config.total_steps, self.run_dir
+        if not checkpoint.exists(run_dir):
+            return ["no checkpoint was written yet: the run starts again from its seed"]
+        self._checkpoint = folder = checkpoint.latest(run_dir)
+        arrays, state = checkpoint.load(folder)
+        try:
+            restarted = training.load_state(arrays, state)
+            self.evaluator.load_state(state["evaluation"], training.step)
+        except UserError as error:
+            raise UserError(f"{folder}: {error}") from error
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{folder} holds no state to go on from: {error}.") from error
+        sampler = self.config.sampler
+        if training.step - sampler.num_envs * sampler.steps_per_env >= total:
+            raise UserError(
+                f"total_steps={total} lies behind the {training.step} steps that the run in "
+                f"{run_dir} has done; it cannot end there any more."
+            )
+        if training.step >= total and _is_finished(run_dir):
+            raise UserError(
+                f"The run in {run_dir} is finished: it has done {training.step} of {total} steps. "
+                "Give a larger total_steps=... to train on."
+            )
+        check(run_dir, self._cut_moment())
+        notes = [f"resumed at step {training.step:,}"]
+        if restarted:
+            notes.append(f"new episodes were started everywhere: {restarted}")
+        if changed := manifest.changed_versions(run_dir):
+            notes.append(f"numbers may differ in their last digits from here on: {changed}")
+        return notes
+
+    def _cut_moment(self) -> Moment:
+        training, evaluator, last = self.training, self.evaluator, self.evaluator.last
+        evaluated = training.step == 0 or (last is not None and last["step"] == training.step)
+        return Moment(training.step, training.iteration, evaluator.rows, evaluated)
+
+    def _cut(self) -> None:
+        cut(self.run_dir, self._cut_moment())
+        if self._checkpoint is not None:
+            best = self.evaluator.best["step"] if self.evaluator.best else None
+            checkpoint.go_back(self.run_dir, self._checkpoint, best)
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Write and show the metrics of one iteration."""
+        self._logger.write(row)
+        self._progress.update(row)
+
+    def evaluate(self, stop: Stop) -> None:
+        """Evaluate in training; the best policy so far gets its checkpoint. A run that is to stop
+        gives the evaluation up, and makes it when it is resumed."""
+        training, evaluator = self.training, self.evaluator
+        try:
+            record = evaluator.run(training.policy, training.step, abandon=stop.requested)
+        except Abandoned:
+            return
+        self._logger.write_eval(record)
+        if evaluator.note(record):
+            self.save()
+
+    def save_due(self) -> bool:
+        """Whether checkpoint.every or checkpoint.minutes asks for a checkpoint."""
+        settings = self.config.checkpoint
+        waited = time.monotonic() - self._saved_at
+        late = settings.minutes > 0 and waited >= 60.0 * settings.minutes
+        return late or due(settings.every, self._saved[0], self.training.step)
+
+    def save(self) -> None:
+        """Write the checkpoint of this step, unless it is there; `last` points to it."""
+        training, evaluator, step = self.training, self.evaluator, self.training.step
+        if self._saved == self._moment():
+            return
+        arrays, state = training.state()
+        self._logger.flush()
+        folder = checkpoint.path(self.run_dir, step)
+        checkpoint.save(folder, arrays, {**state, "evaluation": evaluator.state()})
+        best = [evaluator.best["step"]] if evaluator.best else []
+        if step in best:
+            checkpoint.point(self.run_dir, "best", step)
+        checkpoint.point(self.run_dir, "last", step)
+        checkpoint.prune(self.run_dir, self.config.checkpoint.keep, also=best)
+        self._saved, self._saved_at = self._moment(), time.monotonic()
+
+    def _moment(self) -> tuple[int, int]:
+        """What tells two checkpoints apart."""
+        return self.training.step, self.evaluator.rows
+
+    def conclude(self, stop: Stop) -> None:
+        """Evaluate the last policy, and once more, on fresh seeds, the best one.
+
+        Raises `Interrupted` when the run is to stop.
+        """
+        stop.check()
+        try:
+            self._conclude(stop)
+        except Abandoned:
+            stop.check()
+
+    def _conclude(self, stop: Stop) -> None:
+        training, evaluator = self.training, self.evaluator
+        if self.config.eval.episodes == 0:
+            return
+        if evaluator.last is not None and evaluator.last["step"] == training.step:
+            self._evaluation = evaluator.last
+        else:
+            self._evaluation = evaluator.run(training.policy, training.step, abandon=stop.requested)
+            self._logger.write_eval(self._evaluation)
+        if evaluator.best is not None:
+            folder = checkpoint.path(self.run_dir, evaluator.best["step"])
+            if not folder.is_dir():
+                return
+            record = evaluator.run_best(folder, stop.requested)
+            append_eval(self.run_dir, record)
+            self._progress.note(
+                f"best checkpoint (step {record['step']:,}) on fresh seeds: "
+                f"{record['return_mean']:.4g} ± {record['return_std']:.4g}"
+            )
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        status: str = "finished"
+        reason: str | None = None
+        failure: RunFailed | None = None
+        if isinstance(error, KeyboardInterrupt):
+            status, reason = "interrupted", str(error) or "SIGINT"
+        elif error is not None:
+            status, reason = "failed", describe(error)
+            if isinstance(error, Exception) and not isinstance(error, UserError):
+                failure = self._failure(error)
+        training = self.training
+        self._logger.close(status == "finished")
+        self._progress.summary(
+            status, reason, self._evaluation, training.clock.total, training.failed_simulations
+        )
+        try:
+            self._manifest.finish(status, reason, training.step)
+        except CannotWrite as problem:
+            if error is None:
+                raise
+            print(f"warning: {problem}", file=sys.stderr)  # the first failure is the one to tell
+        if failure is not None:
+            raise failure from error
+
+    def _failure(self, error: Exception) -> RunFailed:
+        """The failure that says what is left of the run; a crash folder is written."""
+        step, good = self._saved[0], checkpoint.path(self.run_dir, self._saved[0])
+        left, facts = "No checkpoint was written before that.", dict[str, Any]()
+        if good.is_dir():
+            go_on = how_to_resume(self.run_dir, self.training.ranks)
+            left = f"The last good checkpoint is {good}: {go_on} goes on from step {step:,}."
+            facts["checkpoint"] = good.name
+        facts |= {"step": self.training.step, "iteration": self.training.iteration + 1}
+        folder = write_crash(self.run_dir, error, facts, config_to_yaml(self.config))
+        seen = f" What it failed on is in {folder}." if folder else ""
+        return RunFailed(f"{describe(error)} {left}{seen}")
+
+
+def how_to_resume(run_dir: Path, ranks: Ranks) -> str:
+    """The command that goes on with a run."""
+    return f"{ranks.command} resume={shlex.quote(str(run_dir))}"
+
+
+def _is_finished(run_dir: Path) -> bool:
+    path = run_dir / MANIFEST
+    return path.exists() and manifest.read(run_dir).content.get("status") == "finished"
