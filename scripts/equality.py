@@ -211,7 +211,7 @@ def main() -> int:
         machine = content["environment"]
         expected = (content["cases"].get(case.words) for case in chosen)
     if args.save:
-        return save(args.save, machine, dict(zip((c.words for c in chosen), expected, strict=True)))
+        return save(args.save, machine, chosen, expected)
     here = environment(Path(sys.executable))
     for key in here.keys() | machine.keys():
         if here.get(key) != machine.get(key):
@@ -354,14 +354,21 @@ def environment(python: Path) -> dict[str, str]:
     return {**json.loads(out), "cpu": cpu, "system": platform.platform()}
 
 
-def save(path: Path, machine: dict[str, str], results: dict[str, Result]) -> int:
+def save(
+    path: Path, machine: dict[str, str], chosen: Sequence[Case], results: Iterator[Result]
+) -> int:
     """Write results to a file; 1 when a run of them failed."""
-    content = {"environment": machine, "cases": results}
-    path.write_text(json.dumps(content, indent=1) + "\n")
-    failed = {words: result["error"] for words, result in results.items() if "error" in result}
-    for words, error in failed.items():
-        print(f"FAILED   {words}: {error}")
-    print(f"{len(results) - len(failed)} of {len(results)} results in {path}")
+    kept = {}
+    for case, result in zip(chosen, results, strict=True):
+        error = result.get("error")
+        print(
+            f"{'FAILED' if error else 'saved '}  {case.words}{f': {error}' if error else ''}",
+            flush=True,
+        )
+        kept[case.words] = result
+    path.write_text(json.dumps({"environment": machine, "cases": kept}, indent=1) + "\n")
+    failed = sum("error" in result for result in kept.values())
+    print(f"{len(kept) - failed} of {len(kept)} results in {path}")
     return 1 if failed else 0
 
 
