@@ -33,7 +33,7 @@ def check(env_id: str, steps: int, limit: int | None, **settings: Any) -> int:
     """Restore into the same simulator, into another one, and one row into all of the other;
     returns how many episodes ended after the snapshot."""
     sim = atari(env_id, limit=limit, **settings)
-    assert sim.restorable == ""
+    assert sim.why_not_restorable == ""
     other = atari(env_id, num_envs=3, threads=2, limit=limit, **settings)
     sim.reset(seed=[4, 5])
     actions = sticky_random(sim, steps)
@@ -136,7 +136,7 @@ def test_reseeding_gives_another_future_and_changes_nothing_else(env_id: str) ->
     actions = sticky_random(sim, 80)[:, :1].repeat(2, 1)
     future(sim, actions[:10])
     snapshot = sim.snapshot()
-    assert sim.branches == ""
+    assert sim.why_not_branchable == ""
     sim.reseed([0, 1], [5, 6])
     reseeded = sim.snapshot(portable=False)
     np.testing.assert_array_equal(reseeded.arrays["stack"], snapshot.arrays["stack"])

@@ -242,7 +242,7 @@ def test_refused_with_the_reason(name: str, words: str) -> None:
     sim = simulator(f"Hidden/{name}-v0")
     with pytest.raises(UserError, match=f"^env=Hidden/{name}-v0 cannot be restored: .*({words})"):
         sim.snapshot()
-    assert not sim.restorable.endswith(".")
+    assert not sim.why_not_restorable.endswith(".")
 
 
 def test_wrappers_of_gymnasiums() -> None:
@@ -270,7 +270,7 @@ def test_trying_out_disturbs_nothing() -> None:
     twin.step(actions[0])
     np.random.seed(1)
     random.seed(1)
-    assert sim.restorable and not other.restorable
+    assert sim.why_not_restorable and not other.why_not_restorable
     found = np.random.normal(), random.random()
     np.random.seed(1)
     random.seed(1)

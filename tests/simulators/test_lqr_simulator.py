@@ -67,7 +67,7 @@ def test_snapshot_gives_the_same_future_in_other_environments_too() -> None:
         sim.step(action)
     snapshot = sim.snapshot([2, 0])
     futures = [(s.observations[[2, 0]], s.rewards[[2, 0]]) for s in map(sim.step, actions[5:])]
-    assert sim.restorable == sim.branches == ""
+    assert sim.why_not_restorable == sim.why_not_branchable == ""
     np.testing.assert_array_equal(other.restore(snapshot), snapshot.arrays["states"])
     for action, (observations, rewards) in zip(actions[5:, [2, 0]], futures, strict=True):
         step = other.step(action)

@@ -49,7 +49,7 @@ VARIATIONS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize("env_id", MUJOCO)
 def test_equals_gymnasium(env_id: str, threads: int) -> None:
     sim = simulator(env_id, threads=threads, limit=30)
-    assert sim.backend == "mujoco" and sim.restorable == ""
+    assert sim.backend == "mujoco" and sim.why_not_restorable == ""
     envs = reference(env_id, limit=30)
     assert sim.observation_space == envs[0].observation_space
     assert sim.action_space == envs[0].action_space

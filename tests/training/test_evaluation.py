@@ -58,7 +58,8 @@ class CountdownSimulator:
 
     observation_space: spaces.Box = spaces.Box(-np.inf, np.inf, (1,))
     action_space: spaces.Space[Any] = spaces.Box(-1, 1, (1,))
-    backend, restorable, branches, failed_simulations, frame_stack = "stub", "", "", 0, 1
+    backend, failed_simulations, frame_stack = "stub", 0, 1
+    why_not_restorable = why_not_branchable = ""
 
     def __init__(self, num_envs: int, max_episode_steps: int | None = 1000) -> None:
         self.num_envs, self.max_episode_steps = num_envs, max_episode_steps

@@ -173,10 +173,10 @@ class TestRestart:
     """An environment whose state cannot be saved."""
 
     @pytest.fixture(autouse=True)
-    def not_restorable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def remembers_everything(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from trpo_cli.simulators.mujoco import simulator as mujoco
 
-        monkeypatch.setattr(mujoco.MujocoSimulator, "restorable", "it remembers everything")
+        monkeypatch.setattr(mujoco.MujocoSimulator, "why_not_restorable", "it remembers everything")
 
     def test_the_banner_and_the_resumption_say_so(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -210,7 +210,7 @@ class TestRestart:
     def test_a_restore_that_fails_restarts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from trpo_cli.simulators.mujoco import simulator as mujoco
 
-        monkeypatch.setattr(mujoco.MujocoSimulator, "restorable", "")
+        monkeypatch.setattr(mujoco.MujocoSimulator, "why_not_restorable", "")
         first = Training(running.config())
 
         def fail(*_: Any) -> None:

@@ -36,7 +36,7 @@ def why_not(config: Config, portable: bool) -> str:
     env = settle_game(config).env
     ours, other = make_simulator(env, 2, 1), make_simulator(env, 2, 1)
     try:
-        reason = ours.restorable if portable else ours.branches
+        reason = ours.why_not_restorable if portable else ours.why_not_branchable
         return reason or _try_out(ours, other, portable)
     finally:
         ours.close()

@@ -236,8 +236,8 @@ def restoring(config: Config) -> Outcome:
 
     first, second = (make_simulator(config.env, 2, 1) for _ in range(2))
     with contextlib.closing(first), contextlib.closing(second):
-        if first.restorable:
-            words = first.restorable.rstrip(".")
+        if first.why_not_restorable:
+            words = first.why_not_restorable.rstrip(".")
             return Outcome(None, f"{words}; a resumed run starts new episodes, the vine refuses")
         first.reset(seed=[1, 2])
         second.reset(seed=[3, 4])

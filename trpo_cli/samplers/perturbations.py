@@ -25,7 +25,7 @@ from trpo_cli.simulators.base import Simulator
 class PerturbationSampler:
     """Scores 2 M policies by one wide batch of simulations, N = 2 M E environments."""
 
-    not_restorable = ""
+    why_not_restorable = ""
     """Every iteration begins new episodes: there is never one to be saved."""
 
     def __init__(

@@ -158,15 +158,15 @@ class SinglePathSampler:
         return sum(simulator.failed_simulations for simulator in self.simulators)
 
     @property
-    def not_restorable(self) -> str:
+    def why_not_restorable(self) -> str:
         """Why the episodes in progress cannot be saved; empty when they can."""
-        return self.simulators[0].restorable
+        return self.simulators[0].why_not_restorable
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """The episodes in progress: arrays, and what JSON holds."""
         groups = zip(self._observations, self.simulators, strict=True)
         arrays, state = pack(
-            [Group(seen, None if sim.restorable else sim.snapshot()) for seen, sim in groups]
+            [Group(seen, None if s.why_not_restorable else s.snapshot()) for seen, s in groups]
         )
         return {**arrays, "returns": self._returns, "lengths": self._lengths}, state
 
@@ -177,7 +177,7 @@ class SinglePathSampler:
         for simulator, columns in zip(self.simulators, self.columns, strict=True):
             group = take(saved, self._first + columns.start, simulator.num_envs)
             if group.snapshot is None:
-                return simulator.restorable or "their state was not saved"
+                return simulator.why_not_restorable or "their state was not saved"
             try:
                 simulator.restore(group.snapshot)
             except UserError as error:

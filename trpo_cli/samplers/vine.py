@@ -161,8 +161,8 @@ class VineSampler:
         return actions.reshape(count, k, -1), log_prob.reshape(count, k)
 
     @property
-    def not_restorable(self) -> str:
-        return self.trunk.not_restorable
+    def why_not_restorable(self) -> str:
+        return self.trunk.why_not_restorable
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """That of the trunk: rollouts do not outlive an iteration."""
@@ -208,10 +208,10 @@ def check_vine(config: Config, simulator: Simulator) -> None:
     simulator: any of the kind.
     """
     vine = config.sampler
-    if simulator.branches:
+    if simulator.why_not_branchable:
         raise UserError(
             f"sampler=vine goes back to earlier states, and env={config.env.id} cannot be brought "
-            f"back exactly: {simulator.branches}. Try sampler=single_path."
+            f"back exactly: {simulator.why_not_branchable}. Try sampler=single_path."
         )
     k = number_of_actions(vine, simulator.action_space)
     if vine.compare_states and k < 2:

@@ -97,7 +97,7 @@ class Simulator(Protocol):
     """Episodes so far that were ended because the simulation became unstable or raised."""
 
     @property
-    def restorable(self) -> str:
+    def why_not_restorable(self) -> str:
         """Empty when snapshot and restore are exact; otherwise the reason why they are not.
 
         Gymnasium environments are tried out for it when it is first read, on instances of their
@@ -124,7 +124,7 @@ class Simulator(Protocol):
         ...
 
     @property
-    def branches(self) -> str:
+    def why_not_branchable(self) -> str:
         """Empty when snapshots that are not portable are exact; otherwise why they are not."""
         ...
 
@@ -133,7 +133,8 @@ class Simulator(Protocol):
 
         portable: for a file, and so for another process. One that is not may hold live objects;
             it can be had quickly at any moment of an episode, to branch off there.
-        Raises `UserError` with the reason when `restorable` (`branches`) is not empty.
+        Raises `UserError` with the reason when `why_not_restorable` (`why_not_branchable`) is not
+        empty.
         """
         ...
 

@@ -72,7 +72,7 @@ class Session:
         needed = observation_bytes(training.config, training.simulator)
         facts["observations"] = size_in_words(needed)
         facts["max_episode_steps"] = training.simulator.max_episode_steps
-        facts["not_restorable"] = training.sampler.not_restorable
+        facts["why_not_restorable"] = training.sampler.why_not_restorable
         facts["steps_done"] = training.step
         facts["command"] = training.ranks.command
         self._progress = Progress(self.config, facts, run_dir)

@@ -33,7 +33,7 @@ class AtariSimulator:
 
     backend = "atari"
     failed_simulations = 0
-    restorable = branches = ""
+    why_not_restorable = why_not_branchable = ""
 
     def __init__(
         self,

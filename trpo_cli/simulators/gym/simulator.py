@@ -68,11 +68,11 @@ class GymnasiumSimulator:
         self._returns = np.zeros(self.num_envs)
 
     @cached_property
-    def restorable(self) -> str:
+    def why_not_restorable(self) -> str:
         return self._why_not_restorable()
 
     @property
-    def branches(self) -> str:
+    def why_not_branchable(self) -> str:
         return self._way[1]
 
     @cached_property
@@ -144,8 +144,8 @@ class GymnasiumSimulator:
                 raise UserError(f"env={self._id} cannot be branched: {reason}.")
             kept: list[Any] = [keep(self._envs[i], way) for i in chosen]
             return Snapshot({"observations": self._observations[chosen]}, kept)
-        if self.restorable:
-            raise UserError(f"env={self._id} cannot be restored: {self.restorable}.")
+        if self.why_not_restorable:
+            raise UserError(f"env={self._id} cannot be restored: {self.why_not_restorable}.")
         episodes = [self._log.episode(i) for i in chosen]
         elapsed = np.array([len(taken) for taken in episodes], dtype=np.int64)
         first = self._log.episode(0)

@@ -22,7 +22,7 @@ class LinearSimulator:
     backend = "linear"
     frame_stack = 1
     failed_simulations = 0
-    restorable = branches = ""
+    why_not_restorable = why_not_branchable = ""
 
     def __init__(self, template: LQREnv, num_envs: int, max_episode_steps: int | None) -> None:
         self.num_envs, self.max_episode_steps = num_envs, max_episode_steps

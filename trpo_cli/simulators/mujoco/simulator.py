@@ -29,7 +29,7 @@ class MujocoSimulator:
 
     backend = "mujoco"
     frame_stack = 1
-    restorable = branches = ""
+    why_not_restorable = why_not_branchable = ""
 
     def __init__(
         self,
