@@ -145,13 +145,13 @@ def prepare(arguments: list[str], ranks: Ranks) -> Callable[[], int]:
                     f"resume={run_dir} is a sweep, whose runs have one process each, and the "
                     f"launcher started {ranks.count}. Leave torchrun out."
                 )
-            from trpo_cli.commands.resume_sweep import resume_sweep
+            from trpo_cli.commands.multirun.resume import resume_sweep
 
             return lambda: resume_sweep(Path(run_dir), overrides, args.config_dir)
         old = resumed_config(require_run(run_dir), overrides, args.config_dir)
         return lambda: guarded(lambda: resume(run_dir, old, command, ranks), debug=old.debug)
     if several:
-        from trpo_cli.commands.sweep import sweep
+        from trpo_cli.commands.multirun.start import sweep
 
         return lambda: sweep(args.overrides, args.config_dir, command)
     from trpo_cli.commands.hydra.compose import compose, start_hydra

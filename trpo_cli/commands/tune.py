@@ -148,9 +148,9 @@ def search(folder: Path, settings: Settings, args: argparse.Namespace, config: A
     """Run trials until there are as many as wanted; then say what was found."""
     from trpo_cli.runs.lock import Lock
     from trpo_cli.sweeps.pool import Pool, share
+    from trpo_cli.tune.schedule import Plan, Trials
     from trpo_cli.tune.space import parse_space
     from trpo_cli.tune.study import Search
-    from trpo_cli.tune.trials import Plan, Trials
 
     workers, threads = share(settings.trials * settings.seeds, config.threads, args.jobs)
     plan = Plan(

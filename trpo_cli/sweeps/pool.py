@@ -26,7 +26,7 @@ from trpo_cli.errors import RunFailed
 from trpo_cli.runs.directory import write_all
 from trpo_cli.system.machine import usable_cores
 
-RUNS = "trpo_cli.commands.sweep_job"
+RUNS = "trpo_cli.commands.multirun.job"
 """The module that a worker executes: the one that makes runs."""
 PATIENCE = 40.0
 """Seconds for a worker to write a checkpoint and end; longer than it allows itself."""

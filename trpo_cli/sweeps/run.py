@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trpo_cli.errors import RunFailed
-from trpo_cli.sweeps import table as states
+from trpo_cli.sweeps import overview as states
 from trpo_cli.sweeps.index import Entry, has_begun, state
+from trpo_cli.sweeps.overview import Row, Table
 from trpo_cli.sweeps.pool import Ended, Job, Pool
-from trpo_cli.sweeps.table import Row, Table
 from trpo_cli.system.signals import Interrupted, Stop
 
 TICK = 0.5

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from trpo_cli.commands import hydra_launcher as hydra_launchers
-from trpo_cli.commands.hydra_launcher import given_by_slurm, share_of_cores
+from trpo_cli.commands.multirun import plugins
+from trpo_cli.commands.multirun.plugins import given_by_slurm, share_of_cores
 
 
 def launcher(kind: str, **settings: Any) -> Any:
@@ -23,13 +23,13 @@ def test_joblib(
     monkeypatch: pytest.MonkeyPatch, n_jobs: int | None, jobs: int, threads: int
 ) -> None:
     """n_jobs counts from the number of cores down when it is negative, -1 being all of them."""
-    monkeypatch.setattr(hydra_launchers, "usable_cores", lambda: 8)
+    monkeypatch.setattr(plugins, "usable_cores", lambda: 8)
     assert share_of_cores(launcher("JoblibLauncher", joblib={"n_jobs": n_jobs}), jobs) == threads
 
 
 def test_submitit(monkeypatch: pytest.MonkeyPatch) -> None:
     """All jobs at once on this machine; on a cluster each job's machine decides."""
-    monkeypatch.setattr(hydra_launchers, "usable_cores", lambda: 8)
+    monkeypatch.setattr(plugins, "usable_cores", lambda: 8)
     assert share_of_cores(launcher("LocalLauncher"), 3) == 2
     assert share_of_cores(launcher("LocalLauncher"), 30) == 1
     assert share_of_cores(launcher("SlurmLauncher"), 3) is None

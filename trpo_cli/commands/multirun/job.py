@@ -1,4 +1,4 @@
-"""``python -m trpo_cli.commands.sweep_job``: the runs of a sweep or a search, one after another."""
+"""``python -m trpo_cli.commands.multirun.job``: the runs of a sweep or a search, one after another."""
 
 from __future__ import annotations
 

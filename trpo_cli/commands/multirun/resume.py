@@ -9,10 +9,10 @@ from hydra._internal.hydra import Hydra
 
 from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.commands.hydra.overrides import check_overrides
-from trpo_cli.commands.hydra_launcher import is_done
+from trpo_cli.commands.multirun.plugins import is_done
 from trpo_cli.commands.launch import check_writable
 from trpo_cli.commands.resume import refused, resumed_config
-from trpo_cli.commands.sweep import (
+from trpo_cli.commands.multirun.start import (
     check_all_surroundings,
     make_launcher,
     make_master,

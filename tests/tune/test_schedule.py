@@ -18,9 +18,9 @@ from tests.support.fake_worker import STEPS, worth
 from trpo_cli.errors import UserError
 from trpo_cli.sweeps.pool import Pool
 from trpo_cli.tune.report import FRESH_SEEDS, rank, report, write_csv
+from trpo_cli.tune.schedule import Plan, Trials, return_at
 from trpo_cli.tune.space import Choice, Dimension, Interval, parse_space
 from trpo_cli.tune.study import Record, Search
-from trpo_cli.tune.trials import Plan, Trials, return_at
 
 LR = "lr: {low: 1.0e-5, high: 1.0, log: true}"
 
@@ -114,7 +114,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.tune.test_trials import run
+from tests.tune.test_schedule import run
 run(Path(sys.argv[1]), 12, overrides=("wait=0.2",))
 """
 

@@ -18,9 +18,9 @@ from omegaconf import DictConfig
 
 from trpo_cli.commands.failures import report
 from trpo_cli.commands.hydra.compose import to_config
-from trpo_cli.commands.preemption import requeued_when_preempted
+from trpo_cli.commands.multirun.preemption import requeued_when_preempted
 from trpo_cli.commands.resume import resumed_config
-from trpo_cli.commands.sweep_job import begin, go_on, with_threads
+from trpo_cli.commands.multirun.job import begin, go_on, with_threads
 from trpo_cli.sweeps.index import Index, has_begun, state
 from trpo_cli.sweeps.run import Task, conclude
 from trpo_cli.system.machine import usable_cores

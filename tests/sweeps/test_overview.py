@@ -12,7 +12,7 @@ import pytest
 from trpo_cli.errors import UserError
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.look import TAIL, look
-from trpo_cli.sweeps.table import FAILED, FINISHED, INTERRUPTED, LiveTable, Row, Table
+from trpo_cli.sweeps.overview import FAILED, FINISHED, INTERRUPTED, LiveTable, Row, Table
 
 
 def write_rows(folder: Path, *rows: dict[str, Any], name: str = "metrics.jsonl") -> None:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 from trpo_cli.commands.hydra.compose import CONFIG_NAME, compose, start_hydra
 from trpo_cli.commands.hydra.launcher_schema import is_workers
 from trpo_cli.commands.hydra.overrides import check_overrides
-from trpo_cli.commands.hydra_launcher import HydraLauncher
+from trpo_cli.commands.multirun.plugins import HydraLauncher
 from trpo_cli.commands.launch import (
     AUTO,
     OUTPUTS,
@@ -27,7 +27,7 @@ from trpo_cli.commands.launch import (
     claim,
     make,
 )
-from trpo_cli.commands.local_launcher import Workers
+from trpo_cli.commands.multirun.local import Workers
 from trpo_cli.config import Config
 from trpo_cli.errors import UserError
 from trpo_cli.runs.lock import Lock
