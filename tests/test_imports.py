@@ -41,7 +41,7 @@ THIRD_PARTY = {
     "errors": set[str](),
     "settings": set[str](),
     "maths": {"torch", "numpy"},
-    "compare": {"numpy", "yaml", "matplotlib"},  # it starts fast
+    "compare": {"numpy", "scipy", "yaml", "matplotlib"},  # it starts fast
 }
 HYDRA_ONLY = {"commands", "config"}
 

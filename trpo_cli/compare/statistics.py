@@ -23,11 +23,10 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from trpo_cli.compare.distributions import NORMAL, shift_for_power, t_quantile, t_two_sided
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
@@ -36,6 +35,23 @@ RESAMPLES = 2000
 MAX_PERMUTATIONS = 20_000
 
 Floats = NDArray[np.float64]
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """The t below which Student's t lies with this probability.
+
+    scipy is imported where it is needed: help and errors need not wait for it.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, probability))
+
+
+def t_two_sided(t: float, df: float) -> float:
+    """P(|T| >= |t|) for Student's t."""
+    from scipy.special import stdtr
+
+    return 2.0 * float(stdtr(df, -abs(t)))
 
 
 @dataclass(frozen=True)
@@ -178,7 +194,7 @@ def improvement_interval(
     """
     estimate = probability_of_improvement(samples)
     sizes = [(np.size(x), np.size(y)) for x, y in samples]
-    z = NORMAL.inv_cdf(0.5 + confidence / 2.0)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2.0)
 
     def outside(theta: float) -> bool:
         shape = theta * (1.0 - theta)
@@ -260,18 +276,23 @@ def detectable_difference(
     x: ArrayLike, y: ArrayLike, alpha: float = ALPHA, power: float = POWER
 ) -> float:
     """The smallest difference of means that a t test at `alpha` finds with probability `power`,
-    with as many runs as these and their pooled standard deviation: delta = d s sqrt(1/n + 1/m),
-    d the shift at which the test, its t non-central with n + m - 2 degrees of freedom, has it.
+    with as many runs as these and their pooled standard deviation: delta = d s sqrt(1/n + 1/m).
+
+    d is the shift of the non-central t, with n + m - 2 degrees of freedom, that lies above the
+    test's critical value with that probability. The other tail, below 1e-6, is left out.
 
     NaN with fewer than two runs on a side.
     """
+    from scipy.special import nctdtrinc
+
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     n, m = x.size, y.size
     if min(n, m) < 2:
         return math.nan
     df = n + m - 2
     pooled = math.sqrt(((n - 1) * x.var(ddof=1) + (m - 1) * y.var(ddof=1)) / df)
-    return shift_for_power(df, alpha, power) * pooled * math.sqrt(1.0 / n + 1.0 / m)
+    shift = float(nctdtrinc(df, 1.0 - power, t_quantile(1.0 - alpha / 2.0, df)))
+    return shift * pooled * math.sqrt(1.0 / n + 1.0 / m)
 
 
 def censored_median(times: Sequence[float], reached: Sequence[bool]) -> float:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.compare.distributions import f_tail
 from trpo_cli.compare.groups import differing, rule_of, show
 from trpo_cli.compare.read import Run
 from trpo_cli.compare.scores import Protocol, final_score
@@ -96,6 +95,8 @@ def sweep_table(
 
 def importance_of(key: str, values: Sequence[Any], finals: Sequence[float]) -> Importance:
     """One-way analysis of variance of the final scores over the levels of one key."""
+    from scipy.special import fdtrc  # later than help and errors
+
     levels, y = levels_of(values), np.asarray(finals, dtype=np.float64)
     found = sorted(set(levels))
     members = [y[[level == one for level in levels]] for one in found]
@@ -106,7 +107,8 @@ def importance_of(key: str, values: Sequence[Any], finals: Sequence[float]) -> I
     p = math.nan
     within = max(total - between, 0.0)
     if df_between and df_within and within > 0:
-        p = f_tail((between / df_between) / (within / df_within), df_between, df_within)
+        f = (between / df_between) / (within / df_within)
+        p = float(fdtrc(df_between, df_within, f))
     return Importance(key, len(found), share, df_between / max(1, y.size - 1), p)
 
 

@@ -16,8 +16,6 @@ import numpy as np
 
 from trpo_cli.simulators.lqr.systems import LinearSystem
 
-MAX_DOUBLINGS = 60
-
 
 def is_stable(system: LinearSystem, gain: np.ndarray) -> bool:
     """Whether the discounted cost is finite: sqrt(gamma) times the spectral radius of L is below
@@ -31,19 +29,13 @@ def spectral_radius(matrix: np.ndarray) -> float:
 
 
 def lyapunov(left: np.ndarray, constant: np.ndarray) -> np.ndarray:
-    """X = constant + left X left', the sum of left^k constant left'^k, by doubling (Smith 1968):
+    """X = constant + left X left', the sum of left^k constant left'^k over k >= 0.
 
-        X <- X + M X M',   M <- M M
-
-    Every step squares what is left to be added. `left` must have a spectral radius below one.
+    `left` must have a spectral radius below one.
     """
-    x, power = constant.copy(), left
-    for _ in range(MAX_DOUBLINGS):
-        added = power @ x @ power.T
-        x = x + added
-        if np.abs(added).max() <= 1e-17 * np.abs(x).max():
-            break
-        power = power @ power
+    from scipy.linalg import solve_discrete_lyapunov  # later than help and errors
+
+    x = solve_discrete_lyapunov(left, constant)
     return (x + x.T) / 2.0
 
 
@@ -166,31 +158,17 @@ def riccati(system: LinearSystem) -> tuple[np.ndarray, np.ndarray]:
         P = Q + gamma A'PA - gamma A'PB (R + gamma B'PB)^-1 gamma B'PA
         K = (R + gamma B'PB)^-1 gamma B'PA
 
-    by the structure-preserving doubling algorithm (Chu, Fan, Lin and Wang 2004), whose iterates H_k
-    are the value matrices of the horizons 1, 2, 4, 8, ...:
-
-        A_k+1 = A_k (I + G_k H_k)^-1 A_k
-        G_k+1 = G_k + A_k (I + G_k H_k)^-1 G_k A_k'
-        H_k+1 = H_k + A_k' H_k (I + G_k H_k)^-1 A_k
-
     Raises `FloatingPointError` where no gain gives a finite cost.
     """
+    from scipy.linalg import solve_discrete_are
+
     root = np.sqrt(system.discount)
-    a, b, h = root * system.A, root * system.B, system.Q
-    g = b @ np.linalg.solve(system.R, b.T)
-    identity = np.eye(system.states)
-    for _ in range(MAX_DOUBLINGS):
-        with np.errstate(over="ignore", invalid="ignore"):
-            inner = np.linalg.solve(identity + g @ h, np.hstack([a, g]))
-            inner_a, inner_g = inner[:, : system.states], inner[:, system.states :]
-            added = a.T @ h @ inner_a
-            g, h, a = g + a @ inner_g @ a.T, h + added, a @ inner_a
-        g, h = (g + g.T) / 2.0, (h + h.T) / 2.0
-        if not np.isfinite(h).all():
-            break
-        if np.abs(added).max() <= 1e-16 * np.abs(h).max():
-            return h, np.linalg.solve(action_curvature(system, h), b.T @ h @ (root * system.A))
-    raise FloatingPointError("no gain makes the discounted cost finite")
+    a, b = root * system.A, root * system.B
+    try:
+        value = solve_discrete_are(a, b, system.Q, system.R)
+    except np.linalg.LinAlgError:
+        raise FloatingPointError("no gain makes the discounted cost finite") from None
+    return value, np.linalg.solve(action_curvature(system, value), b.T @ value @ a)
 
 
 @dataclass(frozen=True)
