@@ -16,17 +16,20 @@ from typing import Any
 from trpo_cli.commands.arguments import Parser
 from trpo_cli.compare import align
 from trpo_cli.compare.analyse import analyse
+from trpo_cli.compare.formats import Table, to_csv, to_json, to_markdown, to_text
 from trpo_cli.compare.groups import ALLOW, make_groups, refuse_mixtures
 from trpo_cli.compare.read import RETURN, Found, Run, find_runs
 from trpo_cli.compare.results import Comparison, Options
-from trpo_cli.compare.sweep_table import SweepTable, sweep_tables
-from trpo_cli.compare.table import Table, to_csv, to_markdown
+from trpo_cli.compare.sweep import Sweep, find_sweeps
 from trpo_cli.compare.tables import all_tables
 from trpo_cli.compare.verdict import verdict
 from trpo_cli.errors import CannotWrite, RunFailed, UserError
 from trpo_cli.runs.directory import CONFIG, METRICS
 
 INTERRUPTED = 130
+PRINTED = ("Environment", "Group", "Runs", "Final", "95% interval", "Steps to threshold",
+           "Each run's final")  # fmt: skip
+"""Columns of the table of performance that the terminal has room for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +66,7 @@ def compare(args: argparse.Namespace) -> None:
     runs, notes = complete(found, args.unfinished)
     notes += refuse_mixtures(runs, allowed(args.allow))
     comparison = analyse(make_groups(runs, by), options, notes)
-    sweeps = sweep_tables(runs, comparison.protocol)
+    sweeps = find_sweeps(runs, comparison.protocol)
     tables = all_tables(comparison, sweeps, args.against == "published")
     words = verdict(comparison)
     written = [] if args.no_files else write(out, comparison, sweeps, tables, words, args)
@@ -72,7 +75,7 @@ def compare(args: argparse.Namespace) -> None:
         return
     for note in comparison.notes:
         print(f"note: {note}")
-    print(f"\n{to_text(tables[0])}\n\n{words}\n")
+    print(f"\n{to_text(tables[0], PRINTED)}\n\n{words}\n")
     for sweep in sweeps:
         print(f"Settings of {sweep.algo} on {sweep.env}: {' '.join(sweep.warnings)}")
     if written:
@@ -107,7 +110,7 @@ def complete(found: Found, unfinished: bool) -> tuple[list[Run], list[str]]:
 def write(
     out: Path,
     comparison: Comparison,
-    sweeps: Sequence[SweepTable],
+    sweeps: Sequence[Sweep],
     tables: Sequence[Table],
     words: str,
     args: argparse.Namespace,
@@ -181,20 +184,12 @@ def allowed(texts: Sequence[str]) -> set[str]:
 
 def as_json(
     comparison: Comparison,
-    sweeps: Sequence[SweepTable],
+    sweeps: Sequence[Sweep],
     tables: Sequence[Table],
     words: str,
     written: Sequence[str],
 ) -> dict[str, Any]:
     """Every table as a list of objects, numbers unrounded, null where there is none."""
-
-    def plain(value: Any) -> Any:
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    rows = {
-        t.name: [dict(zip(t.raw_header, map(plain, row), strict=True)) for row in t.raw]
-        for t in tables
-    }
     return {
         "verdict": words,
         "protocol": {"final": comparison.protocol.final, "best": comparison.protocol.best},
@@ -207,20 +202,9 @@ def as_json(
             for g in e.groups
         ],
         "sweep_warnings": [{"env": s.env, "algo": s.algo, "warnings": s.warnings} for s in sweeps],
-        "tables": rows,
+        "tables": {t.name: to_json(t) for t in tables},
         "files": list(written),
     }
-
-
-def to_text(table: Table) -> str:
-    """A table for the terminal, columns aligned, without what only files need."""
-    columns = [0, 1, 2, 3, 4, 7, 9]
-    rows = [[row[i] for i in columns] for row in [table.header, *table.shown]]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    lines = [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    return "\n".join(lines)
 
 
 def make_parser() -> argparse.ArgumentParser:

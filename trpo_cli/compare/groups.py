@@ -117,6 +117,11 @@ def show(value: Any) -> str:
     return "null" if value is None else str(value).replace(" ", "")
 
 
+def file_name(name: str) -> str:
+    """An environment's id as part of a file's name."""
+    return re.sub(r"[^\w-]", "_", name)
+
+
 def natural(text: str) -> list[Any]:
     """Sort key under which 0.01 < 0.1 < 2 < 10, and vpg < npg < trpo < ppo."""
     rules = {name: str(i) for i, name in enumerate(("vpg", "npg", "trpo", "ppo"))}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,12 +21,13 @@ from trpo_cli.compare.figures import (
     rule_at,
     spread_of,
 )
-from trpo_cli.compare.groups import natural, rule_of, show
+from trpo_cli.compare.groups import file_name, natural, rule_of, show
 from trpo_cli.compare.results import Comparison, EnvResult
 from trpo_cli.compare.style import PLAIN, Look, looks
-from trpo_cli.compare.sweep_table import Setting, SweepTable
+from trpo_cli.compare.sweep import Setting, Sweep
 from trpo_cli.compare.trust_region import MEASURES, Measure
-from trpo_cli.compare.verdict import FEW_RUNS, runs
+from trpo_cli.compare.verdict import FEW_RUNS
+from trpo_cli.compare.wording import runs
 
 MAX_KEYS = 6
 MAX_LEVELS = 8
@@ -35,7 +35,7 @@ MAX_PAIRS = 15
 STEPS = "environment steps"
 
 
-def all_plots(c: Comparison, sweeps: Sequence[SweepTable], against: bool) -> list[Plot]:
+def all_plots(c: Comparison, sweeps: Sequence[Sweep], against: bool) -> list[Plot]:
     looked = looks(c.labels)
     plots = [curves(c, looked, against), finals(c, looked)]
     plots += [across(c, looked)] if len(c.labels) > 1 else []
@@ -194,7 +194,7 @@ def diagnostics(env: EnvResult, looked: dict[str, Look]) -> Plot:
 
 
 def updates_name(env: EnvResult) -> str:
-    return "updates_" + re.sub(r"[^\w-]", "_", env.env)
+    return f"updates_{file_name(env.env)}"
 
 
 def measure_panel(env: EnvResult, measure: Measure, looked: dict[str, Look]) -> Panel:
@@ -220,7 +220,7 @@ def measure_panel(env: EnvResult, measure: Measure, looked: dict[str, Look]) -> 
                  (0.0, end * 1.02), limits(low, high, 0.25, log), log_y=log)  # fmt: skip
 
 
-def effects(sweep: SweepTable) -> Plot:
+def effects(sweep: Sweep) -> Plot:
     shown = sweep.importance[:MAX_KEYS]
     total = sum(len(s.finals) for s in sweep.settings)
     panels = []
@@ -232,8 +232,13 @@ def effects(sweep: SweepTable) -> Plot:
         f"Final performance of every run by the value of one key; diamonds, joined: means. "
         f"{len(sweep.settings)} settings. " + " ".join(sweep.warnings)
     )
-    name = "settings_" + re.sub(r"[^\w-]", "_", f"{sweep.env}_{sweep.algo}")
-    return Plot(name, f"Settings of {sweep.algo} on {sweep.env}", caption, panels, {})
+    return Plot(
+        f"settings_{sweep.file_name}",
+        f"Settings of {sweep.algo} on {sweep.env}",
+        caption,
+        panels,
+        {},
+    )
 
 
 def effect_panel(title: str, settings: Sequence[Setting], key: str) -> Panel:

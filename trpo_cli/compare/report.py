@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from trpo_cli.compare.figures import Plot
+from trpo_cli.compare.formats import Table, to_html
 from trpo_cli.compare.plots import updates_name
 from trpo_cli.compare.results import Comparison
 from trpo_cli.compare.style import COLOURS, Look
 from trpo_cli.compare.svg import STYLE, panel_svg, swatch
-from trpo_cli.compare.table import Table
 
 # Where each table stands: behind the figure of this name.
 PLACES = {"performance": "curves", "pairs": "final", "improvement": "across"}
@@ -35,7 +35,7 @@ def page(
     names = [(plot.name, plot.title) for plot in plots]
     for t in tables:
         if t.name == "published":
-            body.append(f'<section id="{t.name}">{table(t, "h2")}</section>\n')
+            body.append(f'<section id="{t.name}">{to_html(t, "h2")}</section>\n')
             names.append((t.name, t.title))
     contents = "".join(f'<a href="#{name}">{_text(title)}</a>' for name, title in names)
     return (
@@ -82,7 +82,7 @@ def section(plot: Plot, tables: Sequence[Table], extra: str) -> str:
     return (
         f'<section id="{plot.name}"><h2>{_text(plot.title)}</h2>{extra}{legend(plot.legend)}'
         f'<div class="panels">{panels}</div><p class="caption">{_text(plot.caption)}</p>'
-        f"{''.join(table(t) for t in tables)}</section>\n"
+        f"{''.join(map(to_html, tables))}</section>\n"
     )
 
 
@@ -113,18 +113,6 @@ def diagnosis(comparison: Comparison, name: str) -> str:
 
 def found(findings: Sequence[str]) -> str:
     return "; ".join(findings) or "the updates do what they should"
-
-
-def table(t: Table, level: str = "h3") -> str:
-    header = "".join(f"<th>{_text(cell)}</th>" for cell in t.header)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in t.shown
-    )
-    return (
-        f'<{level}>{_text(t.title)}</{level}><div class="scroll" tabindex="0" role="region" '
-        f'aria-label="{_text(t.title)}"><table><thead><tr>{header}</tr></thead>'
-        f'<tbody>{rows}</tbody></table></div><p class="caption">{_text(t.caption)}</p>'
-    )
 
 
 def colours() -> str:

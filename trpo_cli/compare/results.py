@@ -57,6 +57,10 @@ class GroupResult:
     panels: dict[str, Binned]
 
     @property
+    def env(self) -> str:
+        return self.cell.env
+
+    @property
     def label(self) -> str:
         return self.cell.label
 

@@ -1,45 +1,51 @@
-"""The numbers as tables: performance, differences, what holds across environments."""
+"""Which tables there are: performance, differences, updates, settings of a sweep, published."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 
-from trpo_cli.compare.results import Comparison, Crossing, EnvResult
-from trpo_cli.compare.side_tables import importance, published_table, settings, updates
-from trpo_cli.compare.sweep_table import SweepTable
-from trpo_cli.compare.table import Cell, Table, bounds, numbers, spread
-from trpo_cli.compare.verdict import number, p_value
+from trpo_cli.compare import published
+from trpo_cli.compare.formats import Column, Table
+from trpo_cli.compare.groups import rule_of, show
+from trpo_cli.compare.results import Comparison, Crossing, Pair
+from trpo_cli.compare.sweep import Sweep
+from trpo_cli.compare.wording import bounds, formatted, number, p_value, plus_minus, spread
+
+UPDATES = (
+    ("kl", "KL", ".2g"),
+    ("kl_used", "Allowed KL used", ".0%"),
+    ("kl_largest", "Largest", ".1%"),
+    ("over_bound", "Far over it", ".0%"),
+    ("kl_model", "KL / model", ".2f"),
+    ("improvement_model", "Gain / model", ".2f"),
+    ("rejected", "Rejected", ".1%"),
+    ("backtracks", "Backtracks", ".2f"),
+    ("cg_residual", "CG residual", ".1g"),
+    ("clip_fraction", "Clipped", ".1%"),
+    ("explained_variance", "Explained variance", ".2f"),
+)
+"""Fields of `Summary`, their titles and how they are written."""
 
 
-def all_tables(comparison: Comparison, sweeps: Sequence[SweepTable], against: bool) -> list[Table]:
+def all_tables(comparison: Comparison, sweeps: Sequence[Sweep], against: bool) -> list[Table]:
+    """Those that have rows. against: with the published numbers."""
     found = [performance(comparison), pairs(comparison), improvement(comparison)]
-    found += [aggregate(comparison)] if comparison.aggregate else []
-    found += [updates(comparison)]
+    found += [aggregate(comparison), updates(comparison)]
     for sweep in sweeps:
         found += [settings(sweep), importance(sweep)]
-    found += [published_table(comparison)] if against else []
-    return [table for table in found if table.raw]
+    found += [published_numbers(comparison)] if against else []
+    return [table for table in found if table.rows]
 
 
 def performance(c: Comparison) -> Table:
-    raw: list[list[Cell]] = []
-    shown = []
-    for e in c.envs:
-        for g in e.groups:
-            raw.append([
-                e.env, g.label, g.final.n, *numbers(g.final), *numbers(g.best),
-                *numbers(g.area), e.threshold, g.steps.reached, g.steps.median,
-                g.seconds.median, " ".join(f"{v:.6g}" for v in g.finals),
-                " ".join(str(r.seed) for r in g.cell.runs),
-            ])  # fmt: skip
-            shown.append([
-                e.env, g.label, str(g.final.n), spread(g.final), bounds(g.final), spread(g.best),
-                spread(g.area), crossing(g.steps, e, "steps"), crossing(g.seconds, e, "s"),
-                ", ".join(number(v) for v in g.finals),
-            ])  # fmt: skip
-    kinds = ("final", "best", "area")
-    columns = [f"{k}_{what}" for k in kinds for what in ("mean", "std", "low", "high")]
+    envs = {e.env: e for e in c.envs}
+
+    def crossing(found: Crossing, otherwise: str) -> str:
+        when = number(found.median) if math.isfinite(found.median) else otherwise
+        return f"{when} ({found.reached} of {found.runs})"
+
     thresholds = "; ".join(f"{e.env} {number(e.threshold)}" for e in c.envs)
     return Table(
         "performance",
@@ -49,35 +55,35 @@ def performance(c: Comparison) -> Table:
         f"{c.options.axis} all groups share. To threshold ({thresholds}): median "
         "over all runs, with how many got there; one that did not counts as later than its end "
         "(Kaplan-Meier) in steps, as never in seconds.",
-        ["Environment", "Group", "Runs", "Final", "95% interval", "Best", "Area",
-         "Steps to threshold", "Seconds to threshold", "Each run's final"],
-        shown,
-        ["env", "group", "runs", *columns, "threshold", "reached", "steps_median",
-         "seconds_median", "finals", "seeds"],
-        raw,
-    )  # fmt: skip
-
-
-def crossing(found: Crossing, env: EnvResult, unit: str) -> str:
-    got = f"{found.reached} of {found.runs}"
-    if math.isfinite(found.median):
-        return f"{number(found.median)} ({got})"
-    return f"> {env.steps:,} ({got})" if unit == "steps" else f"not reached ({got})"
+        [
+            Column("env", "Environment", lambda g: g.env),
+            Column("group", "Group", lambda g: g.label),
+            Column("runs", "Runs", lambda g: g.final.n),
+            Column("final", "Final", lambda g: g.final, spread),
+            Column("", "95% interval", lambda g: g.final, bounds),
+            Column("best", "Best", lambda g: g.best, spread),
+            Column("area", "Area", lambda g: g.area, spread),
+            Column("threshold", "", lambda g: envs[g.env].threshold),
+            Column("reached", "", lambda g: g.steps.reached),
+            Column("steps_median", "", lambda g: g.steps.median),
+            Column(
+                "",
+                "Steps to threshold",
+                lambda g: crossing(g.steps, f"> {envs[g.env].steps:,}"),
+            ),
+            Column("seconds_median", "", lambda g: g.seconds.median),
+            Column("", "Seconds to threshold", lambda g: crossing(g.seconds, "not reached")),
+            Column("finals", "Each run's final", lambda g: g.finals),
+            Column("seeds", "", lambda g: " ".join(str(run.seed) for run in g.cell.runs)),
+        ],
+        [g for e in c.envs for g in e.groups],
+    )
 
 
 def pairs(c: Comparison) -> Table:
-    raw: list[list[Cell]] = [
-        [p.env, p.a, p.b, p.difference.value, p.difference.low, p.difference.high,
-         p.difference.p, p.p, p.p_permutation, p.detectable]
-        for p in c.pairs
-    ]  # fmt: skip
-    shown = [
-        [p.env, p.a, p.b, number(p.difference.value),
-         f"{number(p.difference.low)} to {number(p.difference.high)}",
-         p_value(p.difference.p), p_value(p.p) + (" **" if p.clear else " *" if p.likely else ""),
-         p_value(p.p_permutation), number(p.detectable)]
-        for p in c.pairs
-    ]  # fmt: skip
+    def adjusted(p: Pair) -> str:
+        return p_value(p.p) + (" **" if p.clear else " *" if p.likely else "")
+
     return Table(
         "pairs",
         "Differences of final performance",
@@ -86,37 +92,47 @@ def pairs(c: Comparison) -> Table:
         "without assuming normality; with 3 + 3 runs it cannot go below 0.1. **: it is at most "
         "0.05 as well. Detectable: the difference that a test at 0.05 divided by the number of "
         "rows finds with probability 80%, with this many runs of this spread.",
-        ["Environment", "First", "Second", "Difference", "95% interval", "p (Welch)",
-         "p adjusted", "p (permutation)", "Detectable"],
-        shown,
-        ["env", "a", "b", "difference", "low", "high", "p_welch", "p_holm", "p_permutation",
-         "detectable"],
-        raw,
-    )  # fmt: skip
+        [
+            Column("env", "Environment", lambda p: p.env),
+            Column("a", "First", lambda p: p.a),
+            Column("b", "Second", lambda p: p.b),
+            Column("difference", "Difference", lambda p: p.difference.value),
+            Column("", "95% interval", lambda p: p.difference, bounds),
+            Column("low", "", lambda p: p.difference.low),
+            Column("high", "", lambda p: p.difference.high),
+            Column("p_welch", "p (Welch)", lambda p: p.difference.p, p_value),
+            Column("p_holm", "", lambda p: p.p),
+            Column("", "p adjusted", adjusted),
+            Column("p_permutation", "p (permutation)", lambda p: p.p_permutation, p_value),
+            Column("detectable", "Detectable", lambda p: p.detectable),
+        ],
+        c.pairs,
+    )
 
 
 def improvement(c: Comparison) -> Table:
+    two_digits = formatted(".2f")
     return Table(
         "improvement",
         "Probability of improvement",
         "How likely a run of the first exceeds a run of the second, ties half, averaged over "
         "environments; Newcombe's 95% score interval.",
-        ["First", "Second", "Environments", "Fewest runs", "P(first > second)", "95% interval"],
         [
-            [i.a, i.b, str(i.envs), str(i.probability.n), f"{i.probability.value:.2f}",
-             f"{i.probability.low:.2f} to {i.probability.high:.2f}"]
-            for i in c.improvements
+            Column("a", "First", lambda i: i.a),
+            Column("b", "Second", lambda i: i.b),
+            Column("envs", "Environments", lambda i: i.envs),
+            Column("fewest_runs", "Fewest runs", lambda i: i.probability.n),
+            Column("probability", "P(first > second)", lambda i: i.probability.value, two_digits),
+            Column("", "95% interval", lambda i: bounds(i.probability, two_digits)),
+            Column("low", "", lambda i: i.probability.low),
+            Column("high", "", lambda i: i.probability.high),
         ],
-        ["a", "b", "envs", "fewest_runs", "probability", "low", "high"],
-        [
-            [i.a, i.b, i.envs, i.probability.n, i.probability.value, i.probability.low,
-             i.probability.high]
-            for i in c.improvements
-        ],
-    )  # fmt: skip
+        c.improvements,
+    )
 
 
 def aggregate(c: Comparison) -> Table:
+    two_digits = formatted(".2f")
     scales = "; ".join(
         f"{e.env}: {number(e.scale.low)} to {number(e.scale.high)}, {e.scale.words}"
         for e in c.envs
@@ -127,9 +143,114 @@ def aggregate(c: Comparison) -> Table:
         "Interquartile mean across environments",
         "Mean of the middle half of the normalised final scores; 95% interval from a bootstrap of "
         f"runs within environments. Scales: {scales}.",
-        ["Group", "Fewest runs", "Interquartile mean", "95% interval"],
-        [[label, str(i.n), f"{i.value:.2f}", bounds(i, ".2f")]
-         for label, i in c.aggregate.items()],
-        ["group", "fewest_runs", "iqm", "low", "high"],
-        [[label, i.n, i.value, i.low, i.high] for label, i in c.aggregate.items()],
-    )  # fmt: skip
+        [
+            Column("group", "Group", lambda row: row[0]),
+            Column("fewest_runs", "Fewest runs", lambda row: row[1].n),
+            Column("iqm", "Interquartile mean", lambda row: row[1].value, two_digits),
+            Column("", "95% interval", lambda row: bounds(row[1], two_digits)),
+            Column("low", "", lambda row: row[1].low),
+            Column("high", "", lambda row: row[1].high),
+        ],
+        list(c.aggregate.items()),
+    )
+
+
+def updates(c: Comparison) -> Table:
+    return Table(
+        "updates",
+        "Updates in numbers",
+        "All updates of all runs of a group: medians of the KL and of the ratios to what was "
+        "allowed or predicted, the largest achieved KL over the allowed one and the share that "
+        "exceeds it by more than half, mean backtracks and clip fraction, median explained "
+        "variance of the second half.",
+        [
+            Column("env", "Environment", lambda g: g.env),
+            Column("group", "Group", lambda g: g.label),
+            Column("updates", "Updates", lambda g: g.updates.updates),
+            *(
+                Column(key, title, attrgetter(f"updates.{key}"), formatted(form))
+                for key, title, form in UPDATES
+            ),
+        ],
+        [g for e in c.envs for g in e.groups],
+    )
+
+
+def settings(s: Sweep) -> Table:
+    def swept(key: str) -> Column:
+        return Column(key, key, lambda row: show(row[1].values[key]))
+
+    return Table(
+        f"settings_{s.file_name}",
+        f"Settings of {s.algo} on {s.env}",
+        "Ranked by the mean over seeds; 95% Student interval. * the best setting is ahead (Welch, "
+        f"Holm over the settings, p <= 0.05). {' '.join(s.warnings)}",
+        [
+            Column("rank", "", lambda row: row[0]),
+            Column("", "Rank", lambda row: f"{row[0]}{' *' if row[1].worse else ''}"),
+            *map(swept, s.keys),
+            Column("runs", "Runs", lambda row: row[1].interval.n),
+            Column("", "Mean ± std", lambda row: row[1].interval, spread),
+            Column("", "95% interval", lambda row: row[1].interval, bounds),
+            Column("mean", "", lambda row: row[1].interval.value),
+            Column("std", "", lambda row: row[1].interval.std),
+            Column("low", "", lambda row: row[1].interval.low),
+            Column("high", "", lambda row: row[1].interval.high),
+            Column("worse_than_best", "", lambda row: int(row[1].worse)),
+            Column("finals", "Each run", lambda row: row[1].finals),
+        ],
+        list(enumerate(s.settings, 1)),
+    )
+
+
+def importance(s: Sweep) -> Table:
+    percent = formatted(".0%")
+    return Table(
+        f"importance_{s.file_name}",
+        f"Importance of each setting of {s.algo} on {s.env}",
+        "Share of the variance of the final scores that goes with one setting (eta squared of a "
+        "one-way analysis of variance over runs), beside what a setting without effect would show "
+        "by chance; p of the F test, for each setting alone.",
+        [
+            Column("setting", "Setting", lambda i: i.key),
+            Column("levels", "Levels", lambda i: i.levels),
+            Column("eta_squared", "Variance explained", lambda i: i.share, percent),
+            Column("by_chance", "By chance", lambda i: i.by_chance, percent),
+            Column("p", "p", lambda i: i.p, p_value),
+        ],
+        s.importance,
+    )
+
+
+def published_numbers(c: Comparison) -> Table:
+    """What others published of the rules compared, on the same tasks in any version."""
+    rows = []
+    for e in c.envs:
+        rules = {rule_of(g.cell.runs[0]).split("+")[0] for g in e.groups}
+        found = [x for x in published.of_env(e.env) if x.algo.split("+")[0] in rules]
+        rows += [(e, x) for x in sorted(found, key=lambda x: (x.algo, -x.mean))]
+    return Table(
+        "published",
+        "Published numbers",
+        "Numbers of others, as they gave them. Other versions of a task, other measures and other "
+        "budgets do not compare: what differs from these runs stands beside each. Where nothing "
+        "stands there, the protocol may still differ in what the source does not say.",
+        [
+            Column("env", "Environment", lambda row: row[0].env),
+            Column("algo", "Algorithm", lambda row: row[1].algo),
+            Column("mean", "", lambda row: row[1].mean),
+            Column("std", "", lambda row: row[1].std),
+            Column("", "Mean ± std", lambda row: plus_minus(row[1].mean, row[1].std)),
+            Column("seeds", "Seeds", lambda row: row[1].seeds),
+            Column("version", "Version", lambda row: row[1].version),
+            Column("steps", "Steps", lambda row: row[1].steps),
+            Column(
+                "differs",
+                "Differs from these runs",
+                lambda row: published.caveat(row[1], row[0].env, row[0].steps),
+            ),
+            Column("source", "Source", lambda row: row[1].source),
+            Column("metric", "Measure", lambda row: row[1].metric),
+        ],
+        rows,
+    )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from trpo_cli.compare.results import Comparison, EnvResult, Pair
 from trpo_cli.compare.statistics import Interval
+from trpo_cli.compare.wording import listed, number, p_value, runs, spread
 
 FEW_RUNS = 5
 
@@ -117,30 +118,10 @@ def sureness(comparison: Comparison) -> list[str]:
 
 
 def amount(i: Interval) -> str:
-    spread = "" if math.isnan(i.std) else f" ± {number(i.std)}"
-    return f"{number(i.value)}{spread} over {runs(i.n)}"
+    return f"{spread(i)} over {runs(i.n)}"
 
 
 def interval(i: Interval, form: str) -> str:
     if math.isnan(i.low):
         return format(i.value, form)
     return f"{i.value:{form}} ({i.low:{form}} to {i.high:{form}})"
-
-
-def listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
-
-
-def runs(n: int) -> str:
-    return f"{n} run{'s' * (n != 1)}"
-
-
-def number(value: float) -> str:
-    """Three significant digits or whole numbers, thousands separated."""
-    if not math.isfinite(value):
-        return "-" if math.isnan(value) else "∞"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def p_value(p: float, equals: str = "") -> str:
-    return "-" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{equals}{p:.3f}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.compare.groups import differing, rule_of, show
+from trpo_cli.compare.groups import differing, file_name, rule_of, show
 from trpo_cli.compare.read import Run
 from trpo_cli.compare.scores import Protocol, final_score
 from trpo_cli.compare.statistics import ALPHA, Interval, holm, mean_interval, welch
@@ -47,7 +47,7 @@ class Importance:
 
 
 @dataclass(frozen=True)
-class SweepTable:
+class Sweep:
     """settings: best mean first. warnings: what there is too little of."""
 
     env: str
@@ -57,24 +57,28 @@ class SweepTable:
     importance: list[Importance]
     warnings: list[str]
 
+    @property
+    def file_name(self) -> str:
+        return f"{file_name(self.env)}_{self.algo}"
 
-def sweep_tables(runs: Sequence[Run], protocol: Protocol) -> list[SweepTable]:
-    """One table per environment, algorithm and sampler whose runs differ in anything but the
+
+def find_sweeps(runs: Sequence[Run], protocol: Protocol) -> list[Sweep]:
+    """One per environment, algorithm and sampler whose runs differ in anything but the
     seed."""
     cells: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         cells.setdefault((run.env, rule_of(run)), []).append(run)
-    tables = []
+    sweeps = []
     for (env, algo), found in sorted(cells.items()):
         keys = list(differing(found))
         if keys:
-            tables.append(sweep_table(env, algo, keys, found, protocol))
-    return tables
+            sweeps.append(make_sweep(env, algo, keys, found, protocol))
+    return sweeps
 
 
-def sweep_table(
+def make_sweep(
     env: str, algo: str, keys: list[str], runs: Sequence[Run], protocol: Protocol
-) -> SweepTable:
+) -> Sweep:
     values = [{key: run.config.get(key) for key in keys} for run in runs]
     finals = [final_score(run, protocol) for run in runs]
     by_setting: dict[str, tuple[dict[str, Any], list[float]]] = {}
@@ -90,7 +94,7 @@ def sweep_table(
     ]
     importance = [importance_of(key, [v[key] for v in values], finals) for key in keys]
     importance.sort(key=lambda i: -i.share if math.isfinite(i.share) else 0.0)
-    return SweepTable(env, algo, keys, settings, importance, warnings(settings, keys, ranked))
+    return Sweep(env, algo, keys, settings, importance, warnings(settings, keys, ranked))
 
 
 def importance_of(key: str, values: Sequence[Any], finals: Sequence[float]) -> Importance:

@@ -10,12 +10,12 @@ from scipy import stats
 from tests.support.synthetic import write_run
 from trpo_cli.compare.read import find_runs
 from trpo_cli.compare.scores import choose_protocol
-from trpo_cli.compare.sweep_table import SweepTable, importance_of, levels_of, sweep_tables
+from trpo_cli.compare.sweep import Sweep, find_sweeps, importance_of, levels_of
 
 
-def tables(folder: Path) -> list[SweepTable]:
+def sweeps(folder: Path) -> list[Sweep]:
     runs = find_runs([str(folder)]).runs
-    return sweep_tables(runs, choose_protocol(runs))
+    return find_sweeps(runs, choose_protocol(runs))
 
 
 class TestImportance:
@@ -54,14 +54,14 @@ class TestImportance:
         assert levels_of([[64, 64], [32], None]) == ["[64,64]", "[32]", "null"]
 
 
-class TestTable:
+class TestSweep:
     def test_ranked_with_what_the_best_is_ahead_of(self, tmp_path):
         number = 0
         for kl, mean in ((0.005, 100.0), (0.01, 300.0), (0.02, 295.0)):
             for seed, noise in enumerate((-10.0, 0.0, 10.0, 5.0)):
                 write_run(tmp_path / str(number), seed=seed, algo__max_kl=kl, final=mean + noise)
                 number += 1
-        (found,) = tables(tmp_path)
+        (found,) = sweeps(tmp_path)
         assert (found.env, found.algo, found.keys) == ("Hopper-v4", "trpo", ["algo.max_kl"])
         assert [s.values["algo.max_kl"] for s in found.settings] == [0.01, 0.02, 0.005]
         assert [s.worse for s in found.settings] == [False, False, True]
@@ -80,17 +80,17 @@ class TestTable:
                 algo__max_kl=kl,
                 value__learning_rate=rate,
             )
-        (found,) = tables(tmp_path)
+        (found,) = sweeps(tmp_path)
         text = " ".join(found.warnings)
         assert "Too little to say: 5 settings and only 1 seed" in text
         assert "5 runs cannot tell 2 keys apart" in text
         assert "No setting can be told from the best" in text
 
-    def test_seeds_alone_are_no_sweep_and_algorithms_have_tables_of_their_own(self, tmp_path):
+    def test_seeds_alone_are_no_sweep_and_algorithms_are_sweeps_of_their_own(self, tmp_path):
         for i in range(3):
             write_run(tmp_path / "ppo" / str(i), "ppo", seed=i)
-        assert tables(tmp_path) == []
+        assert sweeps(tmp_path) == []
         for i in range(3):
             write_run(tmp_path / "trpo" / str(i), "trpo", seed=i, algo__max_kl=0.1 * (i + 1))
         write_run(tmp_path / "vine", seed=0, sampler__name="vine", sampler__num_envs=4)
-        assert [(t.algo, t.keys) for t in tables(tmp_path)] == [("trpo", ["algo.max_kl"])]
+        assert [(t.algo, t.keys) for t in sweeps(tmp_path)] == [("trpo", ["algo.max_kl"])]

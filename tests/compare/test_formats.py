@@ -1,0 +1,62 @@
+"""One definition of a table, and what becomes of its values in each format."""
+
+from __future__ import annotations
+
+import math
+
+from trpo_cli.compare.formats import (
+    Column,
+    Table,
+    to_csv,
+    to_html,
+    to_json,
+    to_markdown,
+    to_text,
+)
+from trpo_cli.compare.statistics import Interval
+from trpo_cli.compare.wording import spread
+
+TABLE = Table(
+    "t",
+    "T < 1",
+    "c & d",
+    [
+        Column("name", "Name", lambda row: row[0]),
+        Column("score", "Score", lambda row: row[1], spread),
+        Column("time", "", lambda row: row[2]),
+        Column("", "Reached", lambda row: "yes" if math.isfinite(row[2]) else "no"),
+        Column("finals", "Each", lambda row: row[3]),
+        Column("steps", "Steps", lambda row: row[4]),
+    ],
+    [
+        ("a|b", Interval(2, 1234.5678912, 2.0, 1200.0, 1300.0), 3.25, [1234.5, 0.25], 10_000),
+        ("<c>", Interval(1, 0.5, math.nan, math.nan, math.nan), math.inf, [0.5], None),
+    ],
+)
+
+
+def test_text_has_the_columns_asked_for():
+    assert to_text(TABLE, ["Name", "Reached", "Score"]) == (
+        "Name  Reached  Score\na|b   yes      1,235 ± 2\n<c>   no       0.5"
+    )
+
+
+def test_csv_has_keys_and_unrounded_values():
+    assert to_csv(TABLE) == (
+        "name,score_mean,score_std,score_low,score_high,time,finals,steps\n"
+        "a|b,1234.5679,2,1200,1300,3.25,1234.5 0.25,10000\n"
+        "<c>,0.5,,,,inf,0.5,\n"
+    )
+
+
+def test_json_has_null_for_what_is_no_number():
+    first, second = to_json(TABLE)
+    assert first["score_mean"] == 1234.5678912 and first["finals"] == "1234.5 0.25"
+    assert second["time"] is None and second["score_low"] is None and second["steps"] is None
+
+
+def test_markdown_and_html_escape_what_they_must():
+    markdown, page = to_markdown(TABLE), to_html(TABLE)
+    assert "| a\\|b | 1,235 ± 2 | yes | 1,234, 0.25 | 10,000 |" in markdown
+    assert "<td>&lt;c&gt;</td><td>0.5</td><td>no</td><td>0.5</td><td>-</td>" in page
+    assert "T &lt; 1" in page and "c &amp; d" in page
