@@ -1,6 +1,7 @@
 # make run ARGS="algo=ppo env=CartPole-v1"   install once, then train
 # make test                                  what continuous integration runs
 # make check                                 style and types only
+# make docs                                  the pages of docs/ as a site, in site/
 # make learn, make bench                     learning curves, comparisons with other libraries
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -16,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: run test check learn bench clean
+.PHONY: run test check learn bench docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/trpo-run $(ARGS)
@@ -38,6 +39,9 @@ learn: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	$(BIN)/python scripts/bench.py $(ARGS)
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/zensical build --strict --clean
+
 # Stamp files: an installation is repeated only when what it depends on has changed.
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -54,5 +58,9 @@ $(VENV)/.installed-bench: $(VENV)/.installed-dev
 	$(INSTALL) -e '.[dev,bench]'
 	@touch $@
 
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e '.[docs]'
+	@touch $@ $(VENV)/.installed
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache

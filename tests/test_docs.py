@@ -151,7 +151,7 @@ class TestPages:
         known = {s.key for s in all_settings()} | {"policy.parameters"}  # an attribute
         spans = [span.partition("=")[0] for span in re.findall(r"`([^`\n]+)`", PAGES[page])]
         sections = "algo|sampler|policy|value|advantage|eval|checkpoint|env"
-        keys = [s for s in spans if re.fullmatch(rf"(?:{sections})\.(?:\w+\.)*\w+", s)]
+        keys = [s for s in spans if re.fullmatch(rf"(?:{sections})\.(?!jsonl)(?:\w+\.)*\w+", s)]
         assert [k for k in keys if not any(x == k or x.startswith(f"{k}.") for x in known)] == []
         metrics = [
             s for s in spans if re.fullmatch(r"(?:policy|trust_region|value|vine|es)/\w+", s)
