@@ -1,5 +1,6 @@
 # make run ARGS="algo=ppo env=CartPole-v1"   install once, then train
 # make test                                  what continuous integration runs
+# make test-all                              and the slow tests: long matrices, learning runs
 # make check                                 style and types only
 # make docs                                  the pages of docs/ as a site, in site/
 # make learn, make bench                     learning curves, comparisons with other libraries
@@ -9,6 +10,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
 CODE := trpo_cli tests scripts
+# Tests run in as many processes as there are cores, each file in one of them.
+PYTEST := $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 8 --dist loadfile
 # Where `make learn` works; the same command goes on with what was interrupted.
 LEARN ?= outputs/learn
 
@@ -17,13 +20,16 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: run test check learn bench docs clean
+.PHONY: run test test-all check learn bench docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/trpo-run $(ARGS)
 
 test: $(VENV)/.installed-dev check
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
+
+test-all: $(VENV)/.installed-dev check
+	$(PYTEST) -m ''
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check $(CODE)

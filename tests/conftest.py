@@ -1,18 +1,52 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.cli_stub import Cli
+
+if TYPE_CHECKING:
+    from trpo_cli.config import Config
 
 # A shell starts background jobs with Ctrl-C ignored, and runs keep it that way. The tests that
 # send it, from here or to a process of their own, must not depend on how they were started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def one_thread_of_torch() -> Iterator[None]:
+    """A run sets how many threads torch uses; the tests after it shall not wait for them."""
+    yield
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
     """`trpo-run` in an empty folder, training replaced by a stand-in, torch out of reach."""
     return Cli(monkeypatch, capsys, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Config], dict[str, Any]]:
+    """The result of a run that was never interrupted, made once for each configuration."""
+    from tests.support.running import result
+    from trpo_cli.training.loop import train
+
+    made: dict[str, dict[str, Any]] = {}
+
+    def get(config: Config) -> dict[str, Any]:
+        key = str(config)
+        if key not in made:
+            folder = tmp_path_factory.mktemp("reference")
+            train(config, folder, ["trpo-run"])
+            made[key] = result(folder)
+        return made[key]
+
+    return get

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.maths.test_returns import DISCOUNT, arguments, rollout
+from tests.support.rollouts import DISCOUNT, arguments, rollout
 from tests.support.small import numpy
 from trpo_cli.maths.psi import (
     episode_times,

@@ -1,4 +1,3 @@
-import json
 import math
 import sys
 import time
@@ -10,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.compat.tensorflow_stub import pywrap_tensorflow
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from tests.support.running import lines
 from trpo_cli.errors import RunFailed
 from trpo_cli.runs import logger as logger_module
 from trpo_cli.runs.event_file import EventFile, crc32c
@@ -26,13 +26,6 @@ RECORD = {
     "seeds": [5, 6],
     "lengths": [4, 8],
 }
-
-
-def lines(path):
-    def refuse(word):
-        raise AssertionError(f"{word} is not JSON")
-
-    return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
 
 
 def read_back(folder):

@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from trpo_cli.commands.hydra.compose import config_of
@@ -48,7 +51,13 @@ def settings(rule: str = "trpo", env: str = "Hopper-v4", /, **changes: Any) -> l
 
 
 def config(rule: str = "trpo", env: str = "Hopper-v4", /, **changes: Any) -> Config:
-    return config_of(*settings(rule, env, **changes))
+    """A tenth of a second of Hydra's time, spent once for the same settings."""
+    return deepcopy(_composed(*settings(rule, env, **changes)))
+
+
+@cache
+def _composed(*overrides: str) -> Config:
+    return config_of(*overrides)
 
 
 def timed(key: str) -> bool:
@@ -60,7 +69,12 @@ def untimed(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """The rows of a file of JSON, which has no NaN and no Infinity."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
 
 
 def status(run_dir: Path) -> tuple[str, str | None]:
@@ -112,6 +126,19 @@ def check_events(run_dir: Path) -> None:
     evaluations = [r for r in lines(run_dir / "eval.jsonl") if "checkpoint" not in r]
     shown = [(event.step, event.value) for event in events.Scalars("eval/return_mean")]
     assert shown == [(r["step"], np.float32(r["return_mean"])) for r in evaluations]
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, call: int) -> None:
+    """Send SIGTERM to this process when a function is called for the `call`-th time."""
+    real, calls = getattr(target, name), [0]
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == call:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(target, name, interrupted)
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from tests.support.running import lines
 from trpo_cli.commands.evaluate import main
 from trpo_cli.config import Config, EnvConfig, config_to_yaml
 from trpo_cli.models.policies import build_policy
@@ -188,10 +189,6 @@ def run_dir(tmp_path):
     checkpoint.save(checkpoint.path(folder, 1000), tensors, {"step": 1000})
     checkpoint.point(folder, "last", 1000)
     return SimpleNamespace(path=folder, policy=policy)
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 class TestCommand:

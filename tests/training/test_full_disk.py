@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,6 @@ def full_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: in
     monkeypatch.setattr(owner, name, write)
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("reference")
-    train(running.config(), folder, ["trpo-run"])
-    return result(folder)
-
-
 class TestFullDisk:
     @pytest.mark.parametrize("calls", [0, 1, 2, 7, 8, 12, 15])
     def test_any_write_then_room_is_made(
@@ -59,7 +53,7 @@ class TestFullDisk:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
-        reference: dict[str, Any],
+        reference: Callable[..., Any],
         calls: int,
     ) -> None:
         """os.write is metrics.jsonl, eval.jsonl and TensorBoard; the events file is given up."""
@@ -73,11 +67,15 @@ class TestFullDisk:
             lines(path)  # every line is whole
         assert not list(tmp_path.glob("crash_*"))
         train(running.config(), tmp_path, ["trpo-run"], resume=True)
-        assert result(tmp_path) == reference  # TensorBoard may lack a row
+        assert result(tmp_path) == reference(running.config())  # TensorBoard may lack a row
 
     @pytest.mark.parametrize("calls", [3, 5, 9, 14])
     def test_any_file_of_a_checkpoint(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: dict[str, Any], calls: int
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        reference: Callable[..., Any],
+        calls: int,
     ) -> None:
         """The manifest cannot be replaced either: the first failure is told."""
         with monkeypatch.context() as patch:
@@ -88,10 +86,13 @@ class TestFullDisk:
         assert checkpoint.latest(tmp_path).name == f"step_{calls // 3 * BATCH}"
         assert not list((tmp_path / "checkpoints").glob(".tmp-*"))
         train(running.config(), tmp_path, ["trpo-run"], resume=True)
-        check_same(tmp_path, reference)
+        check_same(tmp_path, reference(running.config()))
 
     def test_the_manifest_at_the_end(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: dict[str, Any]
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        reference: Callable[..., Any],
     ) -> None:
         with monkeypatch.context() as patch:
             full_after(patch, directory, "write_durably", 2)  # config.yaml, manifest.json
@@ -99,9 +100,9 @@ class TestFullDisk:
                 train(running.config(), tmp_path, ["trpo-run"])
         assert status(tmp_path)[0] == "running" and not list(tmp_path.glob(".*.tmp"))
         train(running.config(), tmp_path, ["trpo-run"], resume=True)
-        check_same(tmp_path, reference)
+        check_same(tmp_path, reference(running.config()))
 
-    def test_a_real_process(self, tmp_path: Path, reference: dict[str, Any]) -> None:
+    def test_a_real_process(self, tmp_path: Path, reference: Callable[..., Any]) -> None:
         """Files may have 50,000 bytes, which a checkpoint's tensors do not fit in."""
         import resource
 
@@ -121,7 +122,7 @@ class TestFullDisk:
         assert "ulimit" in done.stderr and "No checkpoint was written" in done.stderr
         assert status(run_dir)[0] == "failed"
         train(running.config(), run_dir, ["trpo-run"], resume=True)
-        check_same(run_dir, reference)
+        check_same(run_dir, reference(running.config()))
 
     def test_a_torn_row_is_taken_back(self, tmp_path: Path) -> None:
         import resource

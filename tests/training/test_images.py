@@ -15,9 +15,17 @@ import numpy as np
 import pytest
 
 from tests.support import running, toys
-from tests.support.running import check_same, count_rows, finish, lines, result, start, wait_until
+from tests.support.running import (
+    check_same,
+    count_rows,
+    finish,
+    interrupt_at,
+    lines,
+    result,
+    start,
+    wait_until,
+)
 from tests.support.small import numpy
-from tests.training.test_resume import interrupt_at
 from trpo_cli.commands.evaluate import main as trpo_eval
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import config_from_yaml

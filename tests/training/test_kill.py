@@ -26,21 +26,10 @@ from tests.support.running import (
     wait_until,
 )
 from trpo_cli.runs import checkpoint
-from trpo_cli.training.loop import train
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 LONG = {"total_steps": 10**7, "eval.every": 0}
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
-    def get(*args: Any, **changes: Any) -> dict[str, Any]:
-        folder = tmp_path_factory.mktemp("reference")
-        train(running.config(*args, **changes), folder, ["trpo-run"])
-        return result(folder)
-
-    return get
 
 
 def kill_randomly(
@@ -89,7 +78,7 @@ class TestSigkill:
     ) -> None:
         moments = kill_randomly(tmp_path, rule, env, RULES.index(rule), kills=5, iterations=14)
         assert len(moments) == 5
-        check_same(tmp_path / "run", reference(rule, env, total_steps=14 * BATCH))
+        check_same(tmp_path / "run", reference(running.config(rule, env, total_steps=14 * BATCH)))
 
     @pytest.mark.slow
     @pytest.mark.parametrize("env", ["Hopper-v4", "CartPole-v1"])
@@ -100,7 +89,7 @@ class TestSigkill:
     ) -> None:
         moments = kill_randomly(tmp_path, rule, env, seed, kills=12, iterations=40)
         assert len(moments) >= 8
-        check_same(tmp_path / "run", reference(rule, env, total_steps=40 * BATCH))
+        check_same(tmp_path / "run", reference(running.config(rule, env, total_steps=40 * BATCH)))
 
 
 class TestSignals:
@@ -129,7 +118,7 @@ class TestSignals:
         total = (rows + 2) * BATCH
         done, _, err = finish(start(f"resume={run_dir}", f"total_steps={total}", cwd=tmp_path))
         assert (done, err) == (0, "")
-        expected = reference(**{**LONG, "total_steps": total})
+        expected = reference(running.config(**{**LONG, "total_steps": total}))
         assert result(run_dir)["metrics"] == expected["metrics"]
         assert result(run_dir)["arrays"] == expected["arrays"]
         again, _, err = finish(start(f"resume={run_dir}", cwd=tmp_path))

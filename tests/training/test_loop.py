@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.support import toys
+from tests.support.running import lines
 from trpo_cli.algos.vpg import VPG
 from trpo_cli.config import (
     Config,
@@ -221,19 +222,6 @@ class TestIterate:
                 assert action == pytest.approx(best, abs=0.15)
 
 
-def strict(line):
-    """JSON without the NaN and Infinity that it does not have."""
-
-    def refuse(word):
-        raise ValueError(word)
-
-    return json.loads(line, parse_constant=refuse)
-
-
-def lines(path):
-    return [strict(line) for line in path.read_text().splitlines()]
-
-
 class TestTrain:
     @every_rule
     def test_a_whole_run(self, rule, tmp_path):
@@ -249,7 +237,7 @@ class TestTrain:
         assert [r["step"] for r in evaluations if "checkpoint" not in r] == [128, 192]
         assert set(EVAL_KEYS) <= set(evaluations[0])
         assert config_from_yaml((tmp_path / "config.yaml").read_text()) == config
-        manifest = strict((tmp_path / "manifest.json").read_text())
+        manifest = json.loads((tmp_path / "manifest.json").read_text())
         assert (manifest["status"], manifest["reason"], manifest["step"]) == ("finished", None, 192)
         assert (manifest["seed"], manifest["backend"]) == (3, "mujoco")
         assert manifest["command"] == f"trpo-run algo={rule}"
@@ -283,7 +271,7 @@ class TestTrain:
         monkeypatch.setattr(Training, "iterate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(make_config(), tmp_path, ["trpo-run"])
-        manifest = strict((tmp_path / "manifest.json").read_text())
+        manifest = json.loads((tmp_path / "manifest.json").read_text())
         assert (manifest["status"], manifest["step"]) == ("interrupted", 128)
         assert len(lines(tmp_path / "metrics.jsonl")) == 2
 
@@ -299,7 +287,7 @@ class TestTrain:
         monkeypatch.setattr(VPG, "update", ruin)
         with pytest.raises(RunFailed, match="the policy has parameters that are not finite"):
             train(make_config(rule="vpg"), tmp_path, ["trpo-run"])
-        manifest = strict((tmp_path / "manifest.json").read_text())
+        manifest = json.loads((tmp_path / "manifest.json").read_text())
         assert manifest["status"] == "failed"
         assert "not finite after step 64" in manifest["reason"]
         assert lines(tmp_path / "metrics.jsonl") == []

@@ -15,7 +15,16 @@ import numpy as np
 import pytest
 
 from tests.support import running, toys
-from tests.support.running import BATCH, RULES, check_same, lines, result, status, untimed
+from tests.support.running import (
+    BATCH,
+    RULES,
+    check_same,
+    interrupt_at,
+    lines,
+    result,
+    status,
+    untimed,
+)
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import Config, EvalConfig
 from trpo_cli.errors import UserError
@@ -36,22 +45,6 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
-    """The result of a run that was never interrupted, made once for each configuration."""
-    made: dict[str, dict[str, Any]] = {}
-
-    def get(config: Config) -> dict[str, Any]:
-        key = str(config)
-        if key not in made:
-            folder = tmp_path_factory.mktemp("reference")
-            train(config, folder, ["trpo-run"])
-            made[key] = result(folder)
-        return made[key]
-
-    return get
-
-
 def iterate(training: Training, count: int) -> list[dict[str, Any]]:
     return [untimed(training.iterate()) for _ in range(count)]
 
@@ -61,19 +54,6 @@ def same_arrays(a: dict[str, Any], b: dict[str, Any]) -> None:
     for key in a:
         assert np.asarray(a[key]).dtype == np.asarray(b[key]).dtype, key
         np.testing.assert_array_equal(a[key], b[key], err_msg=key)
-
-
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, call: int) -> None:
-    """Send SIGTERM to this process when a function is called for the `call`-th time."""
-    real, calls = getattr(target, name), [0]
-
-    def interrupted(*args: Any, **kwargs: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == call:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(target, name, interrupted)
 
 
 class TestState:
