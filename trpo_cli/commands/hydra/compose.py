@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from trpo_cli.errors import UserError
 CONFIG_NAME = "config"
 
 
+@functools.cache
 def register_schemas() -> None:
     """Put the dataclasses into Hydra's store, so that types and typos are checked on merging."""
     store = ConfigStore.instance()

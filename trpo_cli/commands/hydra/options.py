@@ -6,6 +6,7 @@ Read from the dataclasses and the YAML files without Hydra, for the help text an
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -47,6 +48,7 @@ def settings_of(
             yield Setting(prefix + field.name, field, types[field.name], value, option)
 
 
+@functools.cache
 def all_settings() -> list[Setting]:
     """Every key of every option of every group."""
     found = list(settings_of(Config, ""))
