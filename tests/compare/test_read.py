@@ -99,7 +99,7 @@ def test_the_command_loads_no_heavy_library() -> None:
     """What takes seconds to import, in a fresh process, with everything the report needs."""
     code = (
         "import sys\n"
-        "import trpo_cli.commands.compare, trpo_cli.compare.report, trpo_cli.compare.png\n"
+        "import trpo_cli.commands.compare, trpo_cli.compare.drawing\n"
         "print(sorted({'torch', 'gymnasium', 'hydra', 'scipy', 'omegaconf', 'mujoco',"
         " 'matplotlib.pyplot', 'tensorboard'} & sys.modules.keys()))"
     )

@@ -116,18 +116,17 @@ def write(
     args: argparse.Namespace,
 ) -> list[str]:
     """Tables, figures and the page; returns the paths."""
+    from trpo_cli.compare.drawing import draw
     from trpo_cli.compare.plots import all_plots
-    from trpo_cli.compare.png import figure_png
     from trpo_cli.compare.report import page
-    from trpo_cli.compare.svg import figure_svg
 
     files: dict[str, bytes] = {f"{t.name}.csv": to_csv(t).encode() for t in tables}
     markdown = [f"# trpo-compare\n\n{words}\n", *(to_markdown(t) for t in tables)]
     files["tables.md"] = "\n".join(markdown).encode()
-    plots = all_plots(comparison, sweeps, args.against == "published")
-    files |= {f"{plot.name}.svg": figure_svg(plot).encode() for plot in plots}
-    files |= {f"{plot.name}.png": figure_png(plot) for plot in plots if plot.png}
-    files["report.html"] = page(comparison, tables, plots, words, args.dirs).encode()
+    drawings = [draw(p) for p in all_plots(comparison, sweeps, args.against == "published")]
+    files |= {f"{d.plot.name}.svg": d.svg.encode() for d in drawings}
+    files |= {f"{d.plot.name}.png": d.png for d in drawings if d.png}
+    files["report.html"] = page(comparison, tables, drawings, words, args.dirs).encode()
     path = out
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -6,17 +6,18 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.lines import Line2D
 
 from trpo_cli.compare import published
-from trpo_cli.compare.figures import (
-    Band,
-    Dots,
-    Line,
-    Mark,
+from trpo_cli.compare.drawing import (
     Panel,
     Plot,
+    band,
     bar,
+    dots,
     limits,
+    line,
     row_panel,
     rule_at,
     spread_of,
@@ -72,22 +73,22 @@ def count(env: EnvResult) -> str:
 
 
 def curve_panel(c: Comparison, env: EnvResult, looked: dict[str, Look], against: bool) -> Panel:
-    marks: list[Mark] = []
+    marks: list[Artist] = []
     seconds = c.options.axis == "seconds"
     for g in env.groups:
         look = looked[g.label]
         if len(g.curves) > 1:
-            marks.append(Band(g.x, g.low, g.high, look))
+            marks.append(band(g.x, g.low, g.high, look))
         if 1 < len(g.curves) < FEW_RUNS:
-            thin = Look(look.number, (), look.marker)
-            marks += [Line(g.x, one, thin, 0.7, 0.5) for one in g.curves]
+            marks += [line(g.x, one, look.solid, 0.6, 0.5) for one in g.curves]
     for place, g in enumerate(env.groups):
         every = (7 + 5 * place % 20, 28)
-        marks.append(Line(g.x, g.mean, looked[g.label], every=every))
+        marks.append(line(g.x, g.mean, looked[g.label], every=every))
     extra = overlay(env, looked) if against and not seconds else []
-    seen = [g.curves for g in env.groups] + [m.y for m in extra if isinstance(m, Line | Dots)]
-    end = max(float(g.x[-1]) for g in env.groups)
-    end = max([end, *(float(np.max(np.asarray(m.x))) for m in extra if isinstance(m, Dots))])
+    seen = [g.curves for g in env.groups] + [m.get_ydata() for m in extra]
+    end = max(
+        float(np.max(x)) for x in [*(g.x for g in env.groups), *(m.get_xdata() for m in extra)]
+    )
     return Panel(
         f"{env.env} ({count(env)})",
         [*marks, *extra],
@@ -98,10 +99,10 @@ def curve_panel(c: Comparison, env: EnvResult, looked: dict[str, Look], against:
     )
 
 
-def overlay(env: EnvResult, looked: dict[str, Look]) -> list[Mark]:
+def overlay(env: EnvResult, looked: dict[str, Look]) -> list[Line2D]:
     """Published numbers, side by side right of the curves."""
     end = max(float(g.x[-1]) for g in env.groups)
-    marks: list[Mark] = []
+    marks: list[Line2D] = []
     drawn: set[published.Published] = set()
     for g in env.groups:
         rule = rule_of(g.cell.runs[0])
@@ -111,10 +112,9 @@ def overlay(env: EnvResult, looked: dict[str, Look]) -> list[Mark]:
             drawn.add(entry)
             x, look = end * (1.0 + 0.03 * len(drawn)), looked[g.label]
             if entry.std:
-                solid = Look(look.number, (), look.marker)
                 ends = [entry.mean - entry.std, entry.mean + entry.std]
-                marks.append(Line([x, x], ends, solid, 1.0, 0.7))
-            marks.append(Dots([x], [entry.mean], look, 6.0, hollow=True))
+                marks.append(line([x, x], ends, look.solid, 0.8, 0.7))
+            marks.append(dots([x], [entry.mean], look, hollow=True))
     return marks
 
 
@@ -125,10 +125,10 @@ def finals(c: Comparison, looked: dict[str, Look]) -> Plot:
     )
     panels = []
     for e in c.envs:
-        marks: list[Mark] = []
+        marks: list[Artist] = []
         for row, g in enumerate(e.groups):
             look = looked[g.label]
-            marks.append(Dots(g.finals, [row - 0.18] * len(g.finals), look, 5.0, 0.5))
+            marks.append(dots(g.finals, [row - 0.18] * len(g.finals), look, opacity=0.5))
             marks += bar(g.final.value, g.final.low, g.final.high, row + 0.14, look)
         low, high = spread_of([g.finals for g in e.groups])
         panels.append(row_panel(f"{e.env} ({count(e)})", marks, [g.label for g in e.groups],
@@ -198,25 +198,25 @@ def updates_name(env: EnvResult) -> str:
 
 
 def measure_panel(env: EnvResult, measure: Measure, looked: dict[str, Look]) -> Panel:
-    bands: list[Mark] = []
-    lines: list[Mark] = []
+    bands: list[Artist] = []
+    lines: list[Line2D] = []
     seen = []
     for place, g in enumerate(env.groups):
         look, panel = looked[g.label], g.panels.get(measure.name)
         if panel is None:
             continue
-        bands.append(Band(panel.x, panel.low, panel.high, look))
-        lines.append(Line(panel.x, panel.mean, look, 1.4, every=(2 + 3 * place % 8, 10)))
+        bands.append(band(panel.x, panel.low, panel.high, look))
+        lines.append(line(panel.x, panel.mean, look, 1.1, every=(2 + 3 * place % 8, 10)))
         seen.append(panel.mean)
         if measure is MEASURES[0] and "allowed" in g.panels:
             bound = g.panels["allowed"]
             dashed = Look(look.number, (2, 2), look.marker)
-            lines.append(Line(bound.x, bound.mean, dashed, 1.0))
+            lines.append(line(bound.x, bound.mean, dashed, 0.8))
             seen.append(bound.mean)
     low, high = spread_of(seen)
     log = measure.log and low > 0
-    end = max(float(np.asarray(m.x)[-1]) for m in lines if isinstance(m, Line))
-    return Panel(f"{measure.name} ({count(env)})", bands + lines, STEPS, measure.unit,
+    _, end = spread_of([m.get_xdata() for m in lines])
+    return Panel(f"{measure.name} ({count(env)})", [*bands, *lines], STEPS, measure.unit,
                  (0.0, end * 1.02), limits(low, high, 0.25, log), log_y=log)  # fmt: skip
 
 
@@ -253,14 +253,14 @@ def effect_panel(title: str, settings: Sequence[Setting], key: str) -> Panel:
     if len(levels) > MAX_LEVELS and len(numbers) == len(values):
         log = min(numbers) > 0 and max(numbers) > 20 * min(numbers)
         xlim = limits(min(numbers), max(numbers), log=log)
-        dots: list[Mark] = [Dots(numbers, y, look, 5.0, 0.6)]
-        return Panel(title, dots, key, "return", xlim, ylim, log_x=log)
+        marks: list[Artist] = [dots(numbers, y, look, opacity=0.6)]
+        return Panel(title, marks, key, "return", xlim, ylim, log_x=log)
     place = [levels.index(show(v)) for v in values]
     means = [float(np.mean([b for a, b in zip(place, y, strict=True) if a == k]))
              for k in range(len(levels))]  # fmt: skip
     diamonds = Look(0, (), "D")
-    marks: list[Mark] = [
-        Dots(place, y, look, 5.0, 0.5),
-        Line(range(len(levels)), means, diamonds, every=(0, 1)),
+    marks = [
+        dots(place, y, look, opacity=0.5),
+        line(range(len(levels)), means, diamonds, every=(0, 1)),
     ]
     return Panel(title, marks, key, "return", (-0.4, len(levels) - 0.6), ylim, columns=levels)

@@ -6,12 +6,11 @@ import html
 from collections.abc import Sequence
 from importlib.resources import files
 
-from trpo_cli.compare.figures import Plot
+from trpo_cli.compare.drawing import Drawing
 from trpo_cli.compare.formats import Table, to_html
 from trpo_cli.compare.plots import updates_name
 from trpo_cli.compare.results import Comparison
-from trpo_cli.compare.style import COLOURS, Look
-from trpo_cli.compare.svg import STYLE, panel_svg, swatch
+from trpo_cli.compare.style import COLOURS
 
 # Where each table stands: behind the figure of this name.
 PLACES = {"performance": "curves", "pairs": "final", "improvement": "across"}
@@ -21,18 +20,17 @@ PLACES |= {"aggregate": "across"}
 def page(
     comparison: Comparison,
     tables: Sequence[Table],
-    plots: Sequence[Plot],
+    drawings: Sequence[Drawing],
     words: str,
     folders: Sequence[str],
 ) -> str:
     """The whole document. It asks the network for nothing."""
     style = (files("trpo_cli.compare") / "data" / "report.css").read_text(encoding="utf-8")
-    placed = {plot.name for plot in plots}
+    names = [(d.plot.name, d.plot.title) for d in drawings]
     body = [heading(comparison, words, folders)]
-    for plot in plots:
-        beside = [t for t in tables if place(t, placed) == plot.name]
-        body.append(section(plot, beside, diagnosis(comparison, plot.name)))
-    names = [(plot.name, plot.title) for plot in plots]
+    for d in drawings:
+        beside = [t for t in tables if place(t, {name for name, _ in names}) == d.plot.name]
+        body.append(section(d, beside, diagnosis(comparison, d.plot.name)))
     for t in tables:
         if t.name == "published":
             body.append(f'<section id="{t.name}">{to_html(t, "h2")}</section>\n')
@@ -43,7 +41,7 @@ def page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>Comparison of {comparison.runs} runs</title>\n"
-        f"<style>\n{colours()}{style}{STYLE}</style>\n</head>\n<body>\n"
+        f"<style>\n{colours()}{style}</style>\n</head>\n<body>\n"
         f"<nav>{contents}</nav>\n<main>\n{''.join(body)}</main>\n</body>\n</html>\n"
     )
 
@@ -73,29 +71,21 @@ def heading(comparison: Comparison, words: str, folders: Sequence[str]) -> str:
     )  # fmt: skip
 
 
-def section(plot: Plot, tables: Sequence[Table], extra: str) -> str:
+def section(drawing: Drawing, tables: Sequence[Table], extra: str) -> str:
+    plot = drawing.plot
     panels = "".join(
-        f"<figure><figcaption>{_text(p.title)}</figcaption>"
-        f"{panel_svg(p, f'{plot.name}{i}')}</figure>"
-        for i, p in enumerate(plot.panels)
+        f"<figure><figcaption>{_text(panel.title)}</figcaption>{svg}</figure>"
+        for panel, svg in zip(plot.panels, drawing.panels, strict=True)
     )
+    keys = "".join(
+        f"<li>{key}{_text(label)}</li>"
+        for label, key in zip(plot.legend, drawing.keys, strict=True)
+    )
+    legend = f'<ul class="legend">{keys}</ul>' if keys else ""
     return (
-        f'<section id="{plot.name}"><h2>{_text(plot.title)}</h2>{extra}{legend(plot.legend)}'
+        f'<section id="{plot.name}"><h2>{_text(plot.title)}</h2>{extra}{legend}'
         f'<div class="panels">{panels}</div><p class="caption">{_text(plot.caption)}</p>'
         f"{''.join(map(to_html, tables))}</section>\n"
-    )
-
-
-def legend(looks: dict[str, Look]) -> str:
-    if not looks:
-        return ""
-    items = "".join(f"<li>{key(look)}{_text(label)}</li>" for label, look in looks.items())
-    return f'<ul class="legend">{items}</ul>'
-
-
-def key(look: Look) -> str:
-    return (
-        f'<svg viewBox="0 0 40 14" width="40" height="14" aria-hidden="true">{swatch(look)}</svg>'
     )
 
 

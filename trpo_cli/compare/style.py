@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 INK, RULE = "#1b1b1f", "#d8d8de"
-PLAIN_NUMBER = -1
 # Okabe and Ito (2008), told apart with any common colour blindness; the second is for dark pages.
 COLOURS = (
     ("#0072b2", "#5db7f0"),
@@ -22,8 +22,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 @dataclass(frozen=True)
 class Look:
-    """number: of its colour. dash: lengths of strokes and gaps in points, () for solid. marker:
-    matplotlib's name."""
+    """number: of its colour, below zero for that of the text. dash: lengths of strokes and gaps, ()
+    for solid. marker: matplotlib's name."""
 
     number: int
     dash: tuple[float, ...]
@@ -32,6 +32,15 @@ class Look:
     @property
     def colour(self) -> str:
         return INK if self.number < 0 else COLOURS[self.number][0]
+
+    @property
+    def line(self) -> Any:
+        """matplotlib's line style."""
+        return (0, self.dash) if self.dash else "-"
+
+    @property
+    def solid(self) -> Look:
+        return replace(self, dash=())
 
 
 def looks(labels: Sequence[str]) -> dict[str, Look]:
@@ -42,5 +51,5 @@ def looks(labels: Sequence[str]) -> dict[str, Look]:
     }
 
 
-PLAIN = Look(PLAIN_NUMBER, (), "o")
+PLAIN = Look(-1, (), "o")
 """What belongs to no group: the colour of the text."""

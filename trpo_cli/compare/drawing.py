@@ -1,0 +1,328 @@
+"""Figures by matplotlib, without a display: as files, and as panels in the colours of the page."""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Polygon
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import ArrayLike
+
+from trpo_cli.compare.style import COLOURS, INK, PLAIN, RULE, Look
+
+COLUMNS = 3
+WIDTH, RIGHT, GAP = 3.5, 0.12, 0.1
+"""Of a panel, of its room right of the axes, and between two, in inches."""
+TITLE, FOOT = 0.28, 0.46
+"""Heights of the title above a panel's axes, and of the labels below them."""
+POINTS = 72.0
+"""SVG units in an inch."""
+LETTER = 0.062
+"""Mean width of a letter of a tick's label."""
+RC: dict[Any, Any] = {
+    "font.size": 7.5,
+    "font.sans-serif": ["DejaVu Sans"],
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "xtick.color": INK,
+    "xtick.bottom": False,
+    "ytick.color": INK,
+    "ytick.left": False,
+    "svg.fonttype": "none",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """xlim, ylim: what is seen. rows, columns: names along y or x instead of numbers, at 0, 1, ...
+    (rows from the top). height: inches of the axes."""
+
+    title: str
+    marks: Sequence[Artist]
+    xlabel: str
+    ylabel: str
+    xlim: tuple[float, float]
+    ylim: tuple[float, float]
+    log_x: bool = False
+    log_y: bool = False
+    rows: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    height: float = 2.0
+
+    @property
+    def names_above(self) -> bool:
+        """Whether the rows' names are too long to stand left of them."""
+        return too_long(self.rows)
+
+    @property
+    def left(self) -> float:
+        """Room for the names or numbers along y."""
+        if self.names_above:
+            return 0.1
+        return 0.15 + LETTER * max(map(len, self.rows)) if self.rows else 0.58
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure: its panels, what a reader must know, the groups of its legend, and whether it is
+    also written as PNG."""
+
+    name: str
+    title: str
+    caption: str
+    panels: list[Panel]
+    legend: dict[str, Look]
+    png: bool = True
+
+
+# What stands in a panel --------------------------------------------------------------------------
+
+
+def line(
+    x: ArrayLike,
+    y: ArrayLike,
+    look: Look,
+    width: float = 1.5,
+    opacity: float = 1.0,
+    every: tuple[int, int] | None = None,
+) -> Line2D:
+    """every: (first, step) of the points with a marker, None for none."""
+    return Line2D(
+        np.asarray(x), np.asarray(y), color=look.colour, linestyle=look.line, linewidth=width,
+        alpha=opacity, marker=look.marker if every else "", markersize=3.4, markevery=every,
+    )  # fmt: skip
+
+
+def band(x: ArrayLike, low: ArrayLike, high: ArrayLike, look: Look) -> Polygon:
+    there, back = np.column_stack([x, high]), np.column_stack([x, low])[::-1]
+    corners = np.concatenate([there, back])
+    return Polygon(
+        corners[np.isfinite(corners).all(axis=1)], facecolor=look.colour, alpha=0.12, linewidth=0
+    )
+
+
+def dots(
+    x: ArrayLike, y: ArrayLike, look: Look, size: float = 4.0, opacity: float = 1.0,
+    hollow: bool = False,
+) -> Line2D:  # fmt: skip
+    return Line2D(
+        np.asarray(x), np.asarray(y), color=look.colour, linestyle="", alpha=opacity,
+        marker=look.marker, markersize=size, markeredgewidth=0.8 if hollow else 0.0,
+        markerfacecolor="none" if hollow else look.colour,
+    )  # fmt: skip
+
+
+def bar(value: float, low: float, high: float, row: float, look: Look) -> list[Line2D]:
+    """An estimate and its interval along x."""
+    interval = [] if math.isnan(low) else [line([low, high], [row, row], look.solid)]
+    return [*interval, dots([value], [row], look, 5.0)]
+
+
+def rule_at(x: float, rows: int) -> Line2D:
+    """A vertical line through all rows."""
+    return line([x, x], [-0.6, rows - 0.4], Look(PLAIN.number, (4, 3), "o"), 0.8)
+
+
+def row_panel(
+    title: str, marks: Sequence[Artist], rows: Sequence[str], xlabel: str, xlim: tuple[float, float]
+) -> Panel:
+    """A panel of named rows, the first at the top."""
+    height = 0.1 + (0.4 if too_long(rows) else 0.26) * len(rows)
+    ylim = (len(rows) - 0.4, -0.6)
+    return Panel(title, marks, xlabel, "", xlim, ylim, rows=list(rows), height=height)
+
+
+def too_long(names: Sequence[str]) -> bool:
+    return max((len(name) for name in names), default=0) * LETTER > 0.36 * WIDTH
+
+
+def limits(low: float, high: float, room: float = 0.06, log: bool = False) -> tuple[float, float]:
+    """A little more than [low, high]; around a single value, something that is not empty."""
+    if log:
+        low, high = math.log10(low), math.log10(high)
+        wider = room * max(high - low, 0.5)
+        return 10.0 ** (low - wider), 10.0 ** (high + wider)
+    if low == high == 0.0:
+        return -0.05, 1.0
+    if high <= low:
+        wider = 0.05 * abs(low) or 0.5
+        return low - wider, high + wider
+    return low - room * (high - low), high + room * (high - low)
+
+
+def spread_of(values: Sequence[ArrayLike]) -> tuple[float, float]:
+    """Lowest and highest finite value."""
+    found = np.concatenate([np.ravel(np.asarray(v, dtype=np.float64)) for v in values])
+    found = found[np.isfinite(found)]
+    return float(found.min()), float(found.max())
+
+
+# Drawing -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A plot as it is written. svg, png: of files, None for no PNG. panels, keys: SVG elements in
+    the colours of the page, one for each panel and one for each group of the legend."""
+
+    plot: Plot
+    svg: str
+    png: bytes | None
+    panels: list[str]
+    keys: list[str]
+
+
+def draw(plot: Plot) -> Drawing:
+    """Draw a figure once; the page's panels are cut from it."""
+    with rc_context({**RC, "svg.hashsalt": plot.name}):
+        columns = min(COLUMNS, len(plot.panels))
+        lines = [plot.panels[i : i + columns] for i in range(0, len(plot.panels), columns)]
+        heights = [TITLE + max(p.height for p in line) + FOOT for line in lines]
+        width = columns * (WIDTH + GAP)
+        beside = max(1, int(width / (0.55 + LETTER * max(map(len, plot.legend), default=0))))
+        top = 0.04 + 0.18 * math.ceil(len(plot.legend) / beside)
+        height = top + sum(heights)
+        figure, boxes = Figure(figsize=(width, height)), []
+        for i, panel in enumerate(plot.panels):
+            x, y = (i % columns) * (WIDTH + GAP), top + sum(heights[: i // columns]) + TITLE
+            left, bottom = (x + panel.left) / width, 1.0 - (y + panel.height) / height
+            size = ((WIDTH - RIGHT - panel.left) / width, panel.height / height)
+            axis = figure.add_axes((left, bottom, *size))
+            axis.set_gid(f"panel{i}")
+            _fill(axis, panel)
+            title = figure.text((x + 0.06) / width, 1.0 - (y - 0.1) / height, panel.title)
+            title.set(fontsize=8.0, fontweight="bold", gid=None if i else "titles")
+            box = (x, y - 0.06, WIDTH + GAP / 2, panel.height + FOOT)
+            boxes.append(" ".join(f"{POINTS * v:g}" for v in box))
+        if plot.legend:
+            handles = [_handle(look, (0.0, 1.0)) for look in plot.legend.values()]
+            figure.legend(
+                handles, list(plot.legend), loc="upper left", ncols=beside, borderaxespad=0
+            )
+        svg = _svg(figure, plot.title, plot.caption)
+        png = _png(figure) if plot.png else None
+        keys = [_key(look, f"{plot.name}{i}") for i, look in enumerate(plot.legend.values())]
+    return Drawing(plot, svg, png, _cut(svg, plot, boxes), keys)
+
+
+def _fill(axis: Any, panel: Panel) -> None:
+    axis.set(xscale="log" if panel.log_x else "linear", yscale="log" if panel.log_y else "linear")
+    axis.set(xlim=panel.xlim, ylim=panel.ylim, xlabel=panel.xlabel, ylabel=panel.ylabel)
+    _ticks(axis.xaxis, panel.log_x, panel.columns)
+    _ticks(axis.yaxis, panel.log_y, panel.rows)
+    axis.grid(axis="x" if panel.rows else "both")
+    for mark in panel.marks:
+        axis.add_artist(mark)
+    if panel.names_above:
+        axis.set_yticklabels([])
+        for row, name in enumerate(panel.rows):
+            size = min(7.5, 330.0 / len(name))
+            place = (0.01, row - 0.36)
+            axis.annotate(name, place, xycoords=("axes fraction", "data"), fontsize=size)
+
+
+def _ticks(axis: Any, log: bool, names: list[str]) -> None:
+    if names:
+        axis.set_ticks(range(len(names)), names)
+        return
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    if log:
+        # Powers of ten; where fewer than two are seen, 1, 2 and 5 times them as well.
+        low, high = (math.log10(end) for end in sorted(axis.get_view_interval()))
+        few = math.floor(high) - math.ceil(low) < 1
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=6))
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+
+
+def words(value: float) -> str:
+    """2500 -> 2500, 25000 -> 25k, 1e6 -> 1M, 1e-5 -> 1e-5."""
+    size = abs(value)
+    if size >= 1e6:
+        return f"{value / 1e6:.4g}M"
+    if size >= 1e4:
+        return f"{value / 1e3:.4g}k"
+    return f"{value:.4g}".replace("e-0", "e-")
+
+
+def _handle(look: Look, ends: tuple[float, float]) -> Line2D:
+    """A group's line and marker."""
+    return Line2D(
+        [ends[0], sum(ends) / 2, ends[1]], [0.5] * 3, color=look.colour, linestyle=look.line,
+        marker=look.marker, markersize=5.0, markevery=[1], linewidth=1.8,
+    )  # fmt: skip
+
+
+def _key(look: Look, name: str) -> str:
+    with rc_context({"svg.hashsalt": name}):
+        figure = Figure(figsize=(36 / POINTS, 12 / POINTS), facecolor="none")
+        figure.add_artist(_handle(look, (0.03, 0.97)))
+        inner = re.sub(r".*</metadata>|</svg>", "", _svg(figure), flags=re.DOTALL)
+    return (
+        '<svg viewBox="0 0 36 12" width="40" height="13" aria-hidden="true">'
+        f"{_for_page(inner)}</svg>"
+    )
+
+
+def _svg(figure: Figure, title: str = "", caption: str = "") -> str:
+    out = io.StringIO()
+    about = {"Title": title, "Description": caption, "Date": None}
+    FigureCanvasSVG(figure).print_svg(out, metadata=about)
+    return out.getvalue().replace("<svg ", '<svg role="img" ', 1)
+
+
+def _png(figure: Figure) -> bytes:
+    out = io.BytesIO()
+    figure.set_dpi(180)
+    FigureCanvasAgg(figure).print_png(out)
+    return out.getvalue()
+
+
+def _cut(svg: str, plot: Plot, boxes: list[str]) -> list[str]:
+    """The groups of the axes, each in an element of its own. What they refer to by name, markers
+    and clipping paths, stands in any of them: the page is one document."""
+    starts = [svg.index(f'<g id="panel{i}">') for i in range(len(plot.panels))]
+    starts.append(svg.index('<g id="titles">'))
+    clips = svg[svg.rindex("<defs>") : svg.rindex("</svg>")]
+    found = []
+    for i, (panel, box) in enumerate(zip(plot.panels, boxes, strict=True)):
+        inner = svg[starts[i] : starts[i + 1]] + ("" if i else clips)
+        names = ", ".join(panel.rows or plot.legend)
+        about = f"{panel.ylabel or 'rows'} against {panel.xlabel}" + (names and f": {names}")
+        found.append(
+            f'<svg viewBox="{box}" role="img" class="panel"><title>{html.escape(panel.title)}'
+            f"</title><desc>{html.escape(about)}</desc>{_for_page(inner)}</svg>"
+        )
+    return found
+
+
+def _for_page(svg: str) -> str:
+    """Exchange the colours of a file for the page's, which are others in the dark, and leave out
+    the names of groups, which are the same in every figure."""
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    names = {INK: "ink", RULE: "rule", **{light: f"c{i}" for i, (light, _) in enumerate(COLOURS)}}
+    for colour, name in names.items():
+        svg = svg.replace(f": {colour}", f": var(--{name})")
+    return svg
