@@ -101,7 +101,7 @@ def names_in(path: Path) -> set[str]:
 class TestPages:
     def test_paths_exist(self, page: str) -> None:
         named = {p for p in PATH.findall(PAGES[page]) if not p.startswith("outputs/")}
-        named -= {link for link in LINK.findall(PAGES[page])}
+        named -= {link.partition("#")[0] for link in LINK.findall(PAGES[page])}
         assert [p for p in sorted(named) if not found(p)] == []
 
     def test_links_lead_somewhere(self, page: str) -> None:
@@ -169,6 +169,35 @@ class TestPages:
             if words[0] == "python" and len(words) > 1 and words[1].endswith(".py"):
                 script = (ROOT / words[1]).read_text()
                 assert [w for w in words if w[:2] == "--" and f'"{w}"' not in script] == []
+
+
+OPTION = re.compile(r"(?<![\w`-])--?[a-zA-Z][\w-]*")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_on_its_command_s_page(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of the help text, of all experiments where the command has such."""
+    page = PAGES[f"docs/commands/{name}.md"]
+    experiments = [[e] for e in EXPERIMENTS] if name == "trpo-lab" else []
+    for words in [[], *experiments]:
+        text = help_of(name, words, capsys)
+        section = text.partition("\noptions")[2].partition("\n\n")[0]
+        options = set(re.findall(r"^  (-.*?)(?:  |$)", section, re.MULTILINE))
+        named = {o for line in options for o in OPTION.findall(line)}
+        assert named or name == "trpo-lab"
+        assert [o for o in sorted(named) if not re.search(rf"`{o}\b|`[^`]* {o}\b", page)] == []
+
+
+def test_settings_outside_the_groups_are_on_the_page_of_trpo_run() -> None:
+    text, config = PAGES["docs/commands/trpo-run.md"], composed()
+    keys = [s.key for s in all_settings() if s.option is None and s.key != "env.id"]
+    last = {key: key.rpartition(".")[2] if key.startswith("env.atari.") else key for key in keys}
+    assert [key for key in keys if f"`{last[key]}`" not in text] == []
+    rows = re.findall(r"^\| `([\w.]+)` \| (\S+) \|", text, re.MULTILINE)
+    assert len(rows) > 10
+    assert {key: read(value) for key, value in rows} == {k: setting(config, k) for k, _ in rows}
 
 
 @cache
