@@ -1,1 +1,1 @@
-QUICK = "tests.support.quick_worker"
+QUICK = "tests.support.quick_run"

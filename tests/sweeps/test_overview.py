@@ -11,8 +11,8 @@ import pytest
 
 from trpo_cli.errors import UserError
 from trpo_cli.sweeps import index
-from trpo_cli.sweeps.look import TAIL, look
-from trpo_cli.sweeps.overview import FAILED, FINISHED, INTERRUPTED, LiveTable, Row, Table
+from trpo_cli.sweeps.look import TAIL, clear_remains, look
+from trpo_cli.sweeps.overview import FAILED, FINISHED, INTERRUPTED, LiveOverview, Overview, Row
 
 
 def write_rows(folder: Path, *rows: dict[str, Any], name: str = "metrics.jsonl") -> None:
@@ -32,11 +32,11 @@ class TestIndex:
         assert not index.is_sweep(tmp_path)
         new.write(tmp_path)
         assert index.is_sweep(tmp_path) and index.read(tmp_path) == new
-        assert [entry.name for entry in new.jobs] == ["seed=1", "seed=2"]
+        assert [job.name for job in new.jobs] == ["seed=1", "seed=2"]
 
     def test_one_job_is_named_by_all_its_settings(self) -> None:
-        entry = index.new(["x"], None, [], 1, [["seed=1", r"env=a\:B-v0"]], ["0"]).jobs[0]
-        assert entry.differs == () and entry.name == "seed=1 env=a:B-v0"
+        job = index.new(["x"], None, [], 1, [["seed=1", r"env=a\:B-v0"]], ["0"]).jobs[0]
+        assert job.differs == () and job.name == "seed=1 env=a:B-v0"
 
     @pytest.mark.parametrize(
         ("text", "words"),
@@ -52,19 +52,19 @@ class TestIndex:
         with pytest.raises(UserError, match=words):
             index.read(tmp_path)
 
+
+class TestLook:
     def test_remains_are_those_of_a_run_that_never_began(self, tmp_path: Path) -> None:
         (tmp_path / ".lock").touch()
         (tmp_path / ".config.yaml.tmp").touch()
         (tmp_path / "note.txt").touch()
-        index.clear_remains(tmp_path)
+        clear_remains(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
         (tmp_path / "config.yaml").touch()
         (tmp_path / ".lock").touch()
-        index.clear_remains(tmp_path)
+        clear_remains(tmp_path)
         assert len(list(tmp_path.iterdir())) == 3
 
-
-class TestLook:
     def test_nothing_yet(self, tmp_path: Path) -> None:
         seen = look(tmp_path / "nowhere")
         assert seen.step == 0 and seen.evaluation is None
@@ -83,23 +83,23 @@ class TestLook:
         assert seen.evaluation == {"return_mean": 1.0}
 
 
-class TestTable:
-    def make(self, tmp_path: Path, runs: int, at_once: int = 2) -> tuple[Table, io.StringIO]:
+class TestOverview:
+    def make(self, tmp_path: Path, runs: int, at_once: int = 2) -> tuple[Overview, io.StringIO]:
         rows = [Row(n, f"seed={n}", tmp_path / str(n), total=1000) for n in range(runs)]
         stream = io.StringIO()
-        return Table(rows, at_once, stream), stream
+        return Overview(rows, at_once, stream), stream
 
     def test_plain_lines(self, tmp_path: Path) -> None:
-        table, stream = self.make(tmp_path, 4)
-        table.running([0, 1])
+        overview, stream = self.make(tmp_path, 4)
+        overview.running([0, 1])
         write_rows(tmp_path / "0", row(1000, 20.0, 7.0))
         write_rows(tmp_path / "0", {"return_mean": 8.0, "return_std": 0.5}, name="eval.jsonl")
-        table.ended(0, FINISHED)
-        table.ended(1, FAILED, "the loss is NaN.")
+        overview.ended(0, FINISHED)
+        overview.ended(1, FAILED, "the loss is NaN.")
         write_rows(tmp_path / "2", row(500, 10.0))
-        table.running([2])
-        table.ended(2, INTERRUPTED, "interrupted by SIGINT.")
-        table.close()
+        overview.running([2])
+        overview.ended(2, INTERRUPTED, "interrupted by SIGINT.")
+        overview.close()
         assert stream.getvalue().splitlines() == [
             "run 0 started: seed=0",
             "run 1 started: seed=1",
@@ -108,40 +108,40 @@ class TestTable:
             "run 2 started: seed=2",
             "run 2 interrupted: interrupted by SIGINT. (seed=2)",
         ]
-        assert table.summary() == (
+        assert overview.summary() == (
             "4 runs: 1 finished, 1 waiting, 1 interrupted, 1 failed; about 20 s left"
         )
 
     def test_time_left(self, tmp_path: Path) -> None:
         """At 50 steps per second a run takes 20 s. One half done and four to begin, two at a
         time, take 45 s; the last of them decides when only one is left."""
-        table, _ = self.make(tmp_path, 5)
-        assert table.seconds_left() == 0  # nothing is known yet
+        overview, _ = self.make(tmp_path, 5)
+        assert overview.seconds_left() == 0  # nothing is known yet
         write_rows(tmp_path / "0", row(500, 10.0))
-        table.running([0, 1])
-        assert table.seconds_left() == pytest.approx((10 + 4 * 20) / 2)
+        overview.running([0, 1])
+        assert overview.seconds_left() == pytest.approx((10 + 4 * 20) / 2)
         for number in range(1, 5):
             write_rows(tmp_path / str(number), row(1000, 20.0))
-            table.ended(number, FINISHED)
-        assert table.seconds_left() == pytest.approx(10)
+            overview.ended(number, FINISHED)
+        assert overview.seconds_left() == pytest.approx(10)
 
     def test_the_order_in_which_runs_get_a_line(self, tmp_path: Path) -> None:
-        table, _ = self.make(tmp_path, 7)
+        overview, _ = self.make(tmp_path, 7)
         for number, state in ((0, FINISHED), (2, FAILED), (1, FINISHED)):
-            table.ended(number, state, "why")
-        table.running([3, 4])
-        assert [r.number for r in table.ordered()] == [3, 4, 2, 1, 0, 5, 6]
+            overview.ended(number, state, "why")
+        overview.running([3, 4])
+        assert [r.number for r in overview.ordered()] == [3, 4, 2, 1, 0, 5, 6]
 
     def test_a_terminal_too_small_for_all(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("LINES", "10")
         monkeypatch.setenv("COLUMNS", "60")
-        table, _ = self.make(tmp_path, 30)
-        table.running([7, 8])
+        overview, _ = self.make(tmp_path, 30)
+        overview.running([7, 8])
         stream = io.StringIO()
-        live = LiveTable(stream)
-        live.show(table.ordered(), table.summary())
+        live = LiveOverview(stream)
+        live.show(overview.ordered(), overview.summary())
         live.close()
         lines = stream.getvalue().splitlines()
         assert len(lines) <= 9 and max(map(len, lines)) <= 60

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trpo_cli.commands.multirun import plugins
-from trpo_cli.commands.multirun.plugins import given_by_slurm, share_of_cores
+from trpo_cli.commands.multirun.plugins import given_by_slurm, threads_per_run
 
 
 def launcher(kind: str, **settings: Any) -> Any:
@@ -24,15 +24,15 @@ def test_joblib(
 ) -> None:
     """n_jobs counts from the number of cores down when it is negative, -1 being all of them."""
     monkeypatch.setattr(plugins, "usable_cores", lambda: 8)
-    assert share_of_cores(launcher("JoblibLauncher", joblib={"n_jobs": n_jobs}), jobs) == threads
+    assert threads_per_run(launcher("JoblibLauncher", joblib={"n_jobs": n_jobs}), jobs) == threads
 
 
 def test_submitit(monkeypatch: pytest.MonkeyPatch) -> None:
     """All jobs at once on this machine; on a cluster each job's machine decides."""
     monkeypatch.setattr(plugins, "usable_cores", lambda: 8)
-    assert share_of_cores(launcher("LocalLauncher"), 3) == 2
-    assert share_of_cores(launcher("LocalLauncher"), 30) == 1
-    assert share_of_cores(launcher("SlurmLauncher"), 3) is None
+    assert threads_per_run(launcher("LocalLauncher"), 3) == 2
+    assert threads_per_run(launcher("LocalLauncher"), 30) == 1
+    assert threads_per_run(launcher("SlurmLauncher"), 3) is None
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
     assert given_by_slurm() is None
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")

@@ -1,4 +1,4 @@
-"""Worker processes: order, outcomes, deaths, stops, and what becomes of them without a parent."""
+"""Runs as processes: order, outcomes, deaths, stops, what becomes of them without a parent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweeps import QUICK
-from trpo_cli.sweeps.pool import Ended, Job, Pool, share
+from trpo_cli.sweeps.pool import Ended, Pool, Run, divide_cores
 from trpo_cli.system.machine import usable_cores
 
 REPOSITORY = Path(__file__).parents[2]
@@ -26,11 +26,11 @@ def pool() -> Iterator[Pool]:
 
 
 def finish(pool: Pool, seconds: float = 30.0) -> dict[int, Ended]:
-    """How all jobs ended, by number, in the order of their ends."""
+    """How all runs ended, by number, in the order of their ends."""
     ended, until = dict[int, Ended](), time.monotonic() + seconds
     while pool.busy:
         assert time.monotonic() < until
-        ended |= {one.job.number: one for one in pool.wait(1.0)}
+        ended |= {one.run.number: one for one in pool.wait(1.0)}
     return ended
 
 
@@ -56,100 +56,100 @@ def wait_for_death(pids: list[int], seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
-def test_one_process_makes_one_run_after_another(pool: Pool, tmp_path: Path) -> None:
+def test_one_run_after_another_each_in_its_own_process(pool: Pool, tmp_path: Path) -> None:
     for number in range(3):
-        pool.submit(Job(number, (), tmp_path / str(number)))
-    assert [job.number for job in pool.running] == [0] and pool.idle == -2
+        pool.submit(Run(number, (), tmp_path / str(number)))
+    assert [run.number for run in pool.running] == [0] and pool.idle == -2
     ended = finish(pool)
     assert list(ended) == [0, 1, 2] and {one.status for one in ended.values()} == {0}
-    assert len({(tmp_path / str(n) / "pid").read_text() for n in range(3)}) == 1
+    assert len({(tmp_path / str(n) / "pid").read_text() for n in range(3)}) == 3
     assert pool.idle == 1 and pool.wait() == []
 
 
-def test_several_at_a_time_in_processes_of_their_own(tmp_path: Path) -> None:
+def test_several_at_a_time(tmp_path: Path) -> None:
     with Pool(2, main=QUICK) as pool:
         for number in range(3):
-            pool.submit(Job(number, ("work",), tmp_path / str(number)))
+            pool.submit(Run(number, ("work",), tmp_path / str(number)))
         pids = {wait_for(tmp_path / str(n) / "pid") for n in range(2)}
         assert len(pids) == 2 and str(os.getpid()) not in pids
-        assert [job.number for job in pool.running] == [0, 1]
+        assert [run.number for run in pool.running] == [0, 1]
         pool.stop(0)
-        assert [one.job.number for one in pool.wait(30.0)] == [0]
-        assert {job.number for job in pool.running} == {1, 2}
+        assert [one.run.number for one in pool.wait(30.0)] == [0]
+        assert {run.number for run in pool.running} == {1, 2}
         wait_for(tmp_path / "2" / "pid")
     # Leaving the block lets the others write a checkpoint.
     assert all((tmp_path / str(n) / "checkpoint").exists() for n in range(3))
 
 
 def test_outcomes(pool: Pool, tmp_path: Path) -> None:
-    """None of them costs the worker."""
-    words = ["bad", "raise", "leave", "threads"]
-    for number, word in enumerate(words):
-        pool.submit(Job(number, (word,), tmp_path / word))
+    """None of them costs the next run anything."""
+    words = {
+        "threads": (2, "3 threads."),
+        "raise": (3, "failed with ValueError: no such luck (debug=true shows where)"),
+        "leave": (3, "its process ended with exit status 7: no reason given"),
+        "vanish": (3, "its process ended with exit status 9: its log does not say why."),
+        "crash": (3, "its process ended with SIGSEGV."),
+    }
+    for number, word in enumerate([*words, "kill", ""]):
+        pool.submit(Run(number, (word,), tmp_path / str(number)))
+    ended = list(finish(pool).values())
+    assert [(one.status, one.message) for one in ended[:5]] == list(words.values())
+    assert ended[5].status == 3 and "killed (SIGKILL)" in ended[5].message
+    assert ended[6].status == 0
+    assert "no such luck" in (tmp_path / "1.log").read_text()
+
+
+def test_a_process_that_cannot_even_start(pool: Pool, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    pool.submit(Run(0, (), tmp_path / "file" / "0"))
+    pool.submit(Run(1, (), tmp_path / "1"))
     ended = finish(pool)
-    assert [(one.status, one.message) for one in ended.values()] == [
-        (2, "bad input."),
-        (3, "failed with ValueError: no such luck"),
-        (3, "failed with SystemExit: 7"),
-        (0, "3"),
-    ]
-    assert "no such luck" in (tmp_path / "raise.log").read_text()
-    assert len({(tmp_path / word / "pid").read_text() for word in words}) == 1
+    assert ended[0].status == 3 and "file" in ended[0].message and ended[1].status == 0
+    with Pool(1, main="tests.sweeps.nowhere") as broken:
+        broken.submit(Run(0, (), tmp_path / "0"))
+        ended = finish(broken)
+    assert ended[0].status == 3 and "No module named tests.sweeps.nowhere" in ended[0].message
 
 
-@pytest.mark.parametrize(
-    ("word", "reason"), [("kill", "SIGKILL"), ("crash", "SIGSEGV"), ("vanish", "exit status 9")]
-)
-def test_a_worker_that_dies(pool: Pool, tmp_path: Path, word: str, reason: str) -> None:
-    """Its job failed, in words; the next one gets another worker."""
-    pool.submit(Job(0, (word,), tmp_path / "0"))
-    pool.submit(Job(1, (), tmp_path / "1"))
-    ended = finish(pool)
-    assert ended[0].status == 3 and reason in ended[0].message
-    assert ended[1].status == 0
-    assert (tmp_path / "0" / "pid").read_text() != (tmp_path / "1" / "pid").read_text()
-
-
-def test_a_worker_that_cannot_even_start(tmp_path: Path) -> None:
-    with Pool(1, main="tests.sweeps.nowhere") as pool:
-        pool.submit(Job(0, (), tmp_path / "0"))
-        ended = finish(pool)[0]
-    assert ended.status == 3 and "No module named tests.sweeps.nowhere" in ended.message
+def test_an_earlier_failure_is_not_told_again(pool: Pool, tmp_path: Path) -> None:
+    """The log of a run that goes on begins with that of its first attempt."""
+    (tmp_path / "0.log").write_text("trpo-run: the first failure.\n")
+    pool.submit(Run(0, ("vanish",), tmp_path / "0"))
+    assert "first" not in finish(pool)[0].message
 
 
 class TestStop:
-    def test_a_running_job_its_worker_goes_on(self, pool: Pool, tmp_path: Path) -> None:
-        pool.submit(Job(0, ("work",), tmp_path / "0"))
-        pool.submit(Job(1, (), tmp_path / "1"))
+    def test_a_running_one(self, pool: Pool, tmp_path: Path) -> None:
+        pool.submit(Run(0, ("work",), tmp_path / "0"))
+        pool.submit(Run(1, (), tmp_path / "1"))
         wait_for(tmp_path / "0" / "pid")
         pool.stop(0, signal.SIGUSR1)
         ended = finish(pool)
         assert (ended[0].status, ended[0].message) == (138, "interrupted by SIGUSR1.")
         assert (tmp_path / "0" / "checkpoint").exists() and ended[1].status == 0
-        assert (tmp_path / "0" / "pid").read_text() == (tmp_path / "1" / "pid").read_text()
 
-    def test_a_job_that_waits_never_begins(self, pool: Pool, tmp_path: Path) -> None:
-        pool.submit(Job(0, ("work",), tmp_path / "0"))
-        pool.submit(Job(1, ("work",), tmp_path / "1"))
+    def test_one_that_waits_never_begins(self, pool: Pool, tmp_path: Path) -> None:
+        pool.submit(Run(0, ("work",), tmp_path / "0"))
+        pool.submit(Run(1, ("work",), tmp_path / "1"))
         pool.stop(1)
         pool.stop(5)  # nobody's
-        assert [(one.job.number, one.status) for one in pool.wait(0.0)] == [(1, 143)]
+        assert [(one.run.number, one.status) for one in pool.wait(0.0)] == [(1, 143)]
         pool.stop(0)
         finish(pool)
         assert not (tmp_path / "1").exists()
 
     def test_at_any_moment(self, pool: Pool, tmp_path: Path) -> None:
-        """A stop never reaches another job than its own, however late it comes."""
-        for number in range(0, 60, 2):
-            pool.submit(Job(number, (), tmp_path / str(number)))
-            time.sleep(0.0005 * (number % 7))
+        """A stop never reaches another run than its own, however early or late it comes."""
+        for number in range(0, 12, 2):
+            pool.submit(Run(number, (), tmp_path / str(number)))
+            time.sleep(0.06 * number)
             pool.stop(number)
-            pool.submit(Job(number + 1, (), tmp_path / str(number + 1)))
+            pool.submit(Run(number + 1, (), tmp_path / str(number + 1)))
             ended = finish(pool)
             assert ended[number].status in (0, 143) and ended[number + 1].status == 0
 
     def test_a_second_one_is_heard_at_once(self, pool: Pool, tmp_path: Path) -> None:
-        pool.submit(Job(0, ("hang",), tmp_path / "0"))
+        pool.submit(Run(0, ("hang",), tmp_path / "0"))
         wait_for(tmp_path / "0" / "pid")
         began = time.monotonic()
         for _ in range(2):
@@ -160,11 +160,11 @@ class TestStop:
 
 
 class TestOutput:
-    def test_of_a_job_goes_beside_its_folder(
+    def test_of_a_run_goes_beside_its_folder(
         self, pool: Pool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        pool.submit(Job(0, ("print",), tmp_path / "a" / "0"))
-        pool.submit(Job(1, ("print",), tmp_path / "a" / "1"))
+        pool.submit(Run(0, ("print",), tmp_path / "a" / "0"))
+        pool.submit(Run(1, ("print",), tmp_path / "a" / "1"))
         finish(pool)
         lines = ["on standard output", "from a process of its own"]
         for name in ("0.log", "1.log"):
@@ -180,16 +180,15 @@ class TestWithoutItsParent:
         return process, [int(wait_for(tmp_path / str(n) / "pid")) for n in range(2)]
 
     def test_killed(self, tmp_path: Path) -> None:
-        """The workers write checkpoints and end by themselves."""
+        """The runs write checkpoints and end by themselves."""
         process, pids = self.start(tmp_path)
         process.kill()
         process.wait()
         wait_for_death(pids)
         assert all((tmp_path / str(n) / "checkpoint").exists() for n in range(2))
 
-    def test_killed_before_the_jobs_began(self, tmp_path: Path) -> None:
-        """Whether the workers hear of a job or of the death first, they end before `GRACE` is
-        over."""
+    def test_killed_before_the_runs_began(self, tmp_path: Path) -> None:
+        """A process that has hardly started ends as well, before `GRACE` is over."""
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.sweep_parent", str(tmp_path), "die"],
             cwd=REPOSITORY,
@@ -211,13 +210,13 @@ class TestWithoutItsParent:
 
 def test_no_more_threads_than_cores() -> None:
     cores = usable_cores()
-    assert share(100, None) == (cores, 1)
-    assert share(1, None) == (1, cores)
-    assert share(100, cores) == (1, cores)
-    assert share(100, 10 * cores) == (1, 10 * cores)  # the person says so
-    assert share(100, None, 1) == (1, cores)
-    assert share(100, None, 4 * cores) == (4 * cores, 1)
-    assert share(100, 1, 1) == (1, 1)
+    assert divide_cores(100, None) == (cores, 1)
+    assert divide_cores(1, None) == (1, cores)
+    assert divide_cores(100, cores) == (1, cores)
+    assert divide_cores(100, 10 * cores) == (1, 10 * cores)  # the person says so
+    assert divide_cores(100, None, 1) == (1, cores)
+    assert divide_cores(100, None, 4 * cores) == (4 * cores, 1)
+    assert divide_cores(100, 1, 1) == (1, 1)
     for jobs in range(1, 2 * cores):
-        workers, threads = share(jobs, None)
+        workers, threads = divide_cores(jobs, None)
         assert workers * threads <= cores < (workers + 1) * (threads + 1)

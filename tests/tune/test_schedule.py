@@ -1,4 +1,4 @@
-"""Searches over runs that take no time, by real worker processes."""
+"""Searches over runs that take no time, each a real process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.support.fake_worker import STEPS, worth
+from tests.support.priced_run import STEPS, worth
 from trpo_cli.errors import UserError
 from trpo_cli.sweeps.pool import Pool
 from trpo_cli.tune.report import FRESH_SEEDS, rank, report, write_csv
-from trpo_cli.tune.schedule import Plan, Trials, return_at
+from trpo_cli.tune.schedule import Plan, Schedule, return_at
 from trpo_cli.tune.space import Choice, Dimension, Interval, parse_space
 from trpo_cli.tune.study import Record, Search
 
@@ -30,23 +30,16 @@ def run(
     trials: int,
     *,
     space: str = LR,
-    workers: int = 2,
+    at_once: int = 2,
     seeds: int = 2,
     prune: bool = False,
     overrides: tuple[str, ...] = (),
 ) -> tuple[list[Record], list[str]]:
     said: list[str] = []
     search = Search(folder, parse_space(space, "space"), "tpe", prune, 0)
-    with Pool(workers, main="tests.support.fake_worker") as pool:
+    with Pool(at_once, main="tests.support.priced_run") as pool:
         plan = Plan(folder, overrides, tuple(range(seeds)), STEPS, trials)
-        going = Trials(plan, search, pool, said.append)
-        while True:
-            going.fill()
-            if not pool.busy:
-                break
-            for one in pool.wait(0.05):
-                going.ended(one)
-            going.watch()
+        Schedule(plan, search, pool, said.append).run(lambda: False, tick=0.05)
     return search.records(), said
 
 
@@ -65,23 +58,24 @@ class TestTrials:
         runs = [name for name in folders if not name.endswith(".log")]
         assert runs == [f"trials/{n:04d}/seed_{s}" for n in range(5) for s in range(3)]
 
-    def test_workers_share_the_seeds_of_the_last_trial(self, tmp_path: Path) -> None:
-        """Two seeds of 0.5 s each, side by side: less than one after the other would take. Two
-        warm workers; starting them is not what is measured."""
+    def test_the_seeds_of_the_last_trial_run_side_by_side(self, tmp_path: Path) -> None:
         search = Search(tmp_path, parse_space(LR, "space"), "tpe", False, 0)
-        with Pool(2, main="tests.support.fake_worker") as pool:
-            plan = Plan(tmp_path, ("wait=0.5",), (0, 1), STEPS, 1)
-            going = Trials(plan, search, pool, lambda _: None)
-            going.fill()
-            assert len(pool.running) == 2
-            while pool.busy:
-                for one in pool.wait(0.05):
-                    going.ended(one)
+        with Pool(2, main="tests.support.priced_run") as pool:
+            plan = Plan(tmp_path, (), (0, 1), STEPS, 1)
+            most = 0
+
+            def stopped() -> bool:
+                nonlocal most
+                most = max(most, len(pool.running))
+                return False
+
+            Schedule(plan, search, pool, lambda _: None).run(stopped, tick=0.05)
+        assert most == 2 and search.records()[0].state == "complete"
 
     def test_bad_trials_are_given_up_before_their_last_seed(self, tmp_path: Path) -> None:
         """The curve is a share of the worth, so what is below the median there is so at the end;
         five trials are never given up."""
-        records, said = run(tmp_path, 12, workers=1, prune=True)
+        records, said = run(tmp_path, 12, at_once=1, prune=True)
         given_up = [record for record in records if record.state == "pruned"]
         assert given_up and all(record.number >= 5 for record in given_up)
         kept = [record.value for record in records if record.value is not None]
@@ -92,7 +86,7 @@ class TestTrials:
 
     def test_a_failing_trial_is_told_and_the_search_goes_on(self, tmp_path: Path) -> None:
         space = f"{LR}\nfail: [0, 1]"
-        records, said = run(tmp_path, 8, space=space, workers=1)
+        records, said = run(tmp_path, 8, space=space, at_once=1)
         failed = [record for record in records if record.settings["fail"] == "1"]
         assert failed and len(failed) < 8
         assert all(record.state == "failed" and record.why == "it burned." for record in failed)

@@ -24,7 +24,6 @@ from trpo_cli.terminal.display import count
 
 FORMAT = 1
 SETTINGS = "tune.json"
-TICK = 0.5
 
 DESCRIPTION = """\
 Search for good settings of trpo-run: every trial draws some, trains on several seeds and is worth
@@ -147,12 +146,12 @@ def go_on(args: argparse.Namespace, resumed: list[str]) -> int:
 def search(folder: Path, settings: Settings, args: argparse.Namespace, config: Any) -> int:
     """Run trials until there are as many as wanted; then say what was found."""
     from trpo_cli.runs.lock import Lock
-    from trpo_cli.sweeps.pool import Pool, share
-    from trpo_cli.tune.schedule import Plan, Trials
+    from trpo_cli.sweeps.pool import Pool, divide_cores
+    from trpo_cli.tune.schedule import Plan, Schedule
     from trpo_cli.tune.space import parse_space
     from trpo_cli.tune.study import Search
 
-    workers, threads = share(settings.trials * settings.seeds, config.threads, args.jobs)
+    at_once, threads = divide_cores(settings.trials * settings.seeds, config.threads, args.jobs)
     plan = Plan(
         folder,
         tuple(settings.overrides),
@@ -162,23 +161,17 @@ def search(folder: Path, settings: Settings, args: argparse.Namespace, config: A
     )
     print(
         f"{count(settings.trials, 'trial')} of {count(settings.seeds, 'seed')}, "
-        f"{count(workers, 'run')} at a time with {count(threads, 'thread')} each, in {folder}",
+        f"{count(at_once, 'run')} at a time with {count(threads, 'thread')} each, in {folder}",
         flush=True,
     )
     space = parse_space(settings.space, str(folder / SETTINGS))
     with Lock(folder, "search"), Stop(deferred=True, quiet=True) as stop:
         found = Search(folder, space, settings.sampler, settings.prune, settings.search_seed)
-        pool = Pool(workers, threads=threads, config_dir=settings.config_dir)
+        pool = Pool(at_once, threads=threads, config_dir=settings.config_dir)
         try:
             with pool:
-                trials = Trials(plan, found, pool, lambda text: print(text, flush=True))
-                while not stop.requested():
-                    trials.fill()
-                    if not pool.busy:
-                        break
-                    for one in pool.wait(TICK):
-                        trials.ended(one)
-                    trials.watch()
+                schedule = Schedule(plan, found, pool, lambda text: print(text, flush=True))
+                schedule.run(stop.requested)
                 if stop.received is not None:
                     name = signal.Signals(stop.received).name
                     print(f"{name}: each run writes a checkpoint.", flush=True)

@@ -1,1 +1,1 @@
-"""Many runs at once: worker processes, the index of a sweep, the table of its jobs."""
+"""Many runs at once: a process for each, the index of a sweep, what a person sees of it."""

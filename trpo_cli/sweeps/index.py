@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import json
@@ -10,20 +9,18 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from trpo_cli.errors import UserError
-from trpo_cli.runs import manifest
-from trpo_cli.runs.directory import CONFIG, LOCK, MANIFEST, write_atomically
+from trpo_cli.runs.directory import write_atomically
 
 FORMAT = 1
 INDEX = "sweep.json"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One job. overrides: all its settings, as on a command line; differs: those of them that
-    other jobs have not; folder: its run directory, below that of the sweep."""
+class Job:
+    """One run of a sweep. overrides: all its settings, as on a command line; differs: those of them
+    that other jobs have not; folder: its run directory, below that of the sweep."""
 
     number: int
     overrides: tuple[str, ...]
@@ -48,7 +45,7 @@ class Index:
     config_dir: str | None
     hydra: tuple[str, ...]
     threads: int | None
-    jobs: tuple[Entry, ...]
+    jobs: tuple[Job, ...]
 
     def write(self, sweep_dir: Path) -> None:
         """Raises `CannotWrite` when the disk refuses."""
@@ -65,19 +62,18 @@ def new(
     folders: Sequence[str],
 ) -> Index:
     """The index of a sweep that begins now; jobs: the overrides of each."""
-    entries = [
-        Entry(number, tuple(job), differing, folder)
-        for number, (job, differing, folder) in enumerate(
-            zip(jobs, differences(jobs), folders, strict=True)
-        )
-    ]
     return Index(
         shlex.join(command),
         datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         str(Path(config_dir).resolve()) if config_dir else None,
         tuple(hydra),
         threads,
-        tuple(entries),
+        tuple(
+            Job(number, tuple(job), differing, folder)
+            for number, (job, differing, folder) in enumerate(
+                zip(jobs, differences(jobs), folders, strict=True)
+            )
+        ),
     )
 
 
@@ -102,30 +98,10 @@ def read(sweep_dir: Path) -> Index:
                 f"{path} has format {version} and this version reads up to {FORMAT}: a newer "
                 "trpo_cli wrote it; use that one."
             )
-        jobs = content.pop("jobs")
-        entries = [
-            Entry(job["number"], tuple(job["overrides"]), tuple(job["differs"]), job["folder"])
-            for job in jobs
+        jobs = [
+            Job(job["number"], tuple(job["overrides"]), tuple(job["differs"]), job["folder"])
+            for job in content.pop("jobs")
         ]
-        return Index(**{**content, "hydra": tuple(content["hydra"])}, jobs=tuple(entries))
+        return Index(**{**content, "hydra": tuple(content["hydra"]), "jobs": tuple(jobs)})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} cannot be read as the index of a sweep: {error}.") from error
-
-
-def has_begun(run_dir: Path) -> bool:
-    """Whether there is a run to go on with: its configuration is written, its seed known."""
-    return (run_dir / CONFIG).is_file()
-
-
-def state(run_dir: Path) -> dict[str, Any]:
-    """The run's manifest, empty before it has one. Raises `UserError` when it is broken."""
-    return manifest.read(run_dir).content if (run_dir / MANIFEST).is_file() else {}
-
-
-def clear_remains(run_dir: Path) -> None:
-    """Remove what a run leaves that was killed before it began: a lock, a half-written file."""
-    if has_begun(run_dir):
-        return
-    for path in [run_dir / LOCK, *run_dir.glob(".*.tmp")]:
-        with contextlib.suppress(OSError):
-            path.unlink()

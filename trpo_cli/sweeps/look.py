@@ -1,4 +1,4 @@
-"""How far a run is, from the ends of the files in its directory."""
+"""How far a run is, from the files in its directory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trpo_cli.runs.directory import EVAL, METRICS
+from trpo_cli.runs import manifest
+from trpo_cli.runs.directory import CONFIG, EVAL, LOCK, MANIFEST, METRICS
 
 TAIL = 1 << 16
-"""Bytes read from the end of a file; a row has one to two thousand, an evaluation of many episodes
-more."""
+"""Bytes read from the end of a file. A row has one to two thousand, an evaluation of many episodes
+has more."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,14 @@ class Look:
 
 
 def look(run_dir: Path) -> Look:
-    row = next(last_rows(run_dir / METRICS), None)
+    row = next(last_rows(run_dir / METRICS), {"step": 0})
     evaluations = (r for r in last_rows(run_dir / EVAL) if "checkpoint" not in r)
-    evaluation = next(evaluations, None)
-    if row is None:
-        return Look(evaluation=evaluation)
     recent = row.get("train/return_recent")
     return Look(
         int(row["step"]),
         float(row.get("seconds") or 0.0),
         math.nan if recent is None else float(recent),
-        evaluation,
+        next(evaluations, None),
     )
 
 
@@ -62,3 +60,28 @@ def last_rows(path: Path) -> Iterator[dict[str, Any]]:
     for line in reversed(lines[1 if start else 0 : -1]):
         with contextlib.suppress(ValueError):
             yield json.loads(line)
+
+
+def has_begun(run_dir: Path) -> bool:
+    """Whether there is a run to go on with: its configuration is written, its seed known."""
+    return (run_dir / CONFIG).is_file()
+
+
+def state(run_dir: Path) -> dict[str, Any]:
+    """The run's manifest, empty before it has one. Raises `UserError` when it is broken."""
+    return manifest.read(run_dir).content if (run_dir / MANIFEST).is_file() else {}
+
+
+def is_finished(run_dir: Path, total_steps: int = 0) -> bool:
+    """Whether a run has finished, with no more steps to do."""
+    content = state(run_dir)
+    return content.get("status") == "finished" and content.get("step", 0) >= total_steps
+
+
+def clear_remains(run_dir: Path) -> None:
+    """Remove what a run leaves that was killed before it began: a lock, a half-written file."""
+    if has_begun(run_dir):
+        return
+    for path in [run_dir / LOCK, *run_dir.glob(".*.tmp")]:
+        with contextlib.suppress(OSError):
+            path.unlink()

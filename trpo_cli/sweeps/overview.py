@@ -24,8 +24,8 @@ LAST_ROWS = 200
 WAITING, RUNNING, FINISHED, INTERRUPTED, FAILED = (
     "waiting", "running", "finished", "interrupted", "failed"
 )  # fmt: skip
-STATES = (FINISHED, RUNNING, WAITING, INTERRUPTED, FAILED)
-STYLES = {RUNNING: "bold", FINISHED: "green", FAILED: "red", INTERRUPTED: "yellow", WAITING: "dim"}
+STYLES = {FINISHED: "green", RUNNING: "bold", WAITING: "dim", INTERRUPTED: "yellow", FAILED: "red"}
+"""Of the states, in the order in which the summary counts them."""
 
 
 @dataclass
@@ -37,7 +37,6 @@ class Row:
     folder: Path
     total: int
     state: str = WAITING
-    reason: str = ""
     seen: Look = field(default_factory=Look)
 
     @property
@@ -60,7 +59,7 @@ class Row:
         return f"{self.seen.step:,} ({min(100, 100 * self.seen.step // self.total)}%)"
 
 
-class Table:
+class Overview:
     """Shows how the runs of a sweep get on. stream: standard output when None."""
 
     def __init__(self, rows: Sequence[Row], at_once: int, stream: TextIO | None = None) -> None:
@@ -70,7 +69,7 @@ class Table:
             row.seen = look(row.folder)
         stream = sys.stdout if stream is None else stream
         self._live = stream.isatty() and os.environ.get("TERM") != "dumb"
-        self._out: Any = LiveTable(stream) if self._live else PlainLines(stream)
+        self._out: Any = LiveOverview(stream) if self._live else PlainLines(stream)
         self._told = time.monotonic()
         self._ended: list[int] = []  # in the order of their ends
 
@@ -93,7 +92,7 @@ class Table:
     def ended(self, number: int, state: str, reason: str = "") -> None:
         """Take note of a run's end."""
         row = self.rows[number]
-        row.state, row.reason, row.seen = state, reason, look(row.folder)
+        row.state, row.seen = state, look(row.folder)
         self._ended.append(number)
         if state == FINISHED:
             seen = row.seen
@@ -127,7 +126,7 @@ class Table:
     def summary(self) -> str:
         """All runs in one line."""
         states = Counter(row.state for row in self.rows.values())
-        parts = [f"{states[state]} {state}" for state in STATES if states[state]]
+        parts = [f"{states[state]} {state}" for state in STYLES if states[state]]
         text = f"{count(len(self.rows), 'run')}: {', '.join(parts)}"
         left = self.seconds_left()
         return f"{text}; about {duration(left)} left" if left > 0 else text
@@ -150,7 +149,7 @@ class Table:
             self._out.print(text)
 
 
-class LiveTable:
+class LiveOverview:
     """A table that stays in place, drawn when told to."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -182,13 +181,13 @@ class LiveTable:
 
     def _draw(self, rows: Sequence[Row], summary: str, room: int) -> Any:
         from rich.console import Group
-        from rich.table import Table as Grid
+        from rich.table import Table
         from rich.text import Text
 
         shown, more = list(rows[:room]), len(rows) - room
         if more <= 0:
             shown.sort(key=lambda row: row.number)
-        grid = Grid(box=None, pad_edge=False, header_style="dim")
+        grid = Table(box=None, pad_edge=False, header_style="dim")
         grid.add_column("run", justify="right", no_wrap=True)
         grid.add_column("settings", no_wrap=True, overflow="ellipsis", ratio=1)
         grid.add_column("state", no_wrap=True)

@@ -1,44 +1,45 @@
-"""Worker processes that make one run after another, several of them at the same time.
+"""Several runs at a time, each in a process of its own.
 
-A worker is a fresh process, not a fork of one that has threads. It imports torch once and keeps it
-for all its jobs. Jobs and stops go to it as lines of JSON through its standard input; how a job
-ended comes back through a second pipe. The end of that pipe tells that the worker is dead, and the
-end of the first one tells the worker that this process is: it stops its run and ends.
+A process starts afresh: it is no fork of one that has threads. Its command line says what to do;
+its exit status and the last line of its log say how it went. It reads from a pipe that this process
+never writes to: when the pipe ends, this process is gone, and the run ends too.
 """
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import json
+import math
 import os
-import selectors
 import signal
 import subprocess
 import sys
-import tempfile
+import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from trpo_cli.errors import RunFailed
-from trpo_cli.runs.directory import write_all
+from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.system.machine import usable_cores
+from trpo_cli.system.signals import HANDLED
 
-RUNS = "trpo_cli.commands.multirun.job"
-"""The module that a worker executes: the one that makes runs."""
+MAIN = "trpo_cli.commands.multirun.job"
+"""The module that a process executes: it makes one run."""
+POLL = 0.02
+"""Seconds between two looks at whether a process has ended."""
 PATIENCE = 40.0
-"""Seconds for a worker to write a checkpoint and end; longer than it allows itself."""
+"""Seconds for a run to write a checkpoint and end; longer than it allows itself."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """One run to make.
+class Run:
+    """A run to make.
 
-    number: names it towards the pool, once among the jobs that have not ended.
+    number: names it towards the pool, once among the runs that have not ended.
     overrides: its settings; with `resume` what is changed of the configuration it has.
-    folder: its run directory, new or empty, or left by a run that was killed before it began.
+    folder: its run directory. It is new or empty, or was left by a run killed before it began.
     resume: go on with the run in the folder.
     """
 
@@ -55,92 +56,93 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended: status is the exit status of such a run (0 done, 2 bad input, 3 failed,
-    128 + n stopped by signal n), message says why it is not 0."""
+    """How a run ended: status is its exit status (0 done, 2 bad input, 3 failed, 128 + n stopped by
+    signal n), message says why it is not 0."""
 
-    job: Job
+    run: Run
     status: int
     message: str = ""
 
 
 class Pool:
-    """Up to `workers` runs at a time; the others wait in a queue.
+    """Up to `at_once` runs at a time; the others wait in a queue.
 
     threads: of each run whose settings name no number. config_dir: the person's folder of YAML
-    files. main: the module that a worker executes.
+    files. main: the module that a process executes.
 
-    One thread uses a pool. Leaving its block ends all workers: runs that still go on write a
-    checkpoint unless an error is on its way.
+    Leaving the block ends all runs: they write a checkpoint unless an error is on its way.
     """
 
     def __init__(
         self,
-        workers: int,
+        at_once: int,
         *,
         threads: int | None = None,
         config_dir: str | None = None,
-        main: str = RUNS,
+        main: str = MAIN,
     ) -> None:
-        self.workers = workers
-        self._settings = {"threads": threads, "config_dir": config_dir}
-        self._main = main
-        self._queue: deque[Job] = deque()
+        self.at_once = at_once
+        self._main, self._settings = main, {"threads": threads, "config_dir": config_dir}
+        self._queue: deque[Run] = deque()
+        self._processes: list[Process] = []
         self._ended: list[Ended] = []
-        self._all: list[Worker] = []
-        self._selector = selectors.DefaultSelector()
 
-    def submit(self, job: Job) -> None:
-        """Run a job as soon as a worker is free. Raises `RunFailed` when no process can start."""
-        self._queue.append(job)
-        self._assign()
+    def submit(self, run: Run) -> None:
+        """Start a run as soon as fewer than `at_once` go on."""
+        self._queue.append(run)
+        self._start()
 
-    def wait(self, timeout: float | None = None) -> list[Ended]:
-        """The jobs that have ended since the last call; waits for one, `timeout` seconds at most.
+    def wait(self, timeout: float = math.inf) -> list[Ended]:
+        """The runs that have ended since the last call; waits for one, `timeout` seconds at most.
 
-        Empty when none did, at once when none is running.
+        Empty when none did, at once when none goes on.
         """
-        self._assign()
-        if not self._ended and self.running:
-            for key, _ in self._selector.select(timeout):
-                self._hear(key.data)
-            self._assign()
+        until = time.monotonic() + timeout
+        self._look()
+        while self._processes and not self._ended and time.monotonic() < until:
+            time.sleep(POLL)
+            self._look()
         ended, self._ended = self._ended, []
         return ended
 
     def stop(self, number: int, signal_number: int = signal.SIGTERM) -> None:
-        """Let a running job write a checkpoint and end as if it had got the signal. One that waits
-        ends without having begun; one that is unknown or has ended is left alone."""
-        for job in [job for job in self._queue if job.number == number]:
-            self._queue.remove(job)
-            self._ended.append(Ended(job, 128 + signal_number, "stopped before it began."))
-        for worker in self._all:
-            if worker.job is not None and worker.job.number == number:
-                worker.tell({"stop": number, "signal": int(signal_number)})
+        """Send a run a signal, so that it writes a checkpoint and ends. One that waits ends without
+        having begun; one that is unknown or has ended is left alone."""
+        for run in [run for run in self._queue if run.number == number]:
+            self._queue.remove(run)
+            self._ended.append(Ended(run, 128 + signal_number, "stopped before it began."))
+        for process in self._processes:
+            if process.run.number == number:
+                process.send(signal_number)
+
+    def stop_all(self, signal_number: int) -> None:
+        """Stop every run, those that wait first."""
+        for run in [*self._queue, *self.running]:
+            self.stop(run.number, signal_number)
 
     @property
-    def running(self) -> list[Job]:
-        """The jobs that workers are at."""
-        return [worker.job for worker in self._all if worker.job is not None]
+    def running(self) -> list[Run]:
+        """The runs that go on."""
+        return [process.run for process in self._processes]
 
     @property
     def busy(self) -> bool:
-        """Whether there is a job that has not been returned by `wait`."""
-        return bool(self.running or self._queue or self._ended)
+        """Whether there is a run that has not been returned by `wait`."""
+        return bool(self._processes or self._queue or self._ended)
 
     @property
     def idle(self) -> int:
-        """How many more jobs would start at once."""
-        return self.workers - len(self.running) - len(self._queue)
+        """How many more runs would start at once."""
+        return self.at_once - len(self._processes) - len(self._queue)
 
     def close(self, *, kill: bool = False) -> None:
-        """End all workers, those at work after a checkpoint; with `kill` at once."""
-        for worker in self._all:
-            worker.end(kill)
-        for worker in self._all:
-            worker.join()
-        self._all.clear()
+        """End all runs, after a checkpoint; with `kill` at once."""
         self._queue.clear()
-        self._selector.close()
+        for process in self._processes:
+            process.leave(kill)
+        for process in self._processes:
+            process.join()
+        self._processes.clear()
 
     def __enter__(self) -> Pool:
         return self
@@ -150,125 +152,106 @@ class Pool:
     ) -> None:
         self.close(kill=error is not None)
 
-    def _assign(self) -> None:
-        while self._queue and len(self.running) < self.workers:
-            free = [worker for worker in self._all if worker.job is None]
-            worker = free[0] if free else self._start()
-            worker.begin(self._queue.popleft(), self._settings)
+    def _start(self) -> None:
+        while self._queue and len(self._processes) < self.at_once:
+            run = self._queue.popleft()
+            try:
+                self._processes.append(Process(run, self._main, self._settings))
+            except OSError as error:
+                why = f"its process could not be started: {error}."
+                self._ended.append(Ended(run, RunFailed.exit_status, why))
 
-    def _start(self) -> Worker:
-        worker = Worker(self._main)
-        self._selector.register(worker.events, selectors.EVENT_READ, worker)
-        self._all.append(worker)
-        return worker
-
-    def _hear(self, worker: Worker) -> None:
-        job, (alive, said) = worker.job, worker.hear()
-        for event in said:
-            assert job is not None
-            self._ended.append(Ended(job, event["status"], event["message"]))
-            worker.job = job = None
-        if not alive:
-            self._selector.unregister(worker.events)
-            self._all.remove(worker)
-            why = worker.cause_of_death()
-            if job is not None:
-                self._ended.append(Ended(job, RunFailed.exit_status, why))
+    def _look(self) -> None:
+        for process in [process for process in self._processes if process.is_over()]:
+            self._processes.remove(process)
+            self._ended.append(process.ended())
+        self._start()
 
 
-class Worker:
-    """One process and its two pipes; `job` is what it is at."""
+class Process:
+    """The process of one run, and the pipe that ties it to this one."""
 
-    def __init__(self, main: str) -> None:
-        self.job: Job | None = None
-        self._part = b""
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed with the worker
-        self.events, theirs = os.pipe()
-        try:
+    def __init__(self, run: Run, main: str, settings: dict[str, Any]) -> None:
+        """Raises OSError when it cannot be started or its log cannot be written."""
+        self.run = run
+        paths = os.pathsep.join(path for path in sys.path if path)
+        what = json.dumps({**dataclasses.asdict(run), "folder": str(run.folder), **settings})
+        run.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(run.log, "ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", main, str(theirs)],
+                [sys.executable, "-P", "-m", main, what],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                pass_fds=[theirs],
-                env=_environment(),
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": paths},  # the same modules as here
                 start_new_session=True,  # Ctrl-C in the terminal is for this process to pass on
-                bufsize=0,
             )
-        except OSError as error:
-            os.close(self.events)
-            raise RunFailed(f"no worker process could be started: {error.strerror}.") from error
-        finally:
-            os.close(theirs)
 
-    def begin(self, job: Job, settings: dict[str, Any]) -> None:
-        self.job = job
-        self.tell(
-            {
-                "job": job.number,
-                "overrides": job.overrides,
-                "folder": str(job.folder),
-                "resume": job.resume,
-                "log": str(job.log),
-                **settings,
-            }
-        )
+    def send(self, signal_number: int) -> None:
+        self._process.send_signal(signal_number)
 
-    def tell(self, message: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # its death is heard soon
-            write_all(self._process.stdin.fileno(), json.dumps(message).encode() + b"\n")
-
-    def hear(self) -> tuple[bool, list[dict[str, Any]]]:
-        """Whether it is alive, and what it has said."""
-        data = os.read(self.events, 1 << 16)
-        *lines, self._part = (self._part + data).split(b"\n")
-        return bool(data), [json.loads(line) for line in lines]
-
-    def end(self, kill: bool) -> None:
+    def leave(self, kill: bool) -> None:
+        """Close the pipe; the run ends itself."""
         if kill:
             self._process.kill()
         assert self._process.stdin is not None
         self._process.stdin.close()
 
     def join(self) -> None:
-        """Wait for its end; `end` was called."""
+        """Wait for its end; `leave` was called."""
         try:
             self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        os.close(self.events)
 
-    def cause_of_death(self) -> str:
-        """Why it ended without being told to, in words."""
-        self.end(kill=False)
-        self.join()
+    def is_over(self) -> bool:
+        return self._process.poll() is not None
+
+    def ended(self) -> Ended:
+        """How it ended; it is over."""
+        self.leave(kill=False)
         code = self._process.returncode
+        number = -code if code < 0 else code - 128
+        if code == 0:
+            return Ended(self.run, 0)
+        if number in HANDLED:
+            return Ended(self.run, 128 + number, f"interrupted by {signal.Signals(number).name}.")
+        if code in (UserError.exit_status, RunFailed.exit_status):
+            return Ended(self.run, code, self._last_words())
         if code == -signal.SIGKILL:
-            return (
+            why = (
                 "its process was killed (SIGKILL), by a person or because memory ran out. Fewer "
                 "runs at a time leave each more."
             )
-        self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").split("\n")
-        last = next((f": {line.strip()}" for line in reversed(said) if line.strip()), ".")
-        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return f"its process ended with {how}{last}"
+        elif code < 0:
+            why = f"its process ended with {signal.Signals(-code).name}."
+        else:
+            why = f"its process ended with exit status {code}: {self._last_words()}"
+        return Ended(self.run, RunFailed.exit_status, why)
+
+    def _last_words(self) -> str:
+        """What the run said of its failure: the last such line of its log, or the last of all."""
+        with open(self.run.log, "rb") as log:
+            log.seek(self._log_start)
+            said = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+        own = [line for line in said if line.startswith(SAYS)]
+        last = next((line for line in reversed(own or said) if line), "its log does not say why.")
+        return last.removeprefix(SAYS)
 
 
-def _environment() -> dict[str, str]:
-    """The same modules as here whatever the working directory."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+SAYS = "trpo-run: "
+"""How the line begins by which `trpo-run` tells a failure."""
 
 
-def share(jobs: int, threads: int | None, at_once: int | None = None) -> tuple[int, int]:
+def divide_cores(runs: int, threads: int | None, at_once: int | None = None) -> tuple[int, int]:
     """How many of some runs go on at a time, and with how many threads each: together no more
     threads than cores unless the person says so.
 
     threads: the number that the runs ask for; at_once: the number of runs that the person asks for.
     """
     cores = usable_cores()
-    workers = at_once or max(1, cores // (threads or 1))
-    workers = max(1, min(workers, jobs))
-    return workers, threads or max(1, cores // workers)
+    at_once = at_once or max(1, cores // (threads or 1))
+    at_once = max(1, min(at_once, runs))
+    return at_once, threads or max(1, cores // at_once)

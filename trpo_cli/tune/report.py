@@ -87,7 +87,7 @@ def _short(value: object) -> str:
 def _importance(importance: dict[str, float]) -> list[str]:
     if not importance:
         return ["Too few complete trials to say which settings matter."]
-    parts = [f"{key} {share:.0%}" for key, share in importance.items()]
+    parts = [f"{key} {part:.0%}" for key, part in importance.items()]
     return ["What sets the best tenth of the trials apart (PED-ANOVA): " + ", ".join(parts) + "."]
 
 

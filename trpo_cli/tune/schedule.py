@@ -9,12 +9,12 @@ from pathlib import Path
 
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import METRICS
-from trpo_cli.sweeps.index import has_begun, state
-from trpo_cli.sweeps.look import look
-from trpo_cli.sweeps.pool import Ended, Job, Pool
+from trpo_cli.sweeps.look import has_begun, is_finished, look
+from trpo_cli.sweeps.pool import Ended, Pool, Run
 from trpo_cli.tune.space import override
 from trpo_cli.tune.study import Search, Trial
 
+TICK = 0.5
 RUNGS = (0.4, 0.6, 0.8)
 """Shares of a run's steps after which its trial may be given up. Earlier curves say too little of
 where they end."""
@@ -49,10 +49,10 @@ class Plan:
         return self.folder / "trials" / f"{number:04d}" / f"seed_{self.seeds[place]}"
 
 
-class Trials:
-    """The trials in progress, at most one for each worker: a trial's seeds run one after another,
-    so that a bad one is given up before it has cost them all. Only where no further trial is to
-    begin, workers share the seeds that are left.
+class Schedule:
+    """The trials in progress, at most one for each run that the pool makes at a time: a trial's
+    seeds run one after another, so that a bad one is given up before it has cost them all. Only
+    where no further trial is to begin, seeds of one trial run side by side.
 
     say: prints one line.
     """
@@ -69,10 +69,23 @@ class Trials:
         for trial in search.unfinished():
             self._continue(trial)
 
-    def fill(self) -> None:
-        """Give every idle worker a run, while there are any to make."""
+    def run(self, stopped: Callable[[], bool], tick: float = TICK) -> None:
+        """Make runs until there are as many trials as planned, or until `stopped` says so.
+
+        tick: seconds between two looks at the runs.
+        """
+        while not stopped():
+            self._fill()
+            if not self._pool.busy:
+                return
+            for one in self._pool.wait(tick):
+                self._note(one)
+            self._watch()
+
+    def _fill(self) -> None:
+        """Begin as many runs as can go on at a time, while there are any to make."""
         while self._pool.idle > 0:
-            new = len(self._active) < self._pool.workers
+            new = len(self._active) < self._pool.at_once
             if new and self._search.count() < self._plan.trials:
                 trial = self._search.ask()
                 self._active[trial.number] = Active(trial)
@@ -83,9 +96,9 @@ class Trials:
                 return
             self._begin(min(waiting, key=lambda a: (len(a.running), a.trial.number)))
 
-    def ended(self, one: Ended) -> None:
+    def _note(self, one: Ended) -> None:
         """Take note of a run's end."""
-        number, place = divmod(one.job.number, len(self._plan.seeds))
+        number, place = divmod(one.run.number, len(self._plan.seeds))
         active = self._active.get(number)
         if active is None:
             return  # of a trial that was given up
@@ -95,7 +108,7 @@ class Trials:
         elif one.status in (2, 3):
             self._fail(active, one.message)
 
-    def watch(self) -> None:
+    def _watch(self) -> None:
         """Report the points that the curves have passed; give trials up that are worse there than
         most."""
         for active in list(self._active.values()):
@@ -116,7 +129,7 @@ class Trials:
         self._active[trial.number] = active
         for place in range(len(self._plan.seeds)):
             folder = self._plan.run_dir(trial.number, place)
-            if has_begun(folder) and state(folder).get("status") == "finished":
+            if has_begun(folder) and is_finished(folder):
                 active.begun = place + 1
                 self._done(active, place)
 
@@ -130,11 +143,11 @@ class Trials:
         folder = plan.run_dir(trial.number, place)
         number = trial.number * len(plan.seeds) + place
         if has_begun(folder):
-            self._pool.submit(Job(number, (), folder, resume=True))
+            self._pool.submit(Run(number, (), folder, resume=True))
             return
         drawn = [override(key, value) for key, value in trial.settings.items()]
         overrides = (*plan.overrides, *drawn, f"seed={plan.seeds[place]}")
-        self._pool.submit(Job(number, overrides, folder))
+        self._pool.submit(Run(number, overrides, folder))
 
     def _done(self, active: Active, place: int) -> None:
         number, seeds = active.trial.number, self._plan.seeds
@@ -170,8 +183,8 @@ class Trials:
         number, (place, rung) = active.trial.number, divmod(point, len(RUNGS))
         self._stop(active)
         self._search.prune(number)
-        share = f"{RUNGS[rung]:.0%} of seed {place + 1} of {len(self._plan.seeds)}"
-        self._say(f"trial {number} given up at {share}: {value:.4g}, below the median there")
+        where = f"{RUNGS[rung]:.0%} of seed {place + 1} of {len(self._plan.seeds)}"
+        self._say(f"trial {number} given up at {where}: {value:.4g}, below the median there")
 
     def _stop(self, active: Active) -> None:
         del self._active[active.trial.number]

@@ -133,7 +133,7 @@ class Search:
         return found
 
     def importance(self) -> dict[str, float]:
-        """How much each setting matters among the best tenth of the complete trials, shares of
+        """How much each setting matters among the best tenth of the complete trials, as parts of
         one (PED-ANOVA, Watanabe et al. 2023); empty when there are too few to say."""
         complete = [record for record in self.records() if record.value is not None]
         if len(complete) < 2 * STARTUP or len({record.value for record in complete}) < 2:
@@ -142,7 +142,7 @@ class Search:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = self._optuna.importance.get_param_importances(self._study, evaluator=evaluator)
-        return {key: float(share) for key, share in found.items()}
+        return {key: float(part) for key, part in found.items()}
 
 
 def import_optuna() -> Any:

@@ -17,7 +17,7 @@ class WorkersConf:
 
 def register() -> None:
     """Make the launcher known. Hydra never instantiates it: it needs more of a job than its
-    overrides (`Workers` in workers.py)."""
+    overrides (`LocalLauncher` in multirun/local.py)."""
     ConfigStore.instance().store(group="hydra/launcher", name="workers", node=WorkersConf)
 
 

@@ -1,43 +1,39 @@
-"""``python -m trpo_cli.commands.multirun.job``: the runs of a sweep or a search, one after another."""
+"""``python -m trpo_cli.commands.multirun.job``: one run of a sweep or a search, for a `Pool`."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trpo_cli.commands.failures import report, words
 from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.commands.launch import launch
 from trpo_cli.commands.resume import resume, resumed_config
-from trpo_cli.commands.run import limit_library_threads
+from trpo_cli.commands.run import guarded, limit_library_threads
 from trpo_cli.config import Config
 from trpo_cli.runs.lock import wait_until_free
-from trpo_cli.sweeps.index import clear_remains
-from trpo_cli.sweeps.serve import serve
+from trpo_cli.sweeps.lifeline import end_with_parent
+from trpo_cli.sweeps.look import clear_remains
+from trpo_cli.system.signals import Stop
 
 LOCK_SECONDS = 60.0
 """How long a run waits for the process that had it: one that lost its parent is still ending."""
 
 
-def run(message: dict[str, Any]) -> tuple[int, str]:
-    """Make the run that a message describes (see `serve`); its failure is told in its log."""
-    folder, overrides = Path(message["folder"]), message["overrides"]
-    config_dir, debug = message["config_dir"], "debug=true" in overrides
+def run(what: dict[str, Any]) -> int:
+    """Make the run that a pool describes (see `Process`) and return its exit status."""
+    folder, overrides, config_dir = Path(what["folder"]), what["overrides"], what["config_dir"]
+    if what["resume"]:
+        config = resumed_config(folder, overrides, config_dir)
+        command = ["trpo-run", f"resume={folder}", *overrides]
+        return guarded(lambda: go_on(config, folder, command), debug=config.debug)
+    config = with_threads(compose(start_hydra(config_dir), overrides)[0], what["threads"])
     command = ["trpo-run", *(["-cd", config_dir] if config_dir else []), *overrides]
-    try:
-        if message["resume"]:
-            config = resumed_config(folder, overrides, config_dir)
-            debug = config.debug
-            go_on(config, folder, ["trpo-run", f"resume={folder}", *overrides])
-        else:
-            config, _ = compose(start_hydra(config_dir), overrides)
-            begin(with_threads(config, message["threads"]), folder, command)
-    except Exception as error:
-        return report(error, debug=debug), words(error)
-    return 0, ""
+    return guarded(lambda: begin(config, folder, command), debug=config.debug)
 
 
 def begin(config: Config, folder: Path, command: Sequence[str]) -> None:
@@ -55,13 +51,20 @@ def go_on(config: Config, folder: Path, command: Sequence[str]) -> None:
 
 
 def with_threads(config: Config, threads: int | None) -> Config:
-    """The configuration with its share of the cores, unless it names a number. It is recorded
-    with the run, which has as many wherever it goes on: sums are taken in the same order then."""
+    """The configuration with so many threads, unless it names a number. They are recorded with the
+    run, which has as many wherever it goes on: sums are taken in the same order then."""
     if threads is None or config.threads is not None:
         return config
     return dataclasses.replace(config, threads=threads)
 
 
-if __name__ == "__main__":
+def main() -> int:
     limit_library_threads()
-    serve(run)
+    what = json.loads(sys.argv[1])
+    with Stop(deferred=False):
+        end_with_parent()
+        return guarded(lambda: run(what), debug="debug=true" in what["overrides"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

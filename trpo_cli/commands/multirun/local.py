@@ -1,4 +1,4 @@
-"""``hydra/launcher=workers``, the default: the jobs of a sweep run in our own worker processes."""
+"""``hydra/launcher=workers``, the default: each job of a sweep is a process on this machine."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from omegaconf import DictConfig
 
 from trpo_cli.errors import UserError
 from trpo_cli.sweeps.index import Index
-from trpo_cli.sweeps.pool import Pool, share
-from trpo_cli.sweeps.run import Task, conclude, run_jobs
+from trpo_cli.sweeps.overview import WAITING, Row
+from trpo_cli.sweeps.pool import Pool, divide_cores
+from trpo_cli.sweeps.supervise import conclude, supervise
 from trpo_cli.system.machine import usable_cores
 from trpo_cli.system.signals import Interrupted
 from trpo_cli.terminal.display import count
 
 
-class Workers:
+class LocalLauncher:
     """Runs the jobs of a sweep on this machine. threads: of each run that names no number."""
 
     def __init__(self, master: DictConfig, jobs: int, threads: int | None) -> None:
-        """jobs: how many there are; threads: of each, None for its share of the cores.
+        """jobs: how many there are. threads: of each; None divides the cores among them.
 
         Raises `UserError` for settings of the launcher that cannot be meant.
         """
@@ -36,13 +37,13 @@ class Workers:
                 f"hydra.sweeper.max_batch_size={size}: the workers take one run after the other. "
                 "Say how many go on at a time with hydra.launcher.jobs=N."
             )
-        self._at_once, self.threads = share(jobs, threads, at_once)
+        self._at_once, self.threads = divide_cores(jobs, threads, at_once)
 
     def run(
-        self, index: Index, sweep_dir: Path, tasks: Sequence[Task], changes: Sequence[str] = ()
+        self, index: Index, sweep_dir: Path, rows: Sequence[Row], changes: Sequence[str] = ()
     ) -> int:
         """Run what is not done yet; returns 0, or the worst exit status."""
-        todo, cores = sum(not task.done for task in tasks), usable_cores()
+        todo, cores = sum(row.state == WAITING for row in rows), usable_cores()
         how = f"{self._at_once} at a time with {count(self.threads, 'thread')} each"
         if self._at_once * self.threads > cores:
             print(
@@ -52,12 +53,11 @@ class Workers:
             )
         print(f"{count(todo, 'run')}, {how}, in {sweep_dir}", flush=True)
         pool = Pool(self._at_once, threads=self.threads, config_dir=index.config_dir)
-        entries = [task.entry for task in tasks]
         try:
-            ended = run_jobs(tasks, sweep_dir, pool, changes)
+            ended = supervise(index.jobs, rows, pool, changes)
         except Interrupted:
-            conclude(entries, sweep_dir, {})
+            conclude(index.jobs, sweep_dir, {})
             raise
         failed = {number: one.message for number, one in ended.items() if one.status}
-        conclude(entries, sweep_dir, failed)
+        conclude(index.jobs, sweep_dir, failed)
         return max((one.status for one in ended.values()), default=0)

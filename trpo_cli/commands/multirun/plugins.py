@@ -18,15 +18,17 @@ from omegaconf import DictConfig
 
 from trpo_cli.commands.failures import report
 from trpo_cli.commands.hydra.compose import to_config
+from trpo_cli.commands.multirun.job import begin, go_on, with_threads
 from trpo_cli.commands.multirun.preemption import requeued_when_preempted
 from trpo_cli.commands.resume import resumed_config
-from trpo_cli.commands.multirun.job import begin, go_on, with_threads
-from trpo_cli.sweeps.index import Index, has_begun, state
-from trpo_cli.sweeps.run import Task, conclude
+from trpo_cli.sweeps.index import Index
+from trpo_cli.sweeps.look import has_begun, is_finished, state
+from trpo_cli.sweeps.overview import Row
+from trpo_cli.sweeps.supervise import conclude
 from trpo_cli.system.machine import usable_cores
 
 
-class HydraLauncher:
+class PluginLauncher:
     """Runs the jobs of a sweep by the launcher that ``hydra/launcher`` names.
 
     threads: of each run that names no number; None where the machine that gets it decides.
@@ -36,40 +38,39 @@ class HydraLauncher:
         """Raises Hydra's errors when there is no such launcher."""
         self._hydra, self._master = hydra, master
         launcher: Any = make_launcher(hydra, master, _nothing)
-        self.threads = threads or share_of_cores(launcher, jobs)
+        self.threads = threads or threads_per_run(launcher, jobs)
 
     def run(
-        self, index: Index, sweep_dir: Path, tasks: Sequence[Task], changes: Sequence[str] = ()
+        self, index: Index, sweep_dir: Path, rows: Sequence[Row], changes: Sequence[str] = ()
     ) -> int:
         """Run all jobs, those that are done for a moment only: Hydra numbers them one by one.
 
         Returns 0, or the worst exit status.
         """
-        entries = [task.entry for task in tasks]
         run = partial(run_one, threads=self.threads, config_dir=index.config_dir, changes=changes)
         # A new one: the folder of the sweep is known only now.
         launcher: Any = make_launcher(self._hydra, self._master, run)
-        print(f"{len(entries)} runs by {type(launcher).__name__}, in {sweep_dir}", flush=True)
-        jobs = [[*entry.overrides, *changes] for entry in entries]
+        print(f"{len(index.jobs)} runs by {type(launcher).__name__}, in {sweep_dir}", flush=True)
+        jobs = [[*job.overrides, *changes] for job in index.jobs]
         size, statuses = self._master.hydra.sweeper.get("max_batch_size"), list[int]()
         try:
             for batch in BasicSweeper.split_overrides_to_chunks(jobs, size):
                 returned = launcher.launch(list(batch), initial_job_idx=len(statuses))
                 statuses += [job.return_value for job in returned]
         except Exception:  # a job that died; Hydra's launchers give up on the others' results
-            conclude(entries, sweep_dir, {})
+            conclude(index.jobs, sweep_dir, {})
             raise
         except KeyboardInterrupt:
             if type(launcher).__name__ == "SlurmLauncher":
                 print("the jobs go on without this process; squeue lists them, scancel ends them")
-            conclude(entries, sweep_dir, {})
+            conclude(index.jobs, sweep_dir, {})
             raise
         failed = {
-            entry.number: state(sweep_dir / entry.folder).get("reason") or "its output says why."
-            for entry, status in zip(entries, statuses, strict=True)
+            job.number: state(sweep_dir / job.folder).get("reason") or "its output says why."
+            for job, status in zip(index.jobs, statuses, strict=True)
             if status
         }
-        conclude(entries, sweep_dir, failed)
+        conclude(index.jobs, sweep_dir, failed)
         return max(statuses)
 
 
@@ -93,7 +94,7 @@ def run_one(
             if has_begun(folder):
                 # Preempted, or a sweep that goes on: the run is in the middle, or done.
                 config = resumed_config(folder, changes, config_dir)
-                if not is_done(folder, config.total_steps):
+                if not is_finished(folder, config.total_steps):
                     go_on(config, folder, ["trpo-run", f"resume={folder}", *changes])
             else:
                 config = with_threads(to_config(cfg), threads or given_by_slurm())
@@ -103,13 +104,7 @@ def run_one(
     return 0
 
 
-def is_done(run_dir: Path, total_steps: int) -> bool:
-    """Whether a run has finished, with no more steps to do."""
-    content = state(run_dir)
-    return content.get("status") == "finished" and content.get("step", 0) >= total_steps
-
-
-def share_of_cores(launcher: Any, jobs: int) -> int | None:
+def threads_per_run(launcher: Any, jobs: int) -> int | None:
     """The threads of each run for a launcher that starts several on this machine."""
     kind, cores = type(launcher).__name__, usable_cores()
     if kind == "JoblibLauncher":

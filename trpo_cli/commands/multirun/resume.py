@@ -9,9 +9,7 @@ from hydra._internal.hydra import Hydra
 
 from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.commands.hydra.overrides import check_overrides
-from trpo_cli.commands.multirun.plugins import is_done
 from trpo_cli.commands.launch import check_writable
-from trpo_cli.commands.resume import refused, resumed_config
 from trpo_cli.commands.multirun.start import (
     check_all_surroundings,
     make_launcher,
@@ -20,12 +18,14 @@ from trpo_cli.commands.multirun.start import (
     set_sweep_dir,
     split_own,
 )
+from trpo_cli.commands.resume import refused, resumed_config
 from trpo_cli.config import Config, may_change
 from trpo_cli.errors import UserError
 from trpo_cli.runs.lock import Lock
 from trpo_cli.sweeps import index
-from trpo_cli.sweeps.index import Entry, Index, has_begun
-from trpo_cli.sweeps.run import Task
+from trpo_cli.sweeps.index import Index, Job
+from trpo_cli.sweeps.look import has_begun, is_finished
+from trpo_cli.sweeps.overview import FINISHED, Row
 
 LAUNCHER = ("hydra/launcher", "hydra.launcher.")
 
@@ -50,19 +50,18 @@ def resume_sweep(sweep_dir: Path, overrides: Sequence[str], config_dir: str | No
     with Lock(sweep_dir, "sweep"):
         hydra = start_hydra(listed.config_dir)
         given = _settings_of_hydra(listed, own)
-        configs = [_config(hydra, entry, sweep_dir, listed, changes) for entry in listed.jobs]
-        tasks = [
-            Task(entry, config.total_steps, is_done(sweep_dir / entry.folder, config.total_steps))
-            for entry, config in zip(listed.jobs, configs, strict=True)
-        ]
-        todo = [
-            (task.entry.number, task.entry.differs, config)
-            for task, config in zip(tasks, configs, strict=True)
-            if not task.done
-        ]
+        rows, todo = list[Row](), list[tuple[int, Sequence[str], Config]]()
+        for job in listed.jobs:
+            config = _config(hydra, job, sweep_dir, listed, changes)
+            row = Row(job.number, job.name, sweep_dir / job.folder, config.total_steps)
+            rows.append(row)
+            if is_finished(row.folder, row.total):
+                row.state = FINISHED
+            else:
+                todo.append((job.number, job.differs, config))
         if not todo:
             raise UserError(
-                f"The sweep in {sweep_dir} is finished: all its {len(tasks)} runs are. Give a "
+                f"The sweep in {sweep_dir} is finished: all its {len(rows)} runs are. Give a "
                 "larger total_steps=... to train on."
             )
         check_all_surroundings(todo)
@@ -72,18 +71,18 @@ def resume_sweep(sweep_dir: Path, overrides: Sequence[str], config_dir: str | No
         master = make_master(hydra, given, first, first)
         set_sweep_dir(master, sweep_dir)
         launcher = make_launcher(hydra, master, len(todo), threads)
-        return launcher.run(listed, sweep_dir, tasks, changes)
+        return launcher.run(listed, sweep_dir, rows, changes)
 
 
 def _config(
-    hydra: Hydra, entry: Entry, sweep_dir: Path, listed: Index, changes: Sequence[str]
+    hydra: Hydra, job: Job, sweep_dir: Path, listed: Index, changes: Sequence[str]
 ) -> Config:
     """The configuration that a job has, or will have, with the changes."""
-    folder = sweep_dir / entry.folder
-    with naming(entry.number, entry.differs):
+    folder = sweep_dir / job.folder
+    with naming(job.number, job.differs):
         if has_begun(folder):
             return resumed_config(folder, changes, listed.config_dir)
-        return compose(hydra, [*entry.overrides, *changes])[0]
+        return compose(hydra, [*job.overrides, *changes])[0]
 
 
 def _settings_of_hydra(listed: Index, given: Sequence[str]) -> list[str]:

@@ -17,7 +17,6 @@ from omegaconf import DictConfig, open_dict
 from trpo_cli.commands.hydra.compose import CONFIG_NAME, compose, start_hydra
 from trpo_cli.commands.hydra.launcher_schema import is_workers
 from trpo_cli.commands.hydra.overrides import check_overrides
-from trpo_cli.commands.multirun.plugins import HydraLauncher
 from trpo_cli.commands.launch import (
     AUTO,
     OUTPUTS,
@@ -27,12 +26,13 @@ from trpo_cli.commands.launch import (
     claim,
     make,
 )
-from trpo_cli.commands.multirun.local import Workers
+from trpo_cli.commands.multirun.local import LocalLauncher
+from trpo_cli.commands.multirun.plugins import PluginLauncher
 from trpo_cli.config import Config
 from trpo_cli.errors import UserError
 from trpo_cli.runs.lock import Lock
 from trpo_cli.sweeps import index
-from trpo_cli.sweeps.run import Task
+from trpo_cli.sweeps.overview import Row
 
 SEVERAL = 10
 """With more runs than this, checking them takes so long that a person is told."""
@@ -74,23 +74,23 @@ def sweep(overrides: Sequence[str], config_dir: str | None, command: list[str]) 
     listed = index.new(command, config_dir, own, launcher.threads, jobs, subdirs)
     with Lock(folder, "sweep"):
         listed.write(folder)
-        tasks = [
-            Task(entry, job.config.total_steps)
-            for entry, job in zip(listed.jobs, checked, strict=True)
+        rows = [
+            Row(job.number, job.name, folder / job.folder, good.config.total_steps)
+            for job, good in zip(listed.jobs, checked, strict=True)
         ]
-        return launcher.run(listed, folder, tasks)
+        return launcher.run(listed, folder, rows)
 
 
 def make_launcher(
     hydra: Hydra, master: DictConfig, jobs: int, threads: int | None
-) -> Workers | HydraLauncher:
+) -> LocalLauncher | PluginLauncher:
     """What will run the jobs, with `threads` threads each (None: their share of the cores).
 
     Raises `UserError` for a launcher, or settings of one, that cannot be used.
     """
     if is_workers(master):
-        return Workers(master, jobs, threads)
-    return HydraLauncher(hydra, master, jobs, threads)
+        return LocalLauncher(master, jobs, threads)
+    return PluginLauncher(hydra, master, jobs, threads)
 
 
 def split_own(overrides: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -1,4 +1,4 @@
-"""A worker whose runs take no time: what a run is worth is a function of its settings.
+"""A run that takes no time: what it is worth is a function of its settings.
 
 worth = 100 - 10 (log10 lr + 3)^2 + seed; its curve rises evenly to that. `fail=1` fails, and
 `wait=S` takes S seconds.
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.sweeps.serve import serve
+from trpo_cli.sweeps.lifeline import end_with_parent
 
 STEPS = 1000
 
@@ -23,11 +23,12 @@ def worth(learning_rate: float, seed: int) -> float:
     return 100.0 - 10.0 * (np.log10(learning_rate) + 3.0) ** 2 + seed
 
 
-def run(message: dict[str, Any]) -> tuple[int, str]:
-    folder = Path(message["folder"])
-    settings = dict(text.split("=") for text in message["overrides"])
+def run(what: dict[str, Any]) -> None:
+    folder = Path(what["folder"])
+    settings = dict(text.split("=") for text in what["overrides"])
     if float(settings.get("fail", 0)):
-        return 3, "it burned."
+        print("trpo-run: it burned.")
+        sys.exit(3)
     time.sleep(float(settings.get("wait", 0)))
     final = worth(float(settings["lr"]), int(settings["seed"]))
     folder.mkdir(parents=True)
@@ -41,9 +42,8 @@ def run(message: dict[str, Any]) -> tuple[int, str]:
     (folder / "eval.jsonl").write_text(json.dumps(evaluation) + "\n")
     manifest = {"format": 1, "status": "finished", "step": STEPS}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    return 0, ""
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
-    serve(run)
+    end_with_parent()
+    run(json.loads(sys.argv[1]))

@@ -1,8 +1,9 @@
-"""A worker whose jobs take no time: each does what its overrides say, word by word."""
+"""A run that takes no time: it does what its overrides say, word by word."""
 
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import sys
@@ -10,26 +11,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trpo_cli.sweeps.serve import serve
+from trpo_cli.commands.run import guarded
+from trpo_cli.errors import UserError
+from trpo_cli.sweeps.lifeline import end_with_parent
 from trpo_cli.system.signals import Stop
 
 
-def run(message: dict[str, Any]) -> tuple[int, str]:
-    folder = Path(message["folder"])
+def run(what: dict[str, Any]) -> None:
+    folder = Path(what["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pid").write_text(str(os.getpid()))
-    for word in message["overrides"]:
+    for word in what["overrides"]:
         if word == "print":
             print("on standard output", flush=True)
             os.system("echo from a process of its own >&2")
         elif word == "threads":
-            return 0, str(message["threads"])
+            raise UserError(f"{what['threads']} threads.")
         elif word == "raise":
             raise ValueError("no such luck")
         elif word == "leave":
+            print("no reason given", file=sys.stderr)
             sys.exit(7)
-        elif word == "bad":
-            return 2, "bad input."
         elif word == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         elif word == "crash":
@@ -44,8 +46,13 @@ def run(message: dict[str, Any]) -> tuple[int, str]:
         elif word == "hang":  # deaf to a first signal
             with Stop(deferred=True, quiet=True):
                 time.sleep(60)
-    return 0, ""
+
+
+def main() -> int:
+    with Stop(deferred=False):
+        end_with_parent()
+        return guarded(lambda: run(json.loads(sys.argv[1])), debug=False)
 
 
 if __name__ == "__main__":
-    serve(run)
+    sys.exit(main())
