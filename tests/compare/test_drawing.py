@@ -9,19 +9,9 @@ from matplotlib.figure import Figure
 
 from tests.support.synthetic import write_run, write_sample
 from trpo_cli.compare.analyse import analyse
-from trpo_cli.compare.drawing import (
-    Panel,
-    Plot,
-    _ticks,
-    band,
-    dots,
-    draw,
-    limits,
-    line,
-    row_panel,
-    words,
-)
+from trpo_cli.compare.drawing import _ticks, draw, words
 from trpo_cli.compare.groups import make_groups
+from trpo_cli.compare.panels import Panel, Plot, band, dots, limits, line, row_panel
 from trpo_cli.compare.plots import all_plots
 from trpo_cli.compare.read import RETURN, find_runs
 from trpo_cli.compare.results import Options

@@ -86,30 +86,6 @@ def test_total_variation_of_equal_widths_by_hand() -> None:
     assert d.gaussian_total_variation((0.0, 2.0), (3.0, 2.0)) == pytest.approx(expected)
 
 
-class TestMoreDimensions:
-    def test_diagonal_ones_are_sums(self) -> None:
-        p, q = [(0.0, 1.0), (1.0, 0.5)], [(0.3, 2.0), (0.0, 0.7)]
-        means = [np.array([m for m, _ in x]) for x in (p, q)]
-        covariances = [np.diag([s**2 for _, s in x]) for x in (p, q)]
-        arguments = means[0], covariances[0], means[1], covariances[1]
-        kls = [d.gaussian_kl(a, b) for a, b in zip(p, q, strict=True)]
-        assert d.multivariate_kl(*arguments) == pytest.approx(sum(kls))
-        parts = [d.gaussian_wasserstein(a, b) ** 2 for a, b in zip(p, q, strict=True)]
-        assert d.multivariate_wasserstein(*arguments) == pytest.approx(math.sqrt(sum(parts)))
-
-    def test_a_rotation_changes_neither(self) -> None:
-        generator = np.random.default_rng(0)
-        roots = generator.standard_normal((2, 3, 3))
-        covariances, means = roots @ roots.transpose(0, 2, 1), generator.standard_normal((2, 3))
-        turn = np.linalg.qr(generator.standard_normal((3, 3)))[0]
-        for measure in (d.multivariate_kl, d.multivariate_wasserstein):
-            before = measure(means[0], covariances[0], means[1], covariances[1])
-            turned = [turn @ c @ turn.T for c in covariances]
-            after = measure(turn @ means[0], turned[0], turn @ means[1], turned[1])
-            assert after == pytest.approx(before, rel=1e-10)
-            assert before > 0.1
-
-
 class TestBounds:
     @pytest.mark.parametrize("outcomes", [2, 5, 50])
     def test_pinsker_and_bretagnolle_huber(self, outcomes: int) -> None:

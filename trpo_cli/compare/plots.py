@@ -10,7 +10,8 @@ from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 
 from trpo_cli.compare import published
-from trpo_cli.compare.drawing import (
+from trpo_cli.compare.groups import file_name, natural, rule_of, show
+from trpo_cli.compare.panels import (
     Panel,
     Plot,
     band,
@@ -22,7 +23,6 @@ from trpo_cli.compare.drawing import (
     rule_at,
     spread_of,
 )
-from trpo_cli.compare.groups import file_name, natural, rule_of, show
 from trpo_cli.compare.results import Comparison, EnvResult
 from trpo_cli.compare.style import PLAIN, Look, looks
 from trpo_cli.compare.sweep import Setting, Sweep

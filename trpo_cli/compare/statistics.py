@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -72,12 +72,8 @@ def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval
     values: (n,), one per run. Without bounds for n = 1.
     """
     x = np.asarray(values, dtype=np.float64)
-    if x.size < 2:
-        value = float(x[0]) if x.size else math.nan
-        return Interval(int(x.size), value, math.nan, math.nan, math.nan)
-    mean, std = float(x.mean()), float(x.std(ddof=1))
-    half = t_quantile(0.5 + confidence / 2.0, x.size - 1) * std / math.sqrt(x.size)
-    return Interval(int(x.size), mean, std, mean - half, mean + half)
+    mean, low, high = (float(v[0]) for v in mean_band(x[:, None], confidence))
+    return Interval(int(x.size), mean, float(x.std(ddof=1)) if x.size > 1 else math.nan, low, high)
 
 
 def mean_band(curves: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats, Floats]:
@@ -215,24 +211,14 @@ def improvement_interval(
     return Interval(fewest, estimate, math.nan, bound(0.0), bound(1.0))
 
 
-def interquartile_mean(strata: Sequence[ArrayLike]) -> float:
+def _interquartile_mean(scores: Floats, weights: Floats) -> Floats:
     """The mean of the middle half of all scores (Agarwal et al. 2021), each environment weighing
     the same: sum over the sorted scores of the part of their weight between 1/4 and 3/4, over 1/2.
 
-    strata: per environment the normalised scores of its runs. For equally many runs and a number
-    of scores that 4 divides, the 25% trimmed mean; otherwise the scores at the quartiles count in
-    part, where rliable would drop or keep them whole.
+    (B, N) scores, (N,) weights that sum to 1 -> (B,). For equally many runs and a number of scores
+    that 4 divides, the 25% trimmed mean; otherwise the scores at the quartiles count in part, where
+    rliable would drop or keep them whole.
     """
-    scores = [np.asarray(s, dtype=np.float64)[None, :] for s in strata]
-    return float(_weighted_iqm(np.concatenate(scores, axis=1), _weights(strata))[0])
-
-
-def _weights(strata: Sequence[ArrayLike]) -> Floats:
-    return np.concatenate([np.full(np.size(s), 1.0 / (np.size(s) * len(strata))) for s in strata])
-
-
-def _weighted_iqm(scores: Floats, weights: Floats) -> Floats:
-    """(B, N) scores, (N,) weights that sum to 1 -> (B,)."""
     order = np.argsort(scores, axis=1)
     ranked, upper = np.take_along_axis(scores, order, axis=1), np.cumsum(weights[order], axis=1)
     lower = upper - weights[order]
@@ -242,7 +228,6 @@ def _weighted_iqm(scores: Floats, weights: Floats) -> Floats:
 
 def aggregate_interval(
     strata: Sequence[ArrayLike],
-    statistic: Callable[[Floats, Floats], Floats] = _weighted_iqm,
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Interval:
@@ -255,18 +240,19 @@ def aggregate_interval(
     normal scores, 0.95, 0.95, 0.95 for exponential ones; the percentiles of the same bootstrap
     reach 0.88, 0.89, 0.94 and 0.86, 0.91, 0.94 (tests/compare/test_coverage.py).
 
-    strata: per environment the normalised scores of its runs. statistic: (B, N) scores and (N,)
-    weights -> (B,). Environments with a single run leave no interval. n: the fewest runs.
+    strata: per environment the normalised scores of its runs. Environments with a single run leave
+    no interval. n: the fewest runs.
     """
     samples = [np.asarray(s, dtype=np.float64) for s in strata]
-    weights, sizes = _weights(samples), [s.size for s in samples]
-    value = float(statistic(np.concatenate(samples)[None, :], weights)[0])
+    sizes = [s.size for s in samples]
+    weights = np.concatenate([np.full(n, 1.0 / (n * len(sizes))) for n in sizes])
+    value = float(_interquartile_mean(np.concatenate(samples)[None, :], weights)[0])
     total, fewest = sum(sizes), min(sizes)
     if fewest < 2:
         return Interval(fewest, value, math.nan, math.nan, math.nan)
     generator = np.random.default_rng(seed)
     drawn = [s[generator.integers(s.size, size=(RESAMPLES, s.size))] for s in samples]
-    spread = float(statistic(np.concatenate(drawn, axis=1), weights).std(ddof=1))
+    spread = float(_interquartile_mean(np.concatenate(drawn, axis=1), weights).std(ddof=1))
     spread *= math.sqrt(total / (total - len(samples)))
     half = t_quantile(0.5 + confidence / 2.0, total - len(samples)) * spread
     return Interval(fewest, value, spread, value - half, value + half)

@@ -27,7 +27,6 @@ from trpo_cli.lab.tabular import (
 
 RANGE = 40.0
 """Width of the ranges of logarithms that are searched."""
-MAX_TRIALS = 60
 NEWTON_STEPS = 15
 LONGEST = 3.0
 """Longest Newton step in log t."""
@@ -163,25 +162,13 @@ def _with_multipliers(
 
 
 def root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where an increasing function is zero, by false position with the Illinois rule; `low` or
-    `high` where it has one sign between them. Both functions here are nearly lines."""
-    at_low, at_high, side = function(low), function(high), 0
-    if at_low >= 0.0 or at_high <= 0.0:
-        return low if at_low >= 0.0 else high
-    for _ in range(MAX_TRIALS):
-        middle = (low * at_high - high * at_low) / (at_high - at_low)
-        value = function(middle)
-        if abs(value) < 1e-11 or high - low < 1e-13:
-            break
-        if value < 0.0:
-            low, at_low = middle, value
-            at_high = at_high / 2.0 if side < 0 else at_high
-            side = -1
-        else:
-            high, at_high = middle, value
-            at_low = at_low / 2.0 if side > 0 else at_low
-            side = 1
-    return middle
+    """Where an increasing function is zero, by Brent's method; `low` or `high` where it has one
+    sign between them."""
+    from scipy.optimize import brentq  # later than help and errors
+
+    if function(low) >= 0.0 or function(high) <= 0.0:
+        return low if function(low) >= 0.0 else high
+    return float(brentq(function, low, high, xtol=1e-13))
 
 
 def _top(policy: np.ndarray, values: np.ndarray) -> np.ndarray:
