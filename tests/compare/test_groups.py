@@ -32,18 +32,18 @@ class TestGroups:
             {"algo": "trpo", "env": "CartPole-v1"},
             {"algo": "trpo"},
         )
-        groups = make_groups(runs)
-        assert groups.labels == ["trpo", "trpo+vine", "ppo"]
-        assert groups.envs == ["CartPole-v1", "Hopper-v4"]
-        assert [run.seed for run in groups.cells["Hopper-v4", "trpo"].runs] == [1, 4]
-        assert [cell.label for cell in groups.of("CartPole-v1")] == ["trpo"]
-        assert groups.notes == []
+        grouping = make_groups(runs)
+        assert grouping.labels == ["trpo", "trpo+vine", "ppo"]
+        assert grouping.envs == ["CartPole-v1", "Hopper-v4"]
+        assert [run.seed for run in grouping.groups["Hopper-v4", "trpo"].runs] == [1, 4]
+        assert [group.label for group in grouping.of("CartPole-v1")] == ["trpo"]
+        assert grouping.notes == []
 
     def test_by_a_key(self, make):
         runs = make(*({"algo__max_kl": kl} for kl in (0.1, 0.005, 0.02, 0.1)))
-        groups = make_groups(runs, ["algo.max_kl"])
-        assert groups.labels == ["trpo max_kl=0.005", "trpo max_kl=0.02", "trpo max_kl=0.1"]
-        assert groups.notes == []
+        grouping = make_groups(runs, ["algo.max_kl"])
+        assert grouping.labels == ["trpo max_kl=0.005", "trpo max_kl=0.02", "trpo max_kl=0.1"]
+        assert grouping.notes == []
 
     def test_a_key_that_does_not_vary_is_not_named(self, make):
         assert make_groups(make({}, {}), ["algo.max_kl", "policy", "env"]).labels == ["trpo"]
@@ -57,13 +57,13 @@ class TestGroups:
         assert "--by algo.max_kl" in note
 
     def test_the_same_seed_twice_is_one_run(self, make):
-        groups = make_groups(make({"seed": 1}, {"seed": 2}, {"seed": 1}))
-        assert len(groups.cells["Hopper-v4", "trpo"].runs) == 2
-        assert "same seed and settings" in groups.notes[0]
+        grouping = make_groups(make({"seed": 1}, {"seed": 2}, {"seed": 1}))
+        assert len(grouping.groups["Hopper-v4", "trpo"].runs) == 2
+        assert "same seed and settings" in grouping.notes[0]
 
     def test_the_same_seed_with_other_settings_is_another_run(self, make):
-        groups = make_groups(make({"seed": 1}, {"seed": 1, "algo__max_kl": 0.02}))
-        assert len(groups.cells["Hopper-v4", "trpo"].runs) == 2
+        grouping = make_groups(make({"seed": 1}, {"seed": 1, "algo__max_kl": 0.02}))
+        assert len(grouping.groups["Hopper-v4", "trpo"].runs) == 2
 
     @pytest.mark.parametrize(
         ("key", "hint"), [("algo.maxkl", "algo.max_kl"), ("max_kl", "algo.max_kl"), ("alg", "algo")]
@@ -80,8 +80,8 @@ class TestGroups:
         for name in ("old", "new"):
             write_run(tmp_path / name / "0")
         folders = [str(tmp_path / name) for name in ("old", "new")]
-        groups = make_groups(find_runs(folders).runs, ["folder"])
-        assert groups.labels == sorted(f"trpo folder={folder}" for folder in folders)
+        grouping = make_groups(find_runs(folders).runs, ["folder"])
+        assert grouping.labels == sorted(f"trpo folder={folder}" for folder in folders)
 
 
 def test_numbers_sort_as_numbers_and_rules_as_they_are_told():

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.synthetic import write_run
 from trpo_cli.compare.diagnosis import RULES, diagnose
-from trpo_cli.compare.groups import Cell, make_groups
+from trpo_cli.compare.groups import Group, make_groups
 from trpo_cli.compare.read import find_runs
 from trpo_cli.compare.trust_region import (
     MEASURES,
@@ -28,11 +28,11 @@ from trpo_cli.compare.trust_region import (
 
 
 @pytest.fixture
-def cell(tmp_path: Path) -> Any:
-    def write(*settings: dict[str, Any]) -> Cell:
+def make_group(tmp_path: Path) -> Any:
+    def write(*settings: dict[str, Any]) -> Group:
         for i, chosen in enumerate(settings):
             write_run(tmp_path / f"{i:02}", **{"seed": i, **chosen})
-        (found,) = make_groups(find_runs([str(tmp_path)]).runs).cells.values()
+        (found,) = make_groups(find_runs([str(tmp_path)]).runs).groups.values()
         return found
 
     return write
@@ -54,28 +54,28 @@ def some_rejected(i: int) -> dict[str, Any]:
 
 
 class TestMeasures:
-    def test_ratios_are_of_accepted_updates(self, cell):
-        (run,) = cell({"row": some_rejected, "rows": 8}).runs
+    def test_ratios_are_of_accepted_updates(self, make_group):
+        (run,) = make_group({"row": some_rejected, "rows": 8}).runs
         expected = [math.nan, 0.5, 0.5, 0.5] * 2
         assert kl_used(run) == pytest.approx(expected, nan_ok=True)
         assert kl_against_model(run)[1] == pytest.approx(1.25)
         assert rejected(run).tolist() == [1, 0, 0, 0] * 2
 
-    def test_the_allowed_kl_follows_the_schedule(self, cell):
+    def test_the_allowed_kl_follows_the_schedule(self, make_group):
         """4 updates of a quarter of training each: remaining 1, 3/4, 1/2, 1/4 before them."""
-        (run,) = cell({"rows": 4, "algo__schedule": "linear"}).runs
+        (run,) = make_group({"rows": 4, "algo__schedule": "linear"}).runs
         assert allowed_kl(run) == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
 
-    def test_rules_without_a_trust_region_have_none(self, cell):
-        (run,) = cell({"algo": "ppo"}).runs
+    def test_rules_without_a_trust_region_have_none(self, make_group):
+        (run,) = make_group({"algo": "ppo"}).runs
         assert np.isnan(allowed_kl(run)).all() and np.isnan(kl_used(run)).all()
 
-    def test_a_fixed_natural_step_has_no_allowed_kl(self, cell):
-        (run,) = cell({"algo": "npg", "algo__step_rule": "fixed"}).runs
+    def test_a_fixed_natural_step_has_no_allowed_kl(self, make_group):
+        (run,) = make_group({"algo": "npg", "algo__step_rule": "fixed"}).runs
         assert np.isnan(allowed_kl(run)).all()
 
-    def test_bins_average_updates_then_runs(self, cell):
-        group = cell(
+    def test_bins_average_updates_then_runs(self, make_group):
+        group = make_group(
             {"rows": 8, "row": lambda i: {"policy/kl": float(i)}},
             {"rows": 8, "row": lambda i: {"policy/kl": 10.0 + i}},
         )
@@ -86,24 +86,24 @@ class TestMeasures:
         assert found.mean.tolist() == [5.5, 7.5, 9.5, 11.5]
         assert found.high.tolist() == [10.5, 12.5, 14.5, 16.5]
 
-    def test_bins_end_with_the_shortest_run(self, cell):
-        group = cell({"rows": 8}, {"rows": 8, "steps": 12_000, "total_steps": 24_000})
+    def test_bins_end_with_the_shortest_run(self, make_group):
+        group = make_group({"rows": 8}, {"rows": 8, "steps": 12_000, "total_steps": 24_000})
         found = binned(group, column("policy/kl"))
         assert found is not None and found.x.max() < 12_000
 
-    def test_every_measure_reads_what_some_rule_reports(self, cell, tmp_path):
+    def test_every_measure_reads_what_some_rule_reports(self, make_group, tmp_path):
         shown = set()
         for algo in ("trpo", "ppo"):
             write_run(tmp_path / algo / "run", algo)
-        groups = make_groups(find_runs([str(tmp_path)]).runs)
-        for group in groups.cells.values():
+        grouping = make_groups(find_runs([str(tmp_path)]).runs)
+        for group in grouping.groups.values():
             shown |= {m.name for m in MEASURES if binned(group, m.values) is not None}
         assert shown == {m.name for m in MEASURES}
 
 
 class TestSummary:
-    def test_of_a_group(self, cell):
-        found = summarise(cell({"row": some_rejected, "rows": 8}, {"rows": 8}))
+    def test_of_a_group(self, make_group):
+        found = summarise(make_group({"row": some_rejected, "rows": 8}, {"rows": 8}))
         assert found.updates == 16
         assert found.rejected == pytest.approx(2 / 16)
         assert found.rejections == {"KL bound": pytest.approx(2 / 16)}
@@ -115,21 +115,25 @@ class TestSummary:
         assert found.explained_variance == 0.8
         assert math.isnan(found.clip_fraction) and math.isnan(found.skipped)
 
-    def test_explained_variance_is_that_of_the_second_half(self, cell):
-        found = summarise(cell({"row": lambda i: {"value/explained_variance": float(i >= 6)}}))
+    def test_explained_variance_is_that_of_the_second_half(self, make_group):
+        found = summarise(
+            make_group({"row": lambda i: {"value/explained_variance": float(i >= 6)}})
+        )
         assert found.explained_variance == 1.0
 
-    def test_updates_that_were_skipped(self, cell):
+    def test_updates_that_were_skipped(self, make_group):
         found = summarise(
-            cell({"algo": "vpg", "rows": 10, "row": lambda i: {"policy/skipped": "x" * (i == 3)}})
+            make_group(
+                {"algo": "vpg", "rows": 10, "row": lambda i: {"policy/skipped": "x" * (i == 3)}}
+            )
         )
         assert found.skipped == pytest.approx(0.1)
         assert math.isnan(found.rejected) and found.rejections == {}
 
-    def test_far_over_the_bound(self, cell):
+    def test_far_over_the_bound(self, make_group):
         """0.02 and 0.0149 against 0.01: only the first is over it by more than half."""
         row = {0: {"policy/kl": 0.02}, 1: {"policy/kl": 0.0149}}
-        found = summarise(cell({"algo": "npg", "rows": 4, "row": lambda i: row.get(i, {})}))
+        found = summarise(make_group({"algo": "npg", "rows": 4, "row": lambda i: row.get(i, {})}))
         assert found.over_bound == 0.25
 
 

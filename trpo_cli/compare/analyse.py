@@ -11,7 +11,7 @@ import numpy as np
 from trpo_cli.compare import align, scores, trust_region
 from trpo_cli.compare.align import Curve
 from trpo_cli.compare.diagnosis import diagnose
-from trpo_cli.compare.groups import Cell, Groups
+from trpo_cli.compare.groups import Group, Grouping
 from trpo_cli.compare.normalise import human_scale, range_scale
 from trpo_cli.compare.results import (
     Comparison,
@@ -42,19 +42,19 @@ REACH = 0.8
 """Default threshold: this part of the way from the start to the best group's end of the curve."""
 
 
-def analyse(groups: Groups, options: Options, notes: Sequence[str]) -> Comparison:
+def analyse(grouping: Grouping, options: Options, notes: Sequence[str]) -> Comparison:
     """Raises `UserError` where a group has no values to compare."""
-    runs = [run for cell in groups.cells.values() for run in cell.runs]
+    runs = [run for group in grouping.groups.values() for run in group.runs]
     protocol = scores.choose_protocol(runs)
-    human = options.normalise != "range" and all(human_scale(env) for env in groups.envs)
+    human = options.normalise != "range" and all(human_scale(env) for env in grouping.envs)
     if options.normalise == "human" and not human:
-        lacking = next(env for env in groups.envs if human_scale(env) is None)
+        lacking = next(env for env in grouping.envs if human_scale(env) is None)
         raise UserError(
             f"--normalise human: there is no random and no human score for {lacking}; "
             "--normalise range takes the range of the runs instead."
         )
-    envs = [analyse_env(env, groups.of(env), options, protocol, human) for env in groups.envs]
-    known = set(groups.envs)
+    envs = [analyse_env(env, grouping.of(env), options, protocol, human) for env in grouping.envs]
+    known = set(grouping.envs)
     unknown = [env for env in options.thresholds if env and env not in known]
     if unknown:
         raise UserError(
@@ -62,23 +62,23 @@ def analyse(groups: Groups, options: Options, notes: Sequence[str]) -> Compariso
             f"{', '.join(sorted(known))}."
         )
     pairs = compare_pairs(envs)
-    everything = [*notes, *groups.notes, *protocol.notes]
+    everything = [*notes, *grouping.notes, *protocol.notes]
     return Comparison(
         options,
         protocol,
         envs,
-        groups.labels,
-        aggregates(envs, groups.labels),
+        grouping.labels,
+        aggregates(envs, grouping.labels),
         pairs,
-        improvements(envs, groups.labels),
+        improvements(envs, grouping.labels),
         everything,
     )
 
 
 def analyse_env(
-    env: str, cells: Sequence[Cell], options: Options, protocol: Protocol, human: bool
+    env: str, groups: Sequence[Group], options: Options, protocol: Protocol, human: bool
 ) -> EnvResult:
-    curves = curves_of(cells, options.curve)
+    curves = curves_of(groups, options.curve)
     shown = curves[options.axis]
     shared = align.span([c for group in shown.values() for c in group])
     if shared[1] < shared[0]:
@@ -86,7 +86,7 @@ def analyse_env(
             f"The runs on {env} have no range of {options.axis} in common: a run ends before "
             "another begins. Leave the short ones out."
         )
-    finals = {c.label: finals_of(c, protocol) for c in cells}
+    finals = {group.label: finals_of(group, protocol) for group in groups}
     starts = [float(c.y[0]) for group in curves["steps"].values() for c in group]
     threshold = options.thresholds.get(env, options.thresholds.get("", math.nan))
     if math.isnan(threshold):
@@ -95,39 +95,39 @@ def analyse_env(
         threshold = start + REACH * (max(ends) - start)
     results = [
         analyse_group(
-            cell,
-            {axis: curves[axis][cell.label] for axis in curves},
-            finals[cell.label],
+            group,
+            {axis: curves[axis][group.label] for axis in curves},
+            finals[group.label],
             options,
             protocol,
             shared,
             threshold,
         )
-        for cell in cells
+        for group in groups
     ]
     scale = human_scale(env) if human else range_scale(starts, list(finals.values()))
-    budget = max(int(run.config["total_steps"]) for cell in cells for run in cell.runs)
+    budget = max(int(run.config["total_steps"]) for group in groups for run in group.runs)
     return EnvResult(env, budget, threshold, shared, results, scale)
 
 
-def curves_of(cells: Sequence[Cell], key: str) -> dict[str, dict[str, list[Curve]]]:
+def curves_of(groups: Sequence[Group], key: str) -> dict[str, dict[str, list[Curve]]]:
     """Axis -> group -> a curve per run; raises `UserError` for a run that has none."""
-    for cell in cells:
-        for run in cell.runs:
+    for group in groups:
+        for run in group.runs:
             if align.curve(run, key).empty:
                 raise UserError(
                     f"{run.path} has no value of {key} to draw: is the run too short for one "
                     "finished episode, or the key another one (--curve)?"
                 )
     return {
-        axis: {cell.label: [align.curve(r, key, axis) for r in cell.runs] for cell in cells}
+        axis: {group.label: [align.curve(r, key, axis) for r in group.runs] for group in groups}
         for axis in align.AXES
     }
 
 
-def finals_of(cell: Cell, protocol: Protocol) -> list[float]:
-    found = [scores.final_score(run, protocol) for run in cell.runs]
-    for run, score in zip(cell.runs, found, strict=True):
+def finals_of(group: Group, protocol: Protocol) -> list[float]:
+    found = [scores.final_score(run, protocol) for run in group.runs]
+    for run, score in zip(group.runs, found, strict=True):
         if math.isnan(score):
             raise UserError(
                 f"{run.path} has neither a final evaluation nor a finished episode, so there is "
@@ -137,7 +137,7 @@ def finals_of(cell: Cell, protocol: Protocol) -> list[float]:
 
 
 def analyse_group(
-    cell: Cell,
+    group: Group,
     curves: dict[str, list[Curve]],
     finals: list[float],
     options: Options,
@@ -150,13 +150,13 @@ def analyse_group(
     drawn = align.on_grid(shown, x)
     bests = [
         scores.best_score(run, protocol, c)
-        for run, c in zip(cell.runs, curves["steps"], strict=True)
+        for run, c in zip(group.runs, curves["steps"], strict=True)
     ]
-    updates = trust_region.summarise(cell)
-    panels = {m.name: trust_region.binned(cell, m.values) for m in trust_region.MEASURES}
-    panels["allowed"] = trust_region.binned(cell, trust_region.allowed_kl)
+    updates = trust_region.summarise(group)
+    panels = {m.name: trust_region.binned(group, m.values) for m in trust_region.MEASURES}
+    panels["allowed"] = trust_region.binned(group, trust_region.allowed_kl)
     return GroupResult(
-        cell,
+        group,
         x,
         drawn,
         *mean_band(drawn),

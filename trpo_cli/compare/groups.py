@@ -21,8 +21,8 @@ BOOKKEEPING = re.compile(r"(seed|threads|device|debug|resume|checkpoint\..*|eval
 
 
 @dataclass(frozen=True)
-class Cell:
-    """The runs of one group in one environment, one per seed."""
+class Group:
+    """The runs on one environment that share a label, one per seed."""
 
     env: str
     label: str
@@ -30,20 +30,20 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Groups:
-    """envs, labels: in the order of the figures. cells: those that have runs. notes: what a
+class Grouping:
+    """envs, labels: in the order of the figures. groups: those that have runs. notes: what a
     reader must know."""
 
     envs: list[str]
     labels: list[str]
-    cells: Mapping[tuple[str, str], Cell]
+    groups: Mapping[tuple[str, str], Group]
     notes: list[str]
 
-    def of(self, env: str) -> list[Cell]:
-        return [self.cells[env, label] for label in self.labels if (env, label) in self.cells]
+    def of(self, env: str) -> list[Group]:
+        return [self.groups[env, label] for label in self.labels if (env, label) in self.groups]
 
 
-def make_groups(runs: Sequence[Run], by: Sequence[str] = ()) -> Groups:
+def make_groups(runs: Sequence[Run], by: Sequence[str] = ()) -> Grouping:
     """Group by algorithm, sampler, the keys in `by`, and environment.
 
     by: flat configuration keys; "algo", "sampler", "policy", "value" stand for their names,
@@ -53,17 +53,17 @@ def make_groups(runs: Sequence[Run], by: Sequence[str] = ()) -> Groups:
     asked = [key for key in check_keys(runs, by) if key != "env.id"]
     keys = list(dict.fromkeys([*RULE, *asked]))
     labels = make_labels(runs, keys)
-    cells: dict[tuple[str, str], list[Run]] = {}
+    members: dict[tuple[str, str], list[Run]] = {}
     for run, label in zip(runs, labels, strict=True):
-        cells.setdefault((run.env, label), []).append(run)
+        members.setdefault((run.env, label), []).append(run)
     notes: list[str] = []
     made = {
-        (env, label): Cell(env, label, tuple(one_per_seed(found, notes)))
-        for (env, label), found in cells.items()
+        (env, label): Group(env, label, tuple(one_per_seed(found, notes)))
+        for (env, label), found in members.items()
     }
     notes += mixed_settings(made.values(), keys)
     order = sorted(set(labels), key=natural)
-    return Groups(sorted({run.env for run in runs}, key=natural), order, made, notes)
+    return Grouping(sorted({run.env for run in runs}, key=natural), order, made, notes)
 
 
 def check_keys(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
@@ -162,14 +162,14 @@ def differing(runs: Iterable[Run]) -> dict[str, list[Any]]:
     }
 
 
-def mixed_settings(cells: Iterable[Cell], keys: Sequence[str]) -> list[str]:
+def mixed_settings(groups: Iterable[Group], keys: Sequence[str]) -> list[str]:
     notes = []
-    for cell in cells:
-        found = {k: v for k, v in differing(cell.runs).items() if k not in keys}
+    for group in groups:
+        found = {k: v for k, v in differing(group.runs).items() if k not in keys}
         if found:
             what = "; ".join(f"{k}: {', '.join(map(show, v))}" for k, v in found.items())
             notes.append(
-                f"{cell.label} on {cell.env} mixes runs of different settings ({what}): its mean "
+                f"{group.label} on {group.env} mixes runs of different settings ({what}): its mean "
                 f"is over settings as well as seeds. --by {','.join(found)} takes them apart."
             )
     return notes

@@ -66,7 +66,7 @@ def curves(c: Comparison, looked: dict[str, Look], against: bool) -> Plot:
 
 def count(env: EnvResult) -> str:
     """How many runs stand behind a panel."""
-    sizes = [len(g.cell.runs) for g in env.groups]
+    sizes = [len(g.group.runs) for g in env.groups]
     if len(set(sizes)) == 1:
         return runs(sizes[0]) + (" each" if len(sizes) > 1 else "")
     return f"{min(sizes)} to {max(sizes)} runs"
@@ -105,7 +105,7 @@ def overlay(env: EnvResult, looked: dict[str, Look]) -> list[Line2D]:
     marks: list[Line2D] = []
     drawn: set[published.Published] = set()
     for g in env.groups:
-        rule = rule_of(g.cell.runs[0])
+        rule = rule_of(g.group.runs[0])
         for entry in published.of_env(env.env):
             if entry.algo != rule or entry.steps != env.steps or entry in drawn:
                 continue

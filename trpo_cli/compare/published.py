@@ -34,29 +34,29 @@ def published() -> tuple[Published, ...]:
     """Both tables, MuJoCo first."""
     mujoco = [
         Published(
-            row["algo"],
-            row["env"],
-            row["version"],
-            int(row["steps"]),
-            float(row["mean"]),
-            float(row["std"]) if row["std"] else None,
-            int(row["seeds"]) if row["seeds"] else None,
-            row["metric"],
-            row["source"],
+            algo=row["algo"],
+            env=row["env"],
+            version=row["version"],
+            steps=_whole(row["steps"]),
+            mean=float(row["mean"]),
+            std=float(row["std"]) if row["std"] else None,
+            seeds=_whole(row["seeds"]),
+            metric=row["metric"],
+            source=row["source"],
         )
         for row in _rows("published_mujoco.csv")
     ]
     atari = [
         Published(
-            row["algo"] + ("+vine" if row["sampler"] == "vine" else ""),
-            row["game"],
-            "",
-            int(row["agent_steps"]) if row["agent_steps"] else None,
-            float(row["score"]),
-            None,
-            _seeds(row["source"]),
-            "game score",
-            row["source"],
+            algo=row["algo"] + ("+vine" if row["sampler"] == "vine" else ""),
+            env=row["game"],
+            version="",
+            steps=_whole(row["agent_steps"]),
+            mean=float(row["score"]),
+            std=None,
+            seeds=_seeds(row["source"]),
+            metric="game score",
+            source=row["source"],
         )
         for row in _rows("published_atari.csv")
     ]
@@ -98,6 +98,10 @@ def reference(env: str, who: str) -> float | None:
 def _rows(name: str) -> list[dict[str, Any]]:
     text = (files("trpo_cli.compare") / "data" / name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text else None
 
 
 def _seeds(source: str) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trpo_cli.compare.align import Floats
-from trpo_cli.compare.groups import Cell
+from trpo_cli.compare.groups import Group
 from trpo_cli.compare.normalise import Scale
 from trpo_cli.compare.scores import Protocol
 from trpo_cli.compare.statistics import ALPHA, Difference, Interval
@@ -40,7 +40,7 @@ class GroupResult:
     curves: (runs, points). finals, bests: one per run. area: mean height of the curve over the
     range that all groups of the environment share. steps, seconds: to the threshold."""
 
-    cell: Cell
+    group: Group
     x: Floats
     curves: Floats
     mean: Floats
@@ -58,11 +58,11 @@ class GroupResult:
 
     @property
     def env(self) -> str:
-        return self.cell.env
+        return self.group.env
 
     @property
     def label(self) -> str:
-        return self.cell.label
+        return self.group.label
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ class Comparison:
 
     @property
     def fewest(self) -> int:
-        return min(len(g.cell.runs) for e in self.envs for g in e.groups)
+        return min(len(g.group.runs) for e in self.envs for g in e.groups)
 
     @property
     def runs(self) -> int:
-        return sum(len(g.cell.runs) for e in self.envs for g in e.groups)
+        return sum(len(g.group.runs) for e in self.envs for g in e.groups)

@@ -43,7 +43,7 @@ def choose_protocol(runs: Sequence[Run]) -> Protocol:
         )
         notes.append(f"Final performance is the {TRAINING_RETURN}, because {why}.")
     else:
-        episodes = sorted({int(_final(run)["episodes"]) for run in runs})
+        episodes = sorted({int(final_evaluation(run)["episodes"]) for run in runs})
         if len(episodes) > 1:
             notes.append(f"Final evaluations have from {episodes[0]} to {episodes[-1]} episodes.")
     fresh = final == FINAL_EVALUATION and all(best_evaluation(run) is not None for run in runs)
@@ -72,7 +72,7 @@ def best_evaluation(run: Run) -> Any:
 
 def final_score(run: Run, protocol: Protocol) -> float:
     if protocol.final == FINAL_EVALUATION:
-        return float(_final(run)["return_mean"])
+        return float(final_evaluation(run)["return_mean"])
     values = run.columns.get(RETURN, np.array([]))
     finite = values[np.isfinite(values)]
     return float(finite[-1]) if finite.size else math.nan
@@ -82,12 +82,6 @@ def best_score(run: Run, protocol: Protocol, training: Curve) -> float:
     if protocol.best == FRESH_BEST:
         return float(best_evaluation(run)["return_mean"])
     return float(training.y.max()) if not training.empty else math.nan
-
-
-def _final(run: Run) -> Any:
-    line = final_evaluation(run)
-    assert line is not None
-    return line
 
 
 def _is_number(value: Any) -> bool:

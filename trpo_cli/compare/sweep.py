@@ -65,11 +65,11 @@ class Sweep:
 def find_sweeps(runs: Sequence[Run], protocol: Protocol) -> list[Sweep]:
     """One per environment, algorithm and sampler whose runs differ in anything but the
     seed."""
-    cells: dict[tuple[str, str], list[Run]] = {}
+    by_rule: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        cells.setdefault((run.env, rule_of(run)), []).append(run)
+        by_rule.setdefault((run.env, rule_of(run)), []).append(run)
     sweeps = []
-    for (env, algo), found in sorted(cells.items()):
+    for (env, algo), found in sorted(by_rule.items()):
         keys = list(differing(found))
         if keys:
             sweeps.append(make_sweep(env, algo, keys, found, protocol))

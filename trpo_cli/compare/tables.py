@@ -74,7 +74,7 @@ def performance(c: Comparison) -> Table:
             Column("seconds_median", "", lambda g: g.seconds.median),
             Column("", "Seconds to threshold", lambda g: crossing(g.seconds, "not reached")),
             Column("finals", "Each run's final", lambda g: g.finals),
-            Column("seeds", "", lambda g: " ".join(str(run.seed) for run in g.cell.runs)),
+            Column("seeds", "", lambda g: " ".join(str(run.seed) for run in g.group.runs)),
         ],
         [g for e in c.envs for g in e.groups],
     )
@@ -226,7 +226,7 @@ def published_numbers(c: Comparison) -> Table:
     """What others published of the rules compared, on the same tasks in any version."""
     rows = []
     for e in c.envs:
-        rules = {rule_of(g.cell.runs[0]).split("+")[0] for g in e.groups}
+        rules = {rule_of(g.group.runs[0]).split("+")[0] for g in e.groups}
         found = [x for x in published.of_env(e.env) if x.algo.split("+")[0] in rules]
         rows += [(e, x) for x in sorted(found, key=lambda x: (x.algo, -x.mean))]
     return Table(

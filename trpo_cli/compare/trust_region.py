@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trpo_cli.compare.groups import Cell
+from trpo_cli.compare.groups import Group
 from trpo_cli.compare.read import Run
 from trpo_cli.maths.schedule import scheduled
 
@@ -124,10 +124,10 @@ class Binned:
     high: Floats
 
 
-def binned(cell: Cell, values: Callable[[Run], Floats], bins: int = BINS) -> Binned | None:
+def binned(group: Group, values: Callable[[Run], Floats], bins: int = BINS) -> Binned | None:
     """None where no run has the measure. Updates are averaged within bins of environment steps,
     at least about two updates wide, up to the end of the shortest run."""
-    series = [(run.columns["step"], values(run)) for run in cell.runs]
+    series = [(run.columns["step"], values(run)) for run in group.runs]
     if not any(np.isfinite(y).any() for _, y in series):
         return None
     end = min(float(x[-1]) for x, _ in series)
@@ -181,8 +181,8 @@ class Summary:
     skipped: float
 
 
-def summarise(cell: Cell) -> Summary:
-    runs = cell.runs
+def summarise(group: Group) -> Summary:
+    runs = group.runs
 
     def pooled(values: Callable[[Run], Floats]) -> Floats:
         found = np.concatenate([values(run) for run in runs])

@@ -1,6 +1,6 @@
 """Exact quantities of tabular Markov decision processes, by linear solves.
 
-S states, A actions. Policies are tables pi (S, A) whose rows sum to one. From Kakade and Langford
+S states, A actions. Policies are arrays pi (S, A) whose rows sum to one. From Kakade and Langford
 2002; Schulman et al. 2015 (TRPO, arXiv 1502.05477), sections 2 and 3.
 """
 
