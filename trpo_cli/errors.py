@@ -52,6 +52,19 @@ class CannotWrite(RunFailed):
         super().__init__(why + _ADVICE.get(error.errno or 0, ""))
 
 
+def describe(error: BaseException) -> str:
+    """What went wrong, as one paragraph without a traceback."""
+    if isinstance(error, RunFailed):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return (
+            "out of memory: try a smaller batch (sampler.num_envs, sampler.steps_per_env) or "
+            "smaller networks (policy.hidden_sizes, value.hidden_sizes)."
+        )
+    words = " ".join(str(error).split())
+    return f"failed with {type(error).__name__}: {words}"
+
+
 _FULL = " Make room there."
 _LOCKED = " Give this user the right to write there."
 _ADVICE = {

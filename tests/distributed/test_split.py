@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trpo_cli.distributed.split import WHOLE, Shared, Split
+from trpo_cli.distributed.processes import Processes
+from trpo_cli.distributed.split import WHOLE, Split
 
 SIZE = 23
 PARTS = [np.array([0, 3, 4, 22]), np.array([], dtype=np.int64), np.array([1, 2])]
@@ -15,10 +16,11 @@ PARTS.append(np.setdiff1d(np.arange(SIZE), np.concatenate(PARTS)))
 ORDER = np.random.default_rng(0).permutation(SIZE)
 
 
-class Recorded:
-    """A group that keeps what it is to sum."""
+class Recorded(Processes):
+    """Processes that keep what they are to sum."""
 
     def __init__(self) -> None:
+        super().__init__(0, len(PARTS))
         self.asked: list[Any] = []
 
     def sum(self, x: Any) -> Any:
@@ -30,21 +32,21 @@ class Recorded:
         return x
 
 
-def splits(group: Recorded | None = None) -> list[Split]:
-    return [Shared(group or Recorded(), numbers, SIZE) for numbers in PARTS]
+def splits(processes: Recorded | None = None) -> list[Split]:
+    return [Split(processes or Recorded(), numbers, SIZE) for numbers in PARTS]
 
 
-class TestShared:
+class TestSplit:
     def test_shares_add_up(self) -> None:
         assert sum(split.share for split in splits()) == pytest.approx(1.0)
         assert all(split.size(3) == SIZE for split in splits())
 
     def test_the_average_is_that_of_all_samples(self) -> None:
-        group, x = Recorded(), np.random.default_rng(1).normal(size=(SIZE, 2))
-        for split, numbers in zip(splits(group), PARTS, strict=True):
+        processes, x = Recorded(), np.random.default_rng(1).normal(size=(SIZE, 2))
+        for split, numbers in zip(splits(processes), PARTS, strict=True):
             if len(numbers):
                 split.average(x[numbers].mean(axis=0))
-        np.testing.assert_allclose(np.sum(group.asked, axis=0), x.mean(axis=0))
+        np.testing.assert_allclose(np.sum(processes.asked, axis=0), x.mean(axis=0))
 
     @pytest.mark.parametrize("chunk", [1, 4, 7, SIZE])
     def test_minibatches_are_those_of_one_process(self, chunk: int) -> None:

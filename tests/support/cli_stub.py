@@ -46,7 +46,7 @@ class Cli:
         command: list[str],
         *,
         resume: bool = False,
-        ranks: Any = None,
+        processes: Any = None,
     ) -> None:
         if resume:
             self.resumed.append((config, run_dir, command))

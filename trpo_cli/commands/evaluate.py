@@ -13,7 +13,7 @@ from typing import Any
 from trpo_cli.commands.arguments import Parser, positive
 from trpo_cli.commands.run import INTERRUPTED, limit_library_threads
 from trpo_cli.config import Config, config_from_yaml
-from trpo_cli.distributed.ranks import process_count, process_number
+from trpo_cli.distributed.processes import process_count, process_number
 from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.runs.checkpoint import find, step_of
 from trpo_cli.runs.directory import CONFIG, require

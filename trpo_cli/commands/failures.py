@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 
-from trpo_cli.errors import RunFailed, ToldElsewhere, UserError
-from trpo_cli.runs.crash import describe
+from trpo_cli.errors import RunFailed, ToldElsewhere, UserError, describe
 
 
 def report(error: Exception, who: str = "trpo-run", *, debug: bool) -> int:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from trpo_cli.config import Config, config_to_yaml
-from trpo_cli.distributed.ranks import ALONE, Ranks, processes_here
+from trpo_cli.distributed.processes import ALONE, Processes, processes_here
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import LOCK
 from trpo_cli.system.machine import has_nvidia_driver, usable_cores
@@ -131,34 +131,34 @@ def launch(
     command: list[str],
     *,
     checked: bool = False,
-    ranks: Ranks = ALONE,
+    processes: Processes = ALONE,
 ) -> None:
     """Check, seed, make the directory and train. `run_dir` "auto" gives the default one.
 
-    ranks: the processes that do so together; the first one seeds and makes the directory.
+    processes: the processes that do so together; the first one seeds and makes the directory.
     """
-    with ranks.agreed():
+    with processes.agreed():
         if config.resume is not None:
             raise UserError(f"resume={config.resume} is written on the command line only.")
         if not checked:
             check_surroundings(config)
     drawn = config.seed is None
     if drawn:
-        config = dataclasses.replace(config, seed=ranks.broadcast(secrets.randbits(31)))
-    if ranks.is_main:
+        config = dataclasses.replace(config, seed=processes.broadcast(secrets.randbits(31)))
+    if processes.is_main:
         warn_threads(config.threads)
     from trpo_cli.training.loop import train  # heavy: no error above should pay for it
 
-    folder, made = ranks.first(lambda: make_run_dir(config, run_dir))
-    if drawn and ranks.is_main:
+    folder, made = processes.first(lambda: make_run_dir(config, run_dir))
+    if drawn and processes.is_main:
         print(f"seed={config.seed} (drawn)", flush=True)
     try:
-        train(config, folder, command, ranks=ranks)
+        train(config, folder, command, processes=processes)
     except BaseException:
         with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
-            if ranks.is_main and os.listdir(folder) == [LOCK]:
+            if processes.is_main and os.listdir(folder) == [LOCK]:
                 (folder / LOCK).unlink()
-            for empty in made if ranks.is_main else []:  # only empty ones go
+            for empty in made if processes.is_main else []:  # only empty ones go
                 empty.rmdir()
         raise
 

@@ -14,7 +14,7 @@ from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.commands.hydra.overrides import check_overrides
 from trpo_cli.commands.launch import check_surroundings, check_writable, warn_threads
 from trpo_cli.config import CHANGEABLE, Config, config_from_yaml, may_change, validate
-from trpo_cli.distributed.ranks import ALONE, Ranks
+from trpo_cli.distributed.processes import ALONE, Processes
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import CHECKPOINTS, CONFIG, require
 
@@ -70,20 +70,20 @@ def read_config(run_dir: Path) -> Config:
     return config_from_yaml(text, source=str(path))
 
 
-def resume(run_dir: str, config: Config, command: list[str], ranks: Ranks = ALONE) -> None:
+def resume(run_dir: str, config: Config, command: list[str], processes: Processes = ALONE) -> None:
     """Go on with a run."""
     folder = Path(run_dir)
-    with ranks.agreed():
+    with processes.agreed():
         if config.resume is not None:
             raise UserError(f"resume={config.resume} is written on the command line only.")
-        if ranks.is_main:
+        if processes.is_main:
             check_writable(folder, "resume")
         check_surroundings(config)
-    if ranks.is_main:
+    if processes.is_main:
         warn_threads(config.threads)
     from trpo_cli.training.loop import train  # heavy: no error above should pay for it
 
-    train(config, folder, command, resume=True, ranks=ranks)
+    train(config, folder, command, resume=True, processes=processes)
 
 
 def require_run(run_dir: str) -> Path:

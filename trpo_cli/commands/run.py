@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from trpo_cli import __version__
 from trpo_cli.commands.failures import report
-from trpo_cli.distributed.ranks import ALONE, Ranks, join
+from trpo_cli.distributed.processes import ALONE, Processes, join
 from trpo_cli.errors import UserError
 from trpo_cli.system.signals import Interrupted, Stop
 
@@ -57,20 +57,20 @@ def main(argv: list[str] | None = None) -> int:
     n (130 for Ctrl-C)."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     limit_library_threads()
-    ranks: Ranks = ALONE
+    processes: Processes = ALONE
 
     def run() -> int:
-        nonlocal ranks
+        nonlocal processes
         with Stop(deferred=False):
-            ranks = join()
-            with ranks.agreed():
-                command = prepare(arguments, ranks)
+            processes = join()
+            with processes.agreed():
+                command = prepare(arguments, processes)
             return command()
 
     try:
         return guarded(run, debug="debug=true" in map(str.lower, arguments))
     finally:
-        ranks.leave()
+        processes.leave()
 
 
 def limit_library_threads() -> None:
@@ -100,14 +100,14 @@ def guarded(command: Callable[[], int | None], *, debug: bool) -> int:
         return report(error, debug=debug)
 
 
-def prepare(arguments: list[str], ranks: Ranks) -> Callable[[], int]:
+def prepare(arguments: list[str], processes: Processes) -> Callable[[], int]:
     """What a command line asks for, after all that can be checked beforehand."""
     args = make_parser().parse_intermixed_args(arguments)
     for flag, given in (("--package", args.package), ("--resolve", args.resolve)):
         if given and not args.cfg:
             raise UserError(f"{flag} belongs to --cfg job, which prints the configuration.")
     several = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
-    if ranks.count > 1:
+    if processes.count > 1:
         for flag, given in (
             ("-m", several),
             ("--selftest", args.selftest),
@@ -116,7 +116,7 @@ def prepare(arguments: list[str], ranks: Ranks) -> Callable[[], int]:
             if given:
                 raise UserError(
                     f"{flag} makes runs of one process each, and the launcher started "
-                    f"{ranks.count} processes for one run. Leave torchrun or {flag} out."
+                    f"{processes.count} processes for one run. Leave torchrun or {flag} out."
                 )
     if args.restorable:
         from trpo_cli.commands.restorable import restorable
@@ -129,7 +129,7 @@ def prepare(arguments: list[str], ranks: Ranks) -> Callable[[], int]:
         return lambda: selftest(args.overrides, args.config_dir)
     informs = args.version or args.help or args.hydra_help or args.cfg or args.info
     if informs or args.shell_completion:
-        return (lambda: inform(args)) if ranks.is_main else lambda: 0
+        return (lambda: inform(args)) if processes.is_main else lambda: 0
     command = ["trpo-run", *arguments]
     from trpo_cli.commands.resume import require_run, resume, resumed_config, split
 
@@ -140,16 +140,16 @@ def prepare(arguments: list[str], ranks: Ranks) -> Callable[[], int]:
         from trpo_cli.sweeps.index import is_sweep
 
         if is_sweep(Path(run_dir)):
-            if ranks.count > 1:
+            if processes.count > 1:
                 raise UserError(
                     f"resume={run_dir} is a sweep, whose runs have one process each, and the "
-                    f"launcher started {ranks.count}. Leave torchrun out."
+                    f"launcher started {processes.count}. Leave torchrun out."
                 )
             from trpo_cli.commands.multirun.resume import resume_sweep
 
             return lambda: resume_sweep(Path(run_dir), overrides, args.config_dir)
         old = resumed_config(require_run(run_dir), overrides, args.config_dir)
-        return lambda: guarded(lambda: resume(run_dir, old, command, ranks), debug=old.debug)
+        return lambda: guarded(lambda: resume(run_dir, old, command, processes), debug=old.debug)
     if several:
         from trpo_cli.commands.multirun.start import sweep
 
@@ -159,7 +159,7 @@ def prepare(arguments: list[str], ranks: Ranks) -> Callable[[], int]:
 
     config, hydra = compose(start_hydra(args.config_dir), overrides)
     return lambda: guarded(
-        lambda: launch(config, hydra.run.dir, command, ranks=ranks), debug=config.debug
+        lambda: launch(config, hydra.run.dir, command, processes=processes), debug=config.debug
     )
 
 

@@ -12,125 +12,75 @@ is the same set of samples however many processes there are, and each works on i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from trpo_cli.maths.arrays import Array
+from trpo_cli.distributed.processes import ALONE, Processes
 
 Minibatches = Iterable[tuple[slice, int]]
 """Of each minibatch: where its rows of this process lie, and its size over all processes."""
 
 
-class Split(Protocol):
-    """What formulas over a batch ask. x is an array, or a number, which comes back as one."""
+class Split:
+    """How a batch lies over processes; with no arguments, whole in one.
 
-    share: float
-    """n_r / B."""
+    numbers: (n,), ascending: the samples of this process, of `size` = B. In the methods x is an
+    array, or a number, which comes back as one.
+    """
+
+    def __init__(
+        self, processes: Processes = ALONE, numbers: np.ndarray | None = None, size: int = 0
+    ) -> None:
+        self._processes, self._size = processes, size
+        self._row: np.ndarray | None = None  # of each sample here; -1: another process has it
+        self.share = 1.0
+        """n_r / B."""
+        if numbers is not None:
+            self.share = len(numbers) / size
+            self._row = np.full(size, -1)
+            self._row[numbers] = np.arange(len(numbers))
 
     def size(self, own: int) -> int:
         """B, of which this process has `own`."""
-        ...
+        return own if self._row is None else self._size
 
-    def sum(self, x: Array) -> Array:
+    def sum(self, x: Any) -> Any:
         """sum_r x_r; arrays in place."""
-        ...
+        return self._processes.sum(x)
 
-    def average(self, x: Array) -> Array:
+    def average(self, x: Any) -> Any:
         """The mean over all samples, from the mean x over those of this process."""
-        ...
+        return x if self._row is None else self._processes.sum(x * self.share)
 
     def max(self, x: Any) -> Any:
         """max_r x_r, of numbers."""
-        ...
-
-    def any(self, flag: bool) -> bool:
-        """Whether it holds in any process."""
-        ...
+        return self._processes.max(x)
 
     def part(self, numbers: np.ndarray) -> tuple[np.ndarray, Split]:
         """For a part of the batch, by the numbers of its samples: the rows of this process, in
         that order, and how the part is split."""
-        ...
+        if self._row is None:
+            return numbers, self
+        rows, ours = self._own(numbers)
+        return rows, Split(self._processes, np.flatnonzero(ours), len(numbers))
 
     def minibatches(self, order: np.ndarray, chunk: int) -> tuple[np.ndarray, Minibatches]:
         """For minibatches of `chunk` consecutive samples of `order` (B,): the rows of this
         process, in that order, and where in there each minibatch lies."""
-        ...
+        rows, ours = self._own(order)
+        starts = np.arange(0, len(order), chunk)
+        ends = np.minimum(starts + chunk, len(order))
+        before = np.concatenate([[0], np.cumsum(ours)])
+        places = map(slice, before[starts].tolist(), before[ends].tolist())
+        return rows, list(zip(places, (ends - starts).tolist(), strict=True))
 
-
-class Whole:
-    """One process has all samples: nothing is to be done."""
-
-    share = 1.0
-
-    def size(self, own: int) -> int:
-        return own
-
-    def sum(self, x: Array) -> Array:
-        return x
-
-    def average(self, x: Array) -> Array:
-        return x
-
-    def max(self, x: Any) -> Any:
-        return x
-
-    def any(self, flag: bool) -> bool:
-        return flag
-
-    def part(self, numbers: np.ndarray) -> tuple[np.ndarray, Split]:
-        return numbers, self
-
-    def minibatches(self, order: np.ndarray, chunk: int) -> tuple[np.ndarray, Minibatches]:
-        size = len(order)
-        starts = range(0, size, chunk)
-        return order, [(slice(start, start + chunk), min(chunk, size - start)) for start in starts]
-
-
-WHOLE = Whole()
-
-
-class Group(Protocol):
-    """Processes that compute together; `ranks.Ranks` is one."""
-
-    def sum(self, x: Array) -> Array: ...
-
-    def max(self, x: float) -> float: ...
-
-
-class Shared:
-    """This process has the samples `numbers` (n,), ascending, of `size`."""
-
-    def __init__(self, group: Group, numbers: np.ndarray, size: int) -> None:
-        self._group, self._size = group, size
-        self.share = len(numbers) / size
-        self._row = np.full(size, -1)  # of each sample here; -1: another process has it
-        self._row[numbers] = np.arange(len(numbers))
-
-    def size(self, own: int) -> int:
-        return self._size
-
-    def sum(self, x: Array) -> Array:
-        return self._group.sum(x)
-
-    def average(self, x: Array) -> Array:
-        return self._group.sum(x * self.share)
-
-    def max(self, x: Any) -> Any:
-        return self._group.max(float(x))
-
-    def any(self, flag: bool) -> bool:
-        return self._group.max(float(flag)) > 0.0
-
-    def part(self, numbers: np.ndarray) -> tuple[np.ndarray, Split]:
+    def _own(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of those samples that this process has, and which of them it has."""
+        if self._row is None:
+            return numbers, np.ones(len(numbers), dtype=bool)
         rows = self._row[numbers]
-        ours = rows >= 0
-        return rows[ours], Shared(self._group, np.flatnonzero(ours), len(numbers))
+        return rows[rows >= 0], rows >= 0
 
-    def minibatches(self, order: np.ndarray, chunk: int) -> tuple[np.ndarray, Minibatches]:
-        rows, size = self._row[order], len(order)
-        ours = rows >= 0
-        before = np.concatenate([[0], np.cumsum(ours)]).tolist()
-        ends = [(start, min(start + chunk, size)) for start in range(0, size, chunk)]
-        return rows[ours], [(slice(before[a], before[b]), b - a) for a, b in ends]
+
+WHOLE = Split()

@@ -107,7 +107,7 @@ def estimate(
         returns = lambda_returns(*terms, config.value_lambda)
     advantages, returns = psi.reshape(size), returns.reshape(size)
     if config.standardize:
-        advantages = standardize(advantages, split)
+        advantages = standardize(advantages, split.average, split.max)
     weights = None
     if config.discount_states:
         weights = state_weights(trajectories, discount, config, terms[-1]).reshape(size)

@@ -17,9 +17,11 @@ follows in the recursion.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.maths.arrays import Array
 
 
@@ -48,23 +50,39 @@ def generalized_advantages(
     return advantages
 
 
-def standardize(x: Array, split: Split = WHOLE) -> Array:
-    """(x - mean) / standard deviation; only centred where the deviation is (nearly) zero."""
-    centred = x - split.average(x.mean())
-    deviation = float(split.average((centred * centred).mean())) ** 0.5
+def own(x: Any) -> Any:
+    """What is over all samples, where these are all."""
+    return x
+
+
+def standardize(
+    x: Array, average: Callable[[Any], Any] = own, largest: Callable[[Any], Any] = own
+) -> Array:
+    """(x - mean) / standard deviation; only centred where the deviation is (nearly) zero.
+
+    average, largest: the mean and the maximum over all samples, from those over the ones in x,
+        where x is one of several parts.
+    """
+    centred = x - average(x.mean())
+    deviation = float(average((centred * centred).mean())) ** 0.5
     # Below rounding error of the values themselves the deviation is noise, not a scale.
-    noise = 4.0 * float(np.finfo(np.float32).eps) * float(split.max(abs(x).max()))
+    noise = 4.0 * float(np.finfo(np.float32).eps) * float(largest(abs(x).max()))
     return centred / deviation if deviation > noise else centred
 
 
-def explained_variance(predictions: Array, targets: Array, split: Split = WHOLE) -> float:
-    """1 - Var(targets - predictions) / Var(targets); NaN when the targets are constant."""
-    variance = _variance(targets, split)
+def explained_variance(
+    predictions: Array, targets: Array, average: Callable[[Any], Any] = own
+) -> float:
+    """1 - Var(targets - predictions) / Var(targets); NaN when the targets are constant.
+
+    average: as in `standardize`.
+    """
+    variance = _variance(targets, average)
     if variance == 0.0:
         return float("nan")
-    return 1.0 - _variance(targets - predictions, split) / variance
+    return 1.0 - _variance(targets - predictions, average) / variance
 
 
-def _variance(x: Array, split: Split) -> float:
-    centred = x - split.average(x.mean())
-    return float(split.average((centred * centred).mean()))
+def _variance(x: Array, average: Callable[[Any], Any]) -> float:
+    centred = x - average(x.mean())
+    return float(average((centred * centred).mean()))

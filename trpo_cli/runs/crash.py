@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trpo_cli.errors import CannotWrite, LostProcess, RunFailed
+from trpo_cli.errors import CannotWrite, LostProcess, RunFailed, describe
 from trpo_cli.runs.directory import CONFIG
 
 BATCH, FACTS, TRACEBACK = "batch.safetensors", "fault.json", "traceback.txt"
@@ -22,19 +22,6 @@ BATCH, FACTS, TRACEBACK = "batch.safetensors", "fault.json", "traceback.txt"
 def folder_name(step: int) -> str:
     """Below the run directory, after the environment steps that were done."""
     return f"crash_{step}"
-
-
-def describe(error: BaseException) -> str:
-    """What went wrong, as one paragraph without a traceback."""
-    if isinstance(error, RunFailed):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return (
-            "out of memory: try a smaller batch (sampler.num_envs, sampler.steps_per_env) or "
-            "smaller networks (policy.hidden_sizes, value.hidden_sizes)."
-        )
-    words = " ".join(str(error).split())
-    return f"failed with {type(error).__name__}: {words}"
 
 
 def write_crash(

@@ -87,7 +87,7 @@ def check_batch(batch: Batch, trajectories: Trajectories, value: Any, step: int)
         why = "the value function's parameters are not finite"
     for what, array in (("returns", batch.returns), ("advantages", batch.advantages)):
         bad = not finite(array)
-        if not batch.split.any(bad):
+        if not batch.split.max(bad):
             continue
         if not bad:
             return  # another process has those, and says so

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from trpo_cli.config import Config
-from trpo_cli.distributed.ranks import ALONE, Ranks
+from trpo_cli.distributed.processes import ALONE, Processes
 from trpo_cli.errors import LostProcess, ToldElsewhere
 from trpo_cli.runs.lock import Lock
 from trpo_cli.system.signals import Interrupted, Stop
@@ -21,21 +21,21 @@ def train(
     command: list[str],
     *,
     resume: bool = False,
-    ranks: Ranks = ALONE,
+    processes: Processes = ALONE,
 ) -> None:
     """Run one configuration to its end, in an empty run directory.
 
     resume: go on with the run in the directory, from its newest checkpoint, as if it had never
         stopped.
-    ranks: the processes that do so together; all call this.
+    processes: the processes that do so together; all call this.
 
     A signal lets the iteration end and the checkpoint be written, then raises `Interrupted`.
     Raises `UserError` before anything is written, `RunFailed` after that.
     """
-    with ranks.agreed():
-        training = Training(config, ranks)
-    ranks.connect(training.device)
-    if not ranks.is_main:
+    with processes.agreed():
+        training = Training(config, processes)
+    processes.connect(training.device)
+    if not processes.is_main:
         return follow(training, run_dir)
     with closing(training):
         evaluator = Evaluator(training.config, training.threads)
@@ -45,7 +45,7 @@ def train(
             Stop(deferred=True) as stop,
             Session(training, evaluator, run_dir, command, resume=resume) as session,
         ):
-            ranks.watch(stop)
+            processes.watch(stop)
             while True:
                 if evaluator.due(training.step):
                     session.evaluate(stop)
@@ -62,10 +62,10 @@ def follow(training: Training, run_dir: Path) -> None:
     """What all processes but the first do; that one writes and prints."""
     try:
         with closing(training), Stop(deferred=True, quiet=True) as stop:
-            training.ranks.watch(stop)
+            training.processes.watch(stop)
             training.follow()
     except Interrupted as error:
         raise ToldElsewhere from error
     except LostProcess as error:
-        advice = how_to_resume(run_dir, training.ranks)
+        advice = how_to_resume(run_dir, training.processes)
         raise LostProcess(f"{error} {advice} goes on from its last checkpoint.") from error

@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Any
 
 from trpo_cli.config import config_to_yaml
-from trpo_cli.distributed.ranks import Ranks
-from trpo_cli.errors import CannotWrite, RunFailed, UserError
+from trpo_cli.distributed.processes import Processes
+from trpo_cli.errors import CannotWrite, RunFailed, UserError, describe
 from trpo_cli.runs import checkpoint, manifest
-from trpo_cli.runs.crash import describe, write_crash
+from trpo_cli.runs.crash import write_crash
 from trpo_cli.runs.cut import Moment, check, cut
 from trpo_cli.runs.directory import CONFIG, MANIFEST, write_atomically
 from trpo_cli.runs.logger import MetricsLogger, append_eval
@@ -57,7 +57,7 @@ class Session:
             "device": training.device,
             "backend": training.simulator.backend,
             "threads": training.threads,
-            "processes": training.ranks.count,
+            "processes": training.processes.count,
         }
         if resume:
             self._manifest = manifest.resume(run_dir, step=training.step, command=command, **facts)
@@ -74,7 +74,7 @@ class Session:
         facts["max_episode_steps"] = training.simulator.max_episode_steps
         facts["why_not_restorable"] = training.sampler.why_not_restorable
         facts["steps_done"] = training.step
-        facts["command"] = training.ranks.command
+        facts["command"] = training.processes.command
         self._progress = Progress(self.config, facts, run_dir)
         self._progress.banner()
         for note in notes:
@@ -233,7 +233,7 @@ class Session:
         step, good = self._saved[0], checkpoint.path(self.run_dir, self._saved[0])
         left, facts = "No checkpoint was written before that.", dict[str, Any]()
         if good.is_dir():
-            go_on = how_to_resume(self.run_dir, self.training.ranks)
+            go_on = how_to_resume(self.run_dir, self.training.processes)
             left = f"The last good checkpoint is {good}: {go_on} goes on from step {step:,}."
             facts["checkpoint"] = good.name
         facts |= {"step": self.training.step, "iteration": self.training.iteration + 1}
@@ -242,9 +242,9 @@ class Session:
         return RunFailed(f"{describe(error)} {left}{seen}")
 
 
-def how_to_resume(run_dir: Path, ranks: Ranks) -> str:
+def how_to_resume(run_dir: Path, processes: Processes) -> str:
     """The command that goes on with a run."""
-    return f"{ranks.command} resume={shlex.quote(str(run_dir))}"
+    return f"{processes.command} resume={shlex.quote(str(run_dir))}"
 
 
 def _is_finished(run_dir: Path) -> bool:

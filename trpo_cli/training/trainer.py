@@ -15,8 +15,8 @@ from trpo_cli.algos.make import build_algorithm
 from trpo_cli.config import Config, may_change
 from trpo_cli.config.settle import choose_device, settle, settle_game
 from trpo_cli.data.records import Trajectories
-from trpo_cli.distributed.ranks import ALONE, Ranks, processes_here
-from trpo_cli.distributed.split import WHOLE, Shared, Split
+from trpo_cli.distributed.processes import ALONE, Processes, processes_here
+from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.errors import UserError
 from trpo_cli.estimators.batch import AverageBaseline, estimate
 from trpo_cli.maths.returns import explained_variance
@@ -52,10 +52,10 @@ class Training:
     What the first one's `iterate`, `state` and `load_state` begin, the others do in `follow`.
     """
 
-    def __init__(self, config: Config, ranks: Ranks = ALONE) -> None:
+    def __init__(self, config: Config, processes: Processes = ALONE) -> None:
         seed = config.seed
         assert seed is not None, "the command line draws a seed when none is given"
-        self.ranks, self.seed = ranks, seed
+        self.processes, self.seed = processes, seed
         self.threads = config.threads or max(1, usable_cores() // processes_here())
         self.emulated = is_emulated(config.env)
         self.config = config = settle_game(config)
@@ -64,7 +64,7 @@ class Training:
         spaces = self.simulator.observation_space, self.simulator.action_space
         self.config = config = settle(config, shows_images(spaces[0]))
         kind, self.device_reason = choose_device(config.device, config.policy)
-        self.device = ranks.device(kind)
+        self.device = processes.device(kind)
         joint = is_joint(config)
         self.policy = build_policy(
             config.policy, *spaces, stream(seed, "policy_init"), self.device, with_value=joint
@@ -90,7 +90,7 @@ class Training:
         config, simulator = self.config.sampler, trunk.simulators[0]
         if config.name != "vine":
             return trunk, split
-        self._refuse_ranks()
+        self._refuse_several()
         check_vine(self.config, simulator)
         envs = width(config, simulator)
         branches = make_simulator(self.config.env, envs, self.threads)
@@ -99,29 +99,29 @@ class Training:
 
     def _build_population(self) -> PerturbationSampler:
         config = self.config
-        self._refuse_ranks()
+        self._refuse_several()
         simulator = make_simulator(config.env, config.sampler.num_envs, self.threads)
         sigma = config.algo.sigma
         return PerturbationSampler(simulator, config.sampler, sigma, config.discount)
 
-    def _refuse_ranks(self) -> None:
-        if self.ranks.count > 1:
+    def _refuse_several(self) -> None:
+        if self.processes.count > 1:
             raise UserError(
                 f"sampler={self.config.sampler.name} runs in one process, and there are "
-                f"{self.ranks.count}; start trpo-run without torchrun, or choose "
+                f"{self.processes.count}; start trpo-run without torchrun, or choose "
                 "sampler=single_path."
             )
 
     def _build_trunk(self) -> tuple[SinglePathSampler, Split]:
         """This process's environments, consecutive ones, and which samples come from them."""
-        config, ranks = self.config.sampler, self.ranks
+        config, processes = self.config.sampler, self.processes
         steps, envs = config.steps_per_env, config.num_envs
-        if envs < ranks.count:
+        if envs < processes.count:
             raise UserError(
-                f"sampler.num_envs={envs} is too small for {ranks.count} processes: each needs an "
-                "environment of its own. Give more environments, or fewer processes."
+                f"sampler.num_envs={envs} is too small for {processes.count} processes: each needs "
+                "an environment of its own. Give more environments, or fewer processes."
             )
-        own = np.array_split(np.arange(envs), ranks.count)[ranks.rank]
+        own = np.array_split(np.arange(envs), processes.count)[processes.rank]
         groups = min(config.groups, len(own))
         parts = np.array_split(own, groups)
         threads = max(1, self.threads // groups)
@@ -135,10 +135,10 @@ class Training:
             parallel=self.threads > 1 and groups > 1,
             first=int(own[0]),
         )
-        if ranks.count == 1:
+        if processes.count == 1:
             return sampler, WHOLE
         numbers = (envs * np.arange(steps)[:, None] + own).reshape(-1)
-        return sampler, Shared(ranks, numbers, steps * envs)
+        return sampler, Split(processes, numbers, steps * envs)
 
     def _use_threads(self, threads: int) -> None:
         """How many threads torch may use from here on; MLPs are numpy's business."""
@@ -147,7 +147,7 @@ class Training:
 
     def iterate(self) -> dict[str, Any]:
         """Collect one batch, learn from it, and return the row of metrics."""
-        with self.ranks.order("iterate"):
+        with self.processes.order("iterate"):
             if isinstance(self.sampler, PerturbationSampler):
                 return self._iterate_population(self.sampler)
             return self._iterate()
@@ -157,11 +157,11 @@ class Training:
             self.config, self.clock, self.generators, self.algorithm
         )  # fmt: skip
         assert not isinstance(rule, ES)
-        ranks, split = self.ranks, self._split
+        processes, split = self.processes, self._split
         remaining = 1.0 - self.step / config.total_steps
         clock.start()
         self._use_threads(1)  # the simulators have the other cores
-        with clock("collect"), ranks.agreed():
+        with clock("collect"), processes.agreed():
             trajectories = self._collect()
             check_trajectories(trajectories, self.policy, self.step)
         self._use_threads(self.threads)
@@ -176,7 +176,7 @@ class Training:
                 split=split,
                 baseline=self.baseline,
             )
-            with ranks.agreed():
+            with processes.agreed():
                 check_batch(batch, trajectories, self.value, self.step)
         with clock("update"):
             update = rule.update(self.policy, batch, generators["policy_minibatches"], remaining)
@@ -186,9 +186,9 @@ class Training:
             )
         # All processes have computed the same from the same sums, but the libraries they did it
         # with promise no bits, and on another kind of processor the last ones do differ.
-        ranks.align(self.policy.parameters, self.value.parameters)
+        processes.align(self.policy.parameters, self.value.parameters)
         after = self.step + trajectories.num_steps
-        with ranks.agreed():
+        with processes.agreed():
             check_learned(self.policy, self.value, update | fit, after, trajectories, batch)
         # Only now: the policy that acted, the one updated and the one compared are one function.
         self.policy.normalizer.update(trajectories.flat_observations, split)
@@ -196,9 +196,9 @@ class Training:
         vine = {} if branches is None else branch_metrics(branches, trajectories.rewards.size)
         if not isinstance(self.value, NoValue):
             # That of the predictions that the returns were made with.
-            explained = explained_variance(batch.values, batch.returns, split)
+            explained = explained_variance(batch.values, batch.returns, split.average)
             fit["value/explained_variance"] = explained
-        ended = Ended.of(ranks.gather(Ended.in_(trajectories)))
+        ended = Ended.of(processes.gather(Ended.in_(trajectories)))
         return self._row(
             trajectories.num_steps,
             ended,
@@ -251,13 +251,13 @@ class Training:
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Everything that decides the rest of the run: arrays under policy/, value/, algo/ and
         sampler/, and what JSON holds."""
-        with self.ranks.order("state"):
+        with self.processes.order("state"):
             return self._state()
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        with self.ranks.agreed():
+        with self.processes.agreed():
             own = self.sampler.state()
-        sampler, state = episodes.merge(self.ranks.gather(own))
+        sampler, state = episodes.merge(self.processes.gather(own))
         parts = {name: part.state() for name, part in self._learners()} | {"sampler": sampler}
         arrays = {f"{name}/{k}": v for name, part in parts.items() for k, v in part.items()}
         return arrays, {
@@ -278,17 +278,17 @@ class Training:
         Returns why the episodes in progress had to be given up, empty when they go on. Raises
         `UserError` when the state is that of another environment or configuration.
         """
-        with self.ranks.order("load_state"):
+        with self.processes.order("load_state"):
             return self._load_state(arrays, state)
 
     def _load_state(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> str:
-        ranks = self.ranks
-        arrays, state = ranks.broadcast((arrays, state))
-        with ranks.agreed():
+        processes = self.processes
+        arrays, state = processes.broadcast((arrays, state))
+        with processes.agreed():
             self._check_identity(state.get("belongs_to", {}))
             why = self._take_over(arrays, state)
-        if why := next(filter(None, ranks.gather(why)), ""):
-            with ranks.agreed():
+        if why := next(filter(None, processes.gather(why)), ""):
+            with processes.agreed():
                 self.sampler.restart(self.generators["restarts"])
         return why
 
@@ -317,8 +317,8 @@ class Training:
 
     def follow(self) -> None:
         """Take part in whatever the first process begins, until it has done all."""
-        while (order := self.ranks.next_order()) != "end":
-            with self.ranks.order(order):
+        while (order := self.processes.next_order()) != "end":
+            with self.processes.order(order):
                 if order == "iterate":
                     self._iterate()
                 elif order == "state":
@@ -351,7 +351,7 @@ class Training:
 
     def close(self) -> None:
         try:
-            self.ranks.end()
+            self.processes.end()
         finally:
             self.sampler.close()
 

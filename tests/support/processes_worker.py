@@ -1,6 +1,6 @@
 """Iterations of several configurations, by all processes that a launcher started.
 
-    python -m torch.distributed.run --nproc-per-node=2 -m tests.support.ranks_worker CASES OUT
+    python -m torch.distributed.run --nproc-per-node=2 -m tests.support.processes_worker CASES OUT
 
 CASES is JSON: name -> [overrides, iterations]. The first process pickles to OUT what `outcome`
 gives for each of them.
@@ -18,15 +18,15 @@ import numpy as np
 
 from tests.support import running
 from trpo_cli.commands.hydra.compose import config_of
-from trpo_cli.distributed.ranks import ALONE, Ranks, join
+from trpo_cli.distributed.processes import ALONE, Processes, join
 from trpo_cli.training.trainer import Training
 
 
-def outcome(overrides: list[str], iterations: int, ranks: Ranks = ALONE) -> dict[str, Any]:
+def outcome(overrides: list[str], iterations: int, processes: Processes = ALONE) -> dict[str, Any]:
     """The rows of metrics, and the state after them."""
-    training = Training(config_of(*overrides), ranks)
+    training = Training(config_of(*overrides), processes)
     try:
-        if not ranks.is_main:
+        if not processes.is_main:
             training.follow()
             return {}
         rows = [running.untimed(training.iterate()) for _ in range(iterations)]
@@ -46,13 +46,13 @@ def numpy(x: Any) -> np.ndarray:
 
 
 def main(cases: str, out: str) -> None:
-    ranks = join()
+    processes = join()
     found = {}
     for name, (overrides, iterations) in json.loads(Path(cases).read_text()).items():
-        found[name] = outcome(overrides, iterations, ranks)
-    if ranks.is_main:
+        found[name] = outcome(overrides, iterations, processes)
+    if processes.is_main:
         Path(out).write_bytes(pickle.dumps(found))
-    ranks.leave()
+    processes.leave()
 
 
 if __name__ == "__main__":

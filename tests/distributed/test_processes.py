@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.support import running
-from tests.support.ranks_worker import outcome
+from tests.support.processes_worker import outcome
 from tests.support.running import (
     BATCH,
     REPOSITORY,
@@ -29,7 +29,7 @@ from tests.support.running import (
 )
 from trpo_cli.commands import evaluate
 from trpo_cli.commands import run as cli
-from trpo_cli.distributed.ranks import ALONE, Alone, join, process_count, processes_here
+from trpo_cli.distributed.processes import ALONE, Processes, join, process_count, processes_here
 from trpo_cli.errors import UserError
 from trpo_cli.runs import checkpoint
 
@@ -185,7 +185,7 @@ def outcomes(folder: Path, cases: dict[str, Any], processes: int) -> dict[str, A
     launched = torchrun(
         str(folder / "cases.json"),
         str(folder / "out"),
-        module="tests.support.ranks_worker",
+        module="tests.support.processes_worker",
         processes=processes,
         cwd=REPOSITORY,
     )
@@ -291,15 +291,11 @@ def result_without_eval(run_dir: Path) -> dict[str, Any]:
     return result(run_dir)
 
 
-class Two(Alone):
-    count = 2
-
-
 class TestRefused:
     @pytest.mark.parametrize("words", [["-m", "seed=1,2"], ["--selftest"]])
     def test_what_makes_runs_of_one_process(self, words: list[str]) -> None:
         with pytest.raises(UserError, match=f"{words[0]} makes runs of one process.*2 processes"):
-            cli.prepare(words, Two())
+            cli.prepare(words, Processes(0, 2))
 
     def test_evaluation(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
