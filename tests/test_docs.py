@@ -1,4 +1,4 @@
-"""What README.md and docs/ say of files, names, commands and settings is so."""
+"""What README.md, CONTRIBUTING.md and docs/ say of files, names, commands and settings is so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trpo_cli.config import GROUPS, Config
 ROOT = Path(__file__).parents[1]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text()
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 }
 every_page = pytest.mark.parametrize("page", PAGES)
 
