@@ -205,6 +205,20 @@ def source() -> str:
     return "".join(path.read_text() for path in (ROOT / "trpo_cli").rglob("*.py"))
 
 
+def test_every_page_is_in_the_site_s_navigation() -> None:
+    """In mkdocs.yml, once each."""
+    named = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2])
+    pages = [page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")]
+    assert sorted(named) == sorted(pages)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_every_folder_of_the_package_has_its_place(page: str) -> None:
+    folders = [p.parent.name for p in (ROOT / "trpo_cli").glob("*/__init__.py")]
+    assert len(folders) > 15
+    assert [f for f in folders if not re.search(rf"\b{f}\b", PAGES[page])] == []
+
+
 def test_there_is_something_to_check() -> None:
     """Should the pages' style change, the patterns above must not go blind."""
     assert len(list(commands(PAGES["README.md"]))) > 10
