@@ -53,10 +53,8 @@ def cut(run_dir: Path, moment: Moment) -> None:
         rest = kept(lines, moment)
         if len(rest) < len(lines):
             write_atomically(run_dir / name, b"".join(rest))
-    try:
-        from trpo_cli.runs.event_file import cut_events, events_files
-    except ImportError:
-        return
+    from trpo_cli.runs.event_file import cut_events, events_files  # not for a run that is new
+
     for path in events_files(run_dir):
         cut_events(path, moment.step, moment.evaluated)
 

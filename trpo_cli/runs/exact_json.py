@@ -1,6 +1,8 @@
-"""Strict JSON that gives back exactly what it was given: big ints, floats to the last bit, NaN.
+"""JSON that gives back exactly what it was given, or refuses it before anything is written.
 
-Floats that JSON has no word for are written as {"__float__": "nan"}.
+`json` alone keeps big ints and every bit of a finite float, and changes two things without a word:
+a key 1 becomes "1", and NaN becomes a word that is not JSON, which no other programme reads. Here
+such a key is an error, and floats that JSON has no word for are written as {"__float__": "nan"}.
 """
 
 from __future__ import annotations

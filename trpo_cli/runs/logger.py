@@ -149,9 +149,9 @@ def plain(value: Any) -> Any:
 
 def _open_events(run_dir: Path, hyperparameters: Mapping[str, Any]) -> Any:
     """The events file, None with a warning when there can be none: training is worth more."""
-    try:
-        from trpo_cli.runs.event_file import EventFile
+    from trpo_cli.runs.event_file import EventFile  # trpo-eval needs only `append_eval`
 
+    try:
         events = EventFile(run_dir)
         events.session_start(
             {
@@ -160,7 +160,7 @@ def _open_events(run_dir: Path, hyperparameters: Mapping[str, Any]) -> Any:
             }
         )
         return events
-    except (ImportError, OSError) as error:
+    except OSError as error:
         _warn(error)
         return None
 

@@ -1,4 +1,4 @@
-"""Where the seconds go."""
+"""The wall-clock time of a run and of each phase of an iteration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Where progress is printed: a live bar on a terminal, plain lines elsewhere; and wording."""
+"""Where the progress of a run is printed: a live bar on a terminal, plain lines elsewhere; and
+how durations, counts and time limits are worded."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ class LiveBar:
     live = True
 
     def __init__(self, out: TextIO, total: int, completed: int) -> None:
-        """total, completed: environment steps. Raises ImportError without rich."""
+        """total, completed: environment steps."""
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -75,10 +76,7 @@ class LiveBar:
 def display(out: TextIO, total: int, completed: int) -> Any:
     """The live bar when `out` is a terminal that can show one, otherwise plain lines."""
     if out.isatty() and os.environ.get("TERM") != "dumb":
-        try:
-            return LiveBar(out, total, completed)
-        except ImportError:
-            pass
+        return LiveBar(out, total, completed)
     return PlainLines(out)
 
 
