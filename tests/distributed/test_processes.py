@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -108,6 +109,13 @@ CASES: dict[str, tuple[list[str], int]] = {
     **{f"{r} Pong {v}": (pong(r, v), 2) for r, v in [("trpo", "cnn"), ("trpo", "shared")]},
     "ppo Pong shared": (pong("ppo", "shared"), 2),
 }
+# Every rule once, every option and both kinds of value function are tried each time; every rule on
+# both environments when all tests are.
+SLOW = {f"{rule} {env}" for rule in RULES[::2] for env in ("Hopper",)}
+SLOW |= {f"{rule} CartPole" for rule in RULES[1::2]} | {"trpo Pong shared"}
+FAST = [case for case in CASES if case not in SLOW]
+RESUMED = 40
+"""Iterations of the run that is killed and resumed."""
 
 
 def torchrun(
@@ -122,6 +130,28 @@ def torchrun(
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def side_by_side(*arguments: str, module: str, processes: int) -> list[subprocess.Popen[str]]:
+    """What torchrun starts, without its own two seconds."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    started = []
+    for rank in map(str, range(processes)):
+        place = {"RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+        place |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                cwd=REPOSITORY,
+                env={**os.environ, **place, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    return started
 
 
 def said(err: str) -> list[str]:
@@ -176,29 +206,32 @@ def check_rows(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> Non
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What two processes make of all cases."""
-    return outcomes(tmp_path_factory.mktemp("together"), CASES, 2)
+    """What two processes make of the fast cases, and of the run that others kill."""
+    cases = {case: CASES[case] for case in FAST}
+    cases["killed"] = (running.settings("trpo", "CartPole-v1", **LONG), RESUMED)
+    return outcomes(tmp_path_factory.mktemp("together"), cases, 2)
 
 
 def outcomes(folder: Path, cases: dict[str, Any], processes: int) -> dict[str, Any]:
     (folder / "cases.json").write_text(json.dumps(cases))
-    launched = torchrun(
-        str(folder / "cases.json"),
-        str(folder / "out"),
-        module="tests.support.processes_worker",
-        processes=processes,
-        cwd=REPOSITORY,
-    )
-    code, _, err = finish(launched, 300.0)
-    assert code == 0, err
+    arguments = [str(folder / "cases.json"), str(folder / "out")]
+    started = side_by_side(*arguments, module="tests.support.processes_worker", processes=processes)
+    for process in started:
+        code, _, err = finish(process, 300.0)
+        assert code == 0, err
     found: dict[str, Any] = pickle.loads((folder / "out").read_bytes())
     return found
 
 
 class TestTwoProcesses:
-    @pytest.mark.parametrize("case", CASES)
+    @pytest.mark.parametrize("case", FAST)
     def test_take_the_steps_of_one(self, together: dict[str, Any], case: str) -> None:
         check_close(together[case], outcome(*CASES[case]))
+
+    @pytest.mark.slow
+    def test_with_every_rule_everywhere(self, tmp_path: Path) -> None:
+        for case, found in outcomes(tmp_path, {case: CASES[case] for case in SLOW}, 2).items():
+            check_close(found, outcome(*CASES[case]))
 
     @pytest.mark.slow
     def test_so_do_three(self, tmp_path: Path) -> None:
@@ -209,7 +242,9 @@ class TestTwoProcesses:
 
 class TestRun:
     @pytest.mark.parametrize("victim", [1, pytest.param(0, marks=pytest.mark.slow)])
-    def test_a_killed_process_ends_it_and_it_resumes(self, tmp_path: Path, victim: int) -> None:
+    def test_a_killed_process_ends_it_and_it_resumes(
+        self, tmp_path: Path, together: dict[str, Any], victim: int
+    ) -> None:
         """To the bit as if never stopped."""
         settings = running.settings("trpo", "CartPole-v1", **LONG)
         launcher = torchrun(*settings, "hydra.run.dir=run", cwd=tmp_path)
@@ -226,15 +261,16 @@ class TestRun:
             assert "2 processes" in out
             assert status(run_dir) == ("failed", "another process of this run died or failed.")
 
-        total = (count_rows(run_dir) + 2) * BATCH
-        resumed = torchrun("resume=run", f"total_steps={total}", cwd=tmp_path)
+        assert count_rows(run_dir) < RESUMED
+        resumed = torchrun("resume=run", f"total_steps={RESUMED * BATCH}", cwd=tmp_path)
         code, _, err = finish(resumed)
         assert code == 0, err
-        settings = running.settings("trpo", "CartPole-v1", **{**LONG, "total_steps": total})
-        code, _, err = finish(torchrun(*settings, "hydra.run.dir=other", cwd=tmp_path))
-        assert code == 0, err
-        for key in ("metrics", "arrays"):
-            assert result_without_eval(run_dir)[key] == result_without_eval(tmp_path / "other")[key]
+        assert count_rows(run_dir) == RESUMED
+        found, wanted = result_without_eval(run_dir), together["killed"]
+        assert found["metrics"] == wanted["rows"]
+        assert found["arrays"] == {
+            key: (a.dtype.str, a.shape, a.tobytes()) for key, a in wanted["arrays"].items()
+        }
         manifest = json.loads((run_dir / "manifest.json").read_text())
         assert manifest["processes"] == manifest["resumed"][0]["processes"] == 2
 
