@@ -71,7 +71,13 @@ def kill_randomly(
 
 class TestSigkill:
     @pytest.mark.parametrize(
-        ("rule", "env"), [*((rule, "Hopper-v4") for rule in RULES[:3]), ("ppo", "CartPole-v1")]
+        ("rule", "env"),
+        [
+            pytest.param("vpg", "Hopper-v4", marks=pytest.mark.slow),
+            pytest.param("npg", "Hopper-v4", marks=pytest.mark.slow),
+            ("trpo", "Hopper-v4"),
+            pytest.param("ppo", "CartPole-v1", marks=pytest.mark.slow),
+        ],
     )
     def test_five_times(
         self, tmp_path: Path, reference: Callable[..., Any], rule: str, env: str
@@ -93,28 +99,13 @@ class TestSigkill:
 
 
 class TestSignals:
-    @pytest.mark.parametrize(
-        ("number", "code"),
-        [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)],
-    )
-    def test_stop_save_and_resume(
-        self, tmp_path: Path, reference: Callable[..., Any], number: signal.Signals, code: int
-    ) -> None:
-        """Meanwhile a second process is refused the directory."""
-        run_dir = tmp_path / "run"
-        process = start(*running.settings(**LONG), f"hydra.run.dir={run_dir}", cwd=tmp_path)
-        assert wait_until(process, lambda: count_rows(run_dir) >= 2)
-        if number == signal.SIGUSR1:
-            refused, _, err = finish(start(f"resume={run_dir}", cwd=tmp_path))
-            assert refused == 2 and f"process {process.pid}" in err and err.count("\n") == 1
-        process.send_signal(number)
-        returned, _, err = finish(process)
-        assert returned == code
-        assert f"interrupted by {number.name}" in err and "Traceback" not in err
-        assert status(run_dir) == ("interrupted", number.name)
-        rows = count_rows(run_dir)
-        assert checkpoint.latest(run_dir).name == f"step_{rows * BATCH}"
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
+    def test_stop_and_save(self, tmp_path: Path, number: signal.Signals, code: int) -> None:
+        self.stop(tmp_path / "run", number, code)
 
+    def test_stop_save_and_resume(self, tmp_path: Path, reference: Callable[..., Any]) -> None:
+        run_dir = tmp_path / "run"
+        rows = self.stop(run_dir, signal.SIGINT, 130, twice=True)
         total = (rows + 2) * BATCH
         done, _, err = finish(start(f"resume={run_dir}", f"total_steps={total}", cwd=tmp_path))
         assert (done, err) == (0, "")
@@ -123,6 +114,26 @@ class TestSignals:
         assert result(run_dir)["arrays"] == expected["arrays"]
         again, _, err = finish(start(f"resume={run_dir}", cwd=tmp_path))
         assert again == 2 and "is finished" in err and err.count("\n") == 1
+
+    def stop(self, run_dir: Path, number: signal.Signals, code: int, *, twice: bool = False) -> int:
+        """Start a run and send it a signal; returns its rows.
+
+        twice: meanwhile a second process is refused the directory.
+        """
+        cwd = run_dir.parent
+        process = start(*running.settings(**LONG), f"hydra.run.dir={run_dir}", cwd=cwd)
+        assert wait_until(process, lambda: count_rows(run_dir) >= 2)
+        if twice:
+            refused, _, err = finish(start(f"resume={run_dir}", cwd=cwd))
+            assert refused == 2 and f"process {process.pid}" in err and err.count("\n") == 1
+        process.send_signal(number)
+        returned, _, err = finish(process)
+        assert returned == code
+        assert f"interrupted by {number.name}" in err and "Traceback" not in err
+        assert status(run_dir) == ("interrupted", number.name)
+        rows = count_rows(run_dir)
+        assert checkpoint.latest(run_dir).name == f"step_{rows * BATCH}"
+        return rows
 
     def test_a_second_ctrl_c_does_not_wait_for_the_iteration(self, tmp_path: Path) -> None:
         run_dir = tmp_path / "run"
