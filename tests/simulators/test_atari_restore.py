@@ -16,7 +16,14 @@ from trpo_cli.simulators.base import Simulator, Snapshot
 
 gymnasium.register_envs(ale_py)
 GAMES = [name for name in gymnasium.registry if name.startswith("ALE/")]
-FEW = ["ALE/Breakout-v5", "ALE/Pong-v5", "ALE/MontezumaRevenge-v5", "ALE/Qbert-v5"]
+FEW = [
+    "ALE/Breakout-v5",
+    "ALE/Pong-v5",
+    *(
+        pytest.param(f"ALE/{name}-v5", marks=pytest.mark.slow)
+        for name in ("MontezumaRevenge", "Qbert")
+    ),
+]
 
 
 def future(sim: Simulator, actions: Any) -> list[list[np.ndarray]]:
@@ -73,7 +80,7 @@ def test_through_the_ends_of_the_game_itself() -> None:
     assert check("ALE/Breakout-v5", 500, limit=None, fire_reset=False) >= 2
 
 
-@pytest.mark.parametrize("sticky_actions", [0.0, 0.6])
+@pytest.mark.parametrize("sticky_actions", [pytest.param(0.0, marks=pytest.mark.slow), 0.6])
 def test_repeated_actions_and_random_frame_skips(sticky_actions: float) -> None:
     check("SpaceInvaders-v4", 90, limit=30, sticky_actions=sticky_actions)
 
@@ -89,8 +96,15 @@ def test_every_game(env_id: str, frame_skip: int) -> None:
     assert check(env_id, 130, limit=45, frame_skip=frame_skip) >= 4
 
 
-@pytest.mark.parametrize("env_id", ["ALE/TicTacToe3D-v5", "ALE/Qbert-v5"])
-@pytest.mark.parametrize("frame_skip", [1, 4])
+@pytest.mark.parametrize(
+    ("frame_skip", "env_id"),
+    [
+        pytest.param(1, "ALE/TicTacToe3D-v5", marks=pytest.mark.slow),
+        (4, "ALE/TicTacToe3D-v5"),
+        (1, "ALE/Qbert-v5"),
+        pytest.param(4, "ALE/Qbert-v5", marks=pytest.mark.slow),
+    ],
+)
 def test_while_a_game_computes_without_drawing(env_id: str, frame_skip: int) -> None:
     """A snapshot at every moment, also where the emulator's own state would not do."""
     settings: dict[str, Any] = {"frame_skip": frame_skip, "noop_max": 0, "fire_reset": False}
@@ -128,7 +142,10 @@ def test_states_go_through_json_and_files(tmp_path: Any) -> None:
     sim.close()
 
 
-@pytest.mark.parametrize("env_id", ["ALE/Pong-v5", "Pong-v0", "ALE/TicTacToe3D-v5"])
+@pytest.mark.parametrize(
+    "env_id",
+    [pytest.param("ALE/Pong-v5", marks=pytest.mark.slow), "Pong-v0", "ALE/TicTacToe3D-v5"],
+)
 def test_reseeding_gives_another_future_and_changes_nothing_else(env_id: str) -> None:
     sim, other = atari(env_id, limit=30), atari(env_id, num_envs=3, limit=30)
     sim.reset(seed=[1, 1])
