@@ -53,7 +53,7 @@ class Run:
 
 
 VINE = {"sampler": "vine", "sampler.rollout_states": 2, "sampler.horizon": 2}
-FRAMES = {"env.atari.frame_height": 40, "env.atari.frame_width": 40}
+FRAMES = {"env.atari.frame_height": 40, "env.atari.frame_width": 40, "policy": "trpo_cnn"}
 CARTPOLE, LQR = "CartPole-v1", "trpo_cli/LQR-v0"
 GAIN = {"policy": "linear", "value": "quadratic"}
 RUNS = {
