@@ -150,7 +150,6 @@ GOOD = Summary(
     backtracks=0.5,
     cg_residual=0.05,
     cg_exhausted=1.0,
-    curvature=0.2,
     clip_fraction=0.1,
     explained_variance=0.8,
     skipped=0.0,

@@ -71,7 +71,7 @@ def test_natural_beats_plain_by_the_expected_factor(tmp_path: Path) -> None:
         assert first is not None and run.rule is not None
         zero = np.zeros((run.system.actions, run.system.states))
         start = np.full(run.system.actions, run.start_log_std)
-        path, _ = expected_path(run.system, zero, start, run.rule, run.horizon, 120)
+        path = expected_path(run.system, zero, start, run.rule, run.horizon, 120)
         numbers[rule] = first + 1, first_at(np.array([gap(gain) for gain in path]), 0.05)
     assert [expected for _, expected in numbers.values()] == [92, 7]
     plain, natural = numbers["vpg"][0], numbers["npg"][0]

@@ -147,9 +147,9 @@ class TestGradient:
     def test_natural_gradient_is_the_inverse_fisher_matrix_times_it(self) -> None:
         """F formed in full from its definition, for parameters (K by rows, log sigma)."""
         system, gain, std = case(4)
-        at = lq.gradient(system, gain, std)
+        at, states = lq.gradient(system, gain, std), lq.state_matrix(system, gain, std)
         fisher = linalg.block_diag(
-            *(at.states / s**2 for s in std), 2.0 / (1.0 - DISCOUNT) * np.eye(system.actions)
+            *(states / s**2 for s in std), 2.0 / (1.0 - DISCOUNT) * np.eye(system.actions)
         )
         slope = np.concatenate([at.gain.ravel(), at.log_std])
         expected = np.linalg.solve(fisher, slope)

@@ -107,7 +107,7 @@ def analyse_env(
     ]
     scale = human_scale(env) if human else range_scale(starts, list(finals.values()))
     budget = max(int(run.config["total_steps"]) for group in groups for run in group.runs)
-    return EnvResult(env, budget, threshold, shared, results, scale)
+    return EnvResult(env, budget, threshold, results, scale)
 
 
 def curves_of(groups: Sequence[Group], key: str) -> dict[str, dict[str, list[Curve]]]:
@@ -179,8 +179,7 @@ def crossing(curves: Sequence[Curve], threshold: float, budget: bool) -> Crossin
     found = [align.first_crossing(c, threshold) for c in curves]
     reached = [r for _, r in found]
     times = [t if r or budget else math.inf for t, r in found]
-    first = min((t for t, r in found if r), default=math.inf)
-    return Crossing(censored_median(times, reached), first, sum(reached), len(found))
+    return Crossing(censored_median(times, reached), sum(reached), len(found))
 
 
 def compare_pairs(envs: Sequence[EnvResult]) -> list[Pair]:

@@ -25,11 +25,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Time to the threshold: median over runs (infinite: half of them did not get there), the
-    first run's, and how many of the runs got there."""
+    """Time to the threshold: median over runs (infinite: half of them did not get there), and how
+    many of the runs got there."""
 
     median: float
-    first: float
     reached: int
     runs: int
 
@@ -72,7 +71,6 @@ class EnvResult:
     env: str
     steps: int
     threshold: float
-    shared: tuple[float, float]
     groups: list[GroupResult]
     scale: Scale | None
 

@@ -175,7 +175,6 @@ class Summary:
     backtracks: float
     cg_residual: float
     cg_exhausted: float
-    curvature: float
     clip_fraction: float
     explained_variance: float
     skipped: float
@@ -209,7 +208,6 @@ def summarise(group: Group) -> Summary:
         ),
         cg_residual=_median(pooled(column("trust_region/cg_residual"))),
         cg_exhausted=_mean(pooled(_exhausted)),
-        curvature=_median(pooled(column("trust_region/curvature"))),
         clip_fraction=_mean(pooled(column("policy/clip_fraction"))),
         explained_variance=_median(pooled(_second_half)),
         skipped=1.0 - skips[""] / steps if steps else math.nan,

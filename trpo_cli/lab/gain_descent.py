@@ -65,12 +65,11 @@ class Gap:
 
 @dataclass(frozen=True)
 class Descent:
-    """T iterations: gains (T + 1, m, n), relative gaps of the cost and errors |K - K*|_F (T + 1,).
+    """T iterations: relative gaps of the cost and errors |K - K*|_F, both (T + 1,).
 
     step: alpha at the end. halvings: how often it had to be halved to make the cost fall.
     """
 
-    gains: np.ndarray
     gaps: np.ndarray
     errors: np.ndarray
     step: float
@@ -105,9 +104,8 @@ def descend(
         gain = new
         gains.append(gain)
         gaps.append(after)
-    path = np.array(gains)
-    errors = np.sqrt(((path - gap.best) ** 2).sum(axis=(1, 2)))
-    return Descent(path, np.array(gaps), errors, step, halvings)
+    errors = np.sqrt(((np.array(gains) - gap.best) ** 2).sum(axis=(1, 2)))
+    return Descent(np.array(gaps), errors, step, halvings)
 
 
 @dataclass(frozen=True)
@@ -160,17 +158,15 @@ def expected_path(
     rule: Rule,
     horizon: int,
     iterations: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Gains (T + 1, m, n) and log standard deviations (T + 1, m) of T expected updates, fewer
-    where the policy becomes unstable."""
-    gains, spreads = [gain], [log_std]
+) -> np.ndarray:
+    """Gains (T + 1, m, n) of T expected updates, fewer where the policy becomes unstable."""
+    gains = [gain]
     for _ in range(iterations):
         gain, log_std = expected_update(system, gain, log_std, rule, horizon)
         if not np.isfinite(gain).all() or not is_stable(system, gain):
             break
         gains.append(gain)
-        spreads.append(log_std)
-    return np.array(gains), np.array(spreads)
+    return np.array(gains)
 
 
 def first_at(values: np.ndarray, target: float) -> int | None:

@@ -110,14 +110,12 @@ def action_curvature(system: LinearSystem, value: np.ndarray) -> np.ndarray:
 class Gradient:
     """What all first-order rules are made of, at one policy.
 
-    residual: E_K (m, n). curvature: M (m, m). states: Sigma_K (n, n).
-    gain: the derivative of C in K, 2 E_K Sigma_K. log_std: in log sigma, (m,),
-    2 sigma_i^2 M_ii / (1 - gamma).
+    residual: E_K (m, n). curvature: M (m, m). gain: the derivative of C in K, 2 E_K Sigma_K.
+    log_std: in log sigma, (m,), 2 sigma_i^2 M_ii / (1 - gamma).
     """
 
     residual: np.ndarray
     curvature: np.ndarray
-    states: np.ndarray
     gain: np.ndarray
     log_std: np.ndarray
 
@@ -135,7 +133,7 @@ def gradient(system: LinearSystem, gain: np.ndarray, std: np.ndarray | None = No
     log_std = np.zeros(system.actions)
     if std is not None:
         log_std = 2.0 * std**2 * np.diag(curvature) / (1.0 - system.discount)
-    return Gradient(residual, curvature, states, 2.0 * residual @ states, log_std)
+    return Gradient(residual, curvature, 2.0 * residual @ states, log_std)
 
 
 def natural_gradient(

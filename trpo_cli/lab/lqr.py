@@ -187,7 +187,7 @@ def _expected(run: LearnedRun) -> tuple[np.ndarray, np.ndarray | None]:
     spread = np.full(run.system.actions, run.start_log_std)
     if not is_stable(run.system, zero):
         return saved, None
-    path, _ = expected_path(run.system, zero, spread, run.rule, run.horizon, max(run.saved))
+    path = expected_path(run.system, zero, spread, run.rule, run.horizon, max(run.saved))
     return saved, np.array([gap(gain) for gain in path])
 
 
