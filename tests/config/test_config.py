@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from trpo_cli.commands.hydra.compose import config_of
+from trpo_cli.commands.hydra.options import all_settings
 from trpo_cli.config import (
     GROUPS,
     Config,
@@ -19,7 +20,7 @@ from trpo_cli.config import (
     validate,
 )
 from trpo_cli.errors import UserError
-from trpo_cli.settings import check_ranges, setting, suggestion
+from trpo_cli.settings import check_ranges, suggestion
 
 WITHOUT_VALUE = {"value": "none", "advantage": "total_return"}
 # Options that go with few others: what else has to be said.
@@ -166,4 +167,6 @@ class TestChecks:
         assert suggestion("zzz", ["Hopper-v4"]) == ""
 
     def test_every_setting_has_help(self) -> None:
-        assert setting(1, "words").metadata["help"] == "words"
+        for found in all_settings():
+            words = found.field.metadata.get("help", "")
+            assert words.strip() and "\n" not in words, found.key

@@ -90,8 +90,17 @@ def exact_q(probs: np.ndarray, discount: float, horizon: int) -> np.ndarray:
 
 
 class TestQ:
-    @pytest.mark.parametrize("common", ["true", "false"])
-    @pytest.mark.parametrize("proposal", ["all", "policy", "uniform"])
+    @pytest.mark.parametrize(
+        ("proposal", "common"),
+        [
+            ("all", "true"),
+            ("all", "false"),
+            ("policy", "true"),
+            ("uniform", "true"),
+            pytest.param("policy", "false", marks=pytest.mark.slow),
+            pytest.param("uniform", "false", marks=pytest.mark.slow),
+        ],
+    )
     def test_is_unbiased(self, proposal: str, common: str) -> None:
         """Within three standard errors of its closed form, in every state and action."""
         made = markov(
@@ -379,7 +388,7 @@ class TestSettings:
             ]
             assert rows[0] == rows[1]
 
-    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
     def test_a_game(self, threads: int) -> None:
         made = Training(config_of(
             "sampler=vine", "algo=trpo", "env=ALE/Pong-v5", "seed=2", f"threads={threads}",

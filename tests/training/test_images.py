@@ -45,9 +45,9 @@ GAME = {
     "sampler.num_envs": 2,
     "sampler.steps_per_env": 8,
     "sampler.groups": 1,
-    "total_steps": 12 * BATCH,
+    "total_steps": 8 * BATCH,
     "checkpoint.every": BATCH,
-    "eval.every": 7 * BATCH,
+    "eval.every": 5 * BATCH,
     "eval.episodes": 1,
     "env.max_episode_steps": 20,
     "env.atari.noop_max": 3,
@@ -108,14 +108,14 @@ class TestGame:
         reference.mkdir()
         train(config_of(*settings("joint")), reference, ["trpo-run"])
         kill(run_dir, [*settings("joint"), f"hydra.run.dir={run_dir}"], kills=1, seed=1)
-        assert (run_dir / "checkpoints").is_dir() and count_rows(run_dir) < 12
+        assert (run_dir / "checkpoints").is_dir() and count_rows(run_dir) < 8
         resume(run_dir)
         check_same(run_dir, result(reference))
 
         rows = lines(run_dir / "metrics.jsonl")
-        assert [row["step"] for row in rows] == [BATCH * k for k in range(1, 13)]
+        assert [row["step"] for row in rows] == [BATCH * k for k in range(1, 9)]
         assert all(row["train/length_mean"] in (None, 20.0) for row in rows)
-        assert sum(row["train/episodes"] for row in rows) == 2 * (12 * 8 // 20)
+        assert sum(row["train/episodes"] for row in rows) == 2 * (8 * 8 // 20)
         self.check_saved(run_dir, "bfloat16", (None, None))
         capsys.readouterr()
         assert trpo_eval([str(run_dir), "--episodes", "1", "--seed", "5"]) == 0
@@ -125,17 +125,17 @@ class TestGame:
     def test_interrupted_and_resumed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
     ) -> None:
-        changes = {"total_steps": 6 * BATCH, "eval.every": 0}
+        changes = {"total_steps": 4 * BATCH, "eval.every": 0}
         reference, run_dir = tmp_path / "reference", tmp_path / "run"
         reference.mkdir()
         run_dir.mkdir()
         config = config_of(*settings(kind, **changes))
         train(config, reference, ["trpo-run"])
         with monkeypatch.context() as context:
-            interrupt_at(context, training_module, "estimate", 3)
+            interrupt_at(context, training_module, "estimate", 2)
             with pytest.raises(Interrupted):
                 train(config, run_dir, ["trpo-run"])
-        assert count_rows(run_dir) == 3
+        assert count_rows(run_dir) == 2
         resume(run_dir)
         assert result(run_dir)["metrics"] == result(reference)["metrics"]
         assert result(run_dir)["arrays"] == result(reference)["arrays"]

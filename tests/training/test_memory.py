@@ -52,10 +52,3 @@ def test_what_cannot_fit_is_refused_with_the_numbers(monkeypatch):
         check_memory(config(8, 129), here)
     monkeypatch.setattr(memory, "available_memory", lambda: None)
     check_memory(config(8, 10**9), here)
-
-
-def test_this_machine_says_how_much_is_free():
-    from trpo_cli.system.machine import available_memory
-
-    free = available_memory()
-    assert free is None or 2**20 < free < 2**50

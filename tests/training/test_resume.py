@@ -338,7 +338,10 @@ class TestKilled:
             kill_at.undo()
         return changes[0]
 
-    @pytest.mark.parametrize("part", range(4))
+    @pytest.mark.parametrize(
+        "part",
+        [pytest.param(part, marks=pytest.mark.slow if part % 2 else ()) for part in range(4)],
+    )
     def test_while_running(
         self, tmp_path: Path, kill_at: Any, small: Config, reference: Callable[..., Any], part: int
     ) -> None:
@@ -356,30 +359,30 @@ class TestKilled:
             train(small, folder, ["trpo-run"], resume=True)
             check_same(folder, expected)
 
+    @pytest.mark.parametrize("back", [12, pytest.param(30, marks=pytest.mark.slow)])
     def test_while_resuming(
-        self, tmp_path: Path, kill_at: Any, small: Config, reference: Callable[..., Any]
+        self, tmp_path: Path, kill_at: Any, small: Config, reference: Callable[..., Any], back: int
     ) -> None:
         """Also: killed again and again at the first changes of each resumption."""
         expected = reference(small)
         template = tmp_path / "template"
         template.mkdir()
         changes = self.die(small, template, kill_at, 10**9, False)
-        for back in (12, 30):
-            killed = tmp_path / f"killed{back}"
-            killed.mkdir()
-            self.die(small, killed, kill_at, changes - back, False)
-            with open(killed / "metrics.jsonl", "ab") as file:
-                file.write(b'{"step": 51')  # a row that was being written
-            with open(events_files(killed)[0], "ab") as file:
-                file.write(b"\x20\x00\x00")
-            for moment in range(14):
-                folder = tmp_path / f"{back}-{moment}"
-                shutil.copytree(killed, folder, symlinks=True)
-                self.die(small, folder, kill_at, moment, True)
-                self.die(small, folder, kill_at, moment + 3, True)
-                if status(folder)[0] != "finished":
-                    train(small, folder, ["trpo-run"], resume=True)
-                check_same(folder, expected)
+        killed = tmp_path / "killed"
+        killed.mkdir()
+        self.die(small, killed, kill_at, changes - back, False)
+        with open(killed / "metrics.jsonl", "ab") as file:
+            file.write(b'{"step": 51')  # a row that was being written
+        with open(events_files(killed)[0], "ab") as file:
+            file.write(b"\x20\x00\x00")
+        for moment in range(14):
+            folder = tmp_path / str(moment)
+            shutil.copytree(killed, folder, symlinks=True)
+            self.die(small, folder, kill_at, moment, True)
+            self.die(small, folder, kill_at, moment + 3, True)
+            if status(folder)[0] != "finished":
+                train(small, folder, ["trpo-run"], resume=True)
+            check_same(folder, expected)
 
 
 class TestResume:
