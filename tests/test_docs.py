@@ -80,6 +80,13 @@ def overrides(words: list[str]) -> list[str]:
     return chosen
 
 
+def anchors(text: str) -> set[str]:
+    """The names that the site gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    plain = [re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings]
+    return {re.sub(r"[-\s]+", "-", heading) for heading in plain}
+
+
 @cache
 def composed(*words: str) -> Config:
     return config_of(*words)
@@ -105,9 +112,15 @@ class TestPages:
         assert [p for p in sorted(named) if not found(p)] == []
 
     def test_links_lead_somewhere(self, page: str) -> None:
-        links = [link.partition("#")[0] for link in LINK.findall(PAGES[page])]
-        here = (ROOT / page).parent
-        assert [x for x in links if "://" not in x and not (here / x).exists()] == []
+        """To a file, and where they name a heading of it, to that."""
+        links = [link for link in LINK.findall(PAGES[page]) if "://" not in link]
+        broken = []
+        for link in links:
+            name, _, anchor = link.partition("#")
+            target = (ROOT / page).parent / name if name else ROOT / page
+            if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+                broken.append(link)
+        assert broken == []
 
     def test_rows_of_a_table_have_as_many_cells(self, page: str) -> None:
         tables = re.findall(r"(?:^\|.*\n)+", PAGES[page] + "\n", re.MULTILINE)
