@@ -43,7 +43,7 @@ BAD = [
     ("env=no_such_module:Foo-v0", "no_such_module", "no module"),
     ("env=5", "env=5", "Gymnasium id"),
     ("env=Hopper-v4 env=Ant-v4", "env is given twice", "-m env=A,B"),
-    ("env=Blackjack-v1", "Blackjack-v1", "Box"),
+    ("env=Taxi-v4", "Taxi-v4", "Box"),
     ("env=ALE/Pogn-v5", "ALE/Pogn-v5", "Did you mean ALE/Pong-v5?"),
     ("env=CartPole-v1 +env.kwargs.no_such=1", "no_such", "CartPole-v1"),
     # wrong types and values out of range
@@ -145,7 +145,7 @@ BAD = [
     ("env=Hopper-v99", "Hopper-v99", "The versions are"),
     ("env=FrozenLake-v1", "FrozenLake-v1", "Box"),
     ("env=os:Foo-v0", "os:Foo-v0", "registers no environment"),
-    ("env=tests.support.odd_envs:Odd/Dict-v0", "Dict", "FlattenObservation"),
+    ("env=tests.support.odd_envs:Odd/Discrete-v0", "Discrete(5)", "FlattenObservation"),
     (
         "env=tests.support.odd_envs:Odd/Odd-v0 +env.kwargs.broken=true",
         "the controller is not plugged in",
@@ -158,7 +158,7 @@ BAD = [
     ("--selftest -m", "--selftest", "leave -m out"),
     ("--selftest resume=x", "resume", "--selftest"),
     ("--selftest algo=tpro", "algo=tpro", "Did you mean trpo?"),
-    ("--selftest env=Blackjack-v1", "Blackjack-v1", "Box"),
+    ("--selftest env=Taxi-v4", "Taxi-v4", "Box"),
     ("hydra.run.dir=", "hydra.run.dir=", "needs a folder"),
     ("hydra.run.dir=null", "hydra.run.dir=null", "cannot take that value"),
     ("hydra.run.dir=[a]", "hydra.run.dir=[a]", "cannot take that value"),

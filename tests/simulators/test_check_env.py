@@ -17,6 +17,7 @@ from trpo_cli.errors import UserError
 from trpo_cli.simulators.make import make_simulator
 from trpo_cli.simulators.resolve import check_env
 
+SEQUENCE = spaces.Sequence(odd_envs.BOX)
 DICT = spaces.Dict({"position": odd_envs.BOX})
 
 
@@ -77,7 +78,7 @@ def test_module_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("Hopper-v4", {"healthy_z_range": 3}, "cannot be stepped with env.kwargs="),
         ("Hopper-v4", {"max_episode_steps": 3}, "set env.max_episode_steps."),
         ("Hopper-v4", {"id": "x"}, "set env.id."),
-        ("Odd/Odd-v0", {"observations": DICT}, "its observations are Dict('position'"),
+        ("Odd/Odd-v0", {"observations": SEQUENCE}, "its observations are Sequence("),
         ("Taxi-v4", {}, "its observations are Discrete(500)"),
         ("Odd/Odd-v0", {"actions": DICT}, "its actions are Dict('position'"),
         (

@@ -255,8 +255,8 @@ def test_wrappers_of_gymnasiums() -> None:
     def normalised() -> Any:
         return gymnasium.wrappers.NormalizeObservation(gymnasium.make("CartPole-v1"))
 
-    assert why_not_restorable(recorded) == why_not_restorable(stacked) == ""
-    assert "went another way at the reset" in why_not_restorable(normalised)
+    for build in (recorded, stacked, normalised):
+        assert why_not_restorable(build) == ""
 
 
 def test_trying_out_disturbs_nothing() -> None:

@@ -74,7 +74,7 @@ gymnasium.register(
     kwargs={"ctrl_cost_weight": 0.5},
 )
 gymnasium.register(
-    "Odd/Dict-v0",
+    "Odd/Discrete-v0",
     entry_point="tests.support.odd_envs:Odd",
-    kwargs={"observations": spaces.Dict({"position": BOX})},
+    kwargs={"observations": spaces.Discrete(5)},
 )

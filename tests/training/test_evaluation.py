@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,6 +62,7 @@ class CountdownSimulator:
     action_space: spaces.Space[Any] = spaces.Box(-1, 1, (1,))
     backend, failed_simulations, frame_stack = "stub", 0, 1
     why_not_restorable = why_not_branchable = ""
+    remarks: Sequence[str] = ()
 
     def __init__(self, num_envs: int, max_episode_steps: int | None = 1000) -> None:
         self.num_envs, self.max_episode_steps = num_envs, max_episode_steps

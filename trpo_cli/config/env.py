@@ -53,3 +53,8 @@ class EnvConfig:
         None, "time limit in steps; null keeps the registered one", low=1
     )
     atari: AtariConfig = field(default_factory=AtariConfig)
+    wrappers: list[Any] = setting(
+        [],
+        "Gymnasium wrappers, innermost first: a name of gymnasium.wrappers or module:Name; with "
+        "arguments {FrameStackObservation:{stack_size:4}}",
+    )

@@ -95,6 +95,8 @@ class Simulator(Protocol):
     """How many frames an observation stacks, the newest last; 1 where it is no such stack."""
     failed_simulations: int
     """Episodes so far that were ended because the simulation became unstable or raised."""
+    remarks: Sequence[str]
+    """What a person should know of these environments, for the start banner: a sentence each."""
 
     @property
     def why_not_restorable(self) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
-import textwrap
 from typing import Any
 
 import gymnasium
@@ -16,6 +16,7 @@ from trpo_cli.errors import UserError
 from trpo_cli.simulators.atari.settings import action_count, game_settings, runs_on_emulator
 from trpo_cli.simulators.base import Simulator
 from trpo_cli.simulators.resolve import check_env, is_linear, mujoco_class
+from trpo_cli.simulators.wrappers import remarks, short, wrapped
 
 # Why environments of a kind cannot be restored: tried out once, however many simulators of the
 # kind a run has.
@@ -47,7 +48,7 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
 
     def build() -> gymnasium.Env[Any, Any]:
         try:
-            return gymnasium.make(
+            made = gymnasium.make(
                 spec,
                 max_episode_steps=env.max_episode_steps,
                 disable_env_checker=True,
@@ -55,8 +56,9 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
             )
         except Exception as error:
             raise UserError(_failed(env, error)) from error
+        return wrapped(made, env)
 
-    family = mujoco_class(spec)
+    family = None if env.wrappers else mujoco_class(spec)
     if family is not None:
         from trpo_cli.simulators.mujoco.physics import keep_quiet
 
@@ -71,7 +73,7 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
         _try_out(env, template)
         name, v5 = family
         return MujocoSimulator(template.unwrapped, FAMILY[name], v5, num_envs, threads, limit)
-    if is_linear(spec):
+    if is_linear(spec) and not env.wrappers:
         from trpo_cli.simulators.lqr.simulator import LinearSimulator
 
         base: Any = template.unwrapped
@@ -82,9 +84,12 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
         from trpo_cli.simulators.mujoco.physics import keep_quiet
 
         keep_quiet()
+    if env.wrappers:
+        with contextlib.closing(build()) as tried:
+            _try_out(env, tried)
     envs = [template, *(build() for _ in range(num_envs - 1))]
 
-    kind = f"{spec} {limit} {sorted(env.kwargs.items())}"
+    kind = f"{spec} {limit} {sorted(env.kwargs.items())} {env.wrappers}"
 
     def way_to_keep() -> tuple[str, str]:
         if kind not in _WAYS:
@@ -100,25 +105,31 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
             _VERDICTS[kind] = why_not_restorable(build)
         return _VERDICTS[kind]
 
-    return GymnasiumSimulator(envs, env.id, limit, why_not, way_to_keep, first)
+    return GymnasiumSimulator(
+        envs, env.id, limit, why_not, way_to_keep, first, remarks(template, env)
+    )
 
 
-def _try_out(env: EnvConfig, template: gymnasium.Env[Any, Any]) -> None:
-    """One step of Gymnasium's own: arguments of a wrong type come out in its first step only."""
-    if template.render_mode is not None:
+def _try_out(env: EnvConfig, made: gymnasium.Env[Any, Any]) -> None:
+    """One step: arguments of a wrong type come out in its first step only."""
+    if made.render_mode is not None:
         return  # it might open a window
+    given = f"env.wrappers={env.wrappers}" if env.wrappers else f"env.kwargs={env.kwargs}"
     try:
-        template.reset(seed=0)
-        template.step(np.zeros(template.action_space.shape, dtype=np.float32))
+        made.reset(seed=0)
+        if env.wrappers:
+            made.step(made.action_space.sample())
+        else:
+            made.step(np.zeros(made.action_space.shape, dtype=np.float32))
     except Exception as error:
         raise UserError(
-            f"env={env.id} cannot be stepped with env.kwargs={env.kwargs}: {_short(error)}."
+            f"env={env.id} cannot be stepped with {given}: {short(error) or type(error).__name__}."
         ) from error
 
 
 def _failed(env: EnvConfig, error: Exception) -> str:
     """Why the constructor raised, in the environment's own words."""
-    words = _short(error) or type(error).__name__
+    words = short(error) or type(error).__name__
     words = re.sub(r" was raised from the environment creator for .*", "", words)
     if isinstance(error, ModuleNotFoundError):
         words = f"it needs the module {error.name}, which is not installed"
@@ -126,18 +137,15 @@ def _failed(env: EnvConfig, error: Exception) -> str:
     return f"env={env.id} could not be constructed{arguments}: {words}"
 
 
-def _short(thing: object) -> str:
-    """On one line, and not longer than a paragraph bears."""
-    return textwrap.shorten(str(thing), 400)
-
-
 def _check_spaces(env: EnvConfig, made: gymnasium.Env[Any, Any]) -> None:
     observations, actions = made.observation_space, made.action_space
     if not isinstance(observations, spaces.Box):
+        finite = spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
+        wrapper = "FlattenObservation" if isinstance(observations, finite) else "my_module:Wrapper"
         raise UserError(
-            f"env={env.id} cannot be used: its observations are {_short(observations)}, and only "
-            "Box observations (arrays of numbers) are supported. A wrapper such as "
-            "gymnasium.wrappers.FlattenObservation, registered under an id of your own, helps."
+            f"env={env.id} cannot be used: its observations are {short(observations)}, and a Box "
+            "(an array of numbers), or a Dict or Tuple of numbers, is supported. A wrapper that "
+            f"makes one of them helps: env.wrappers=[{wrapper}]."
         )
     supported = (
         (isinstance(actions, spaces.Box) and np.issubdtype(actions.dtype, np.floating))
@@ -147,6 +155,6 @@ def _check_spaces(env: EnvConfig, made: gymnasium.Env[Any, Any]) -> None:
     )
     if not supported:
         raise UserError(
-            f"env={env.id} cannot be used: its actions are {_short(actions)}; supported are Box of "
+            f"env={env.id} cannot be used: its actions are {short(actions)}; supported are Box of "
             "floats, Discrete, and one-dimensional MultiDiscrete and MultiBinary."
         )

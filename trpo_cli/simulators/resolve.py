@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import types
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,10 @@ def check_env(env: EnvConfig) -> EnvSpec:
             )
     module, _, name = env.id.rpartition(":")
     if module:
-        _import(module, env.id)
+        imported(module, f"env={env.id}")
     if name not in gymnasium.registry and (ATARI_ID.search(name) or _old_atari(name)):
         _need_atari(env.id)
-        _import("ale_py", env.id)
+        imported("ale_py", f"env={env.id}")
     spec = gymnasium.registry.get(name)
     if spec is None:
         raise UserError(_unknown(env.id, module, name))
@@ -72,9 +73,10 @@ def is_linear(spec: EnvSpec) -> bool:
     return spec.entry_point == linear.ENTRY_POINT and not spec.additional_wrappers
 
 
-def _import(module: str, env_id: str) -> None:
+def imported(module: str, said: str) -> types.ModuleType:
+    """A module that somebody named; said: how, for the `UserError` when it cannot be imported."""
     try:
-        importlib.import_module(module)
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name and (module == error.name or module.startswith(error.name + ".")):
             reason = f"there is no module {error.name} on Python's path"
@@ -82,10 +84,10 @@ def _import(module: str, env_id: str) -> None:
         else:
             reason = f"it needs the module {error.name}, which is not installed"
             hint = f"Install {error.name}."
-        raise UserError(f"env={env_id}: {module} cannot be imported: {reason}. {hint}") from None
+        raise UserError(f"{said}: {module} cannot be imported: {reason}. {hint}") from None
     except Exception as error:
         raise UserError(
-            f"env={env_id}: importing {module} failed with {type(error).__name__}: {error}."
+            f"{said}: importing {module} failed with {type(error).__name__}: {error}."
         ) from error
 
 

@@ -31,7 +31,8 @@ class Progress:
         max_episode_steps (None: no limit), parameters (policy and value function, a count),
         processes, command (how many train together, and what starts them; may be left out),
         steps_done (of a resumed run; may be left out), why_not_restorable (why the environments'
-        state cannot be saved; empty or left out when it can).
+        state cannot be saved; empty or left out when it can), remarks (sentences about the
+        environments; may be left out).
     stream: where to print; standard output when None.
     """
 
@@ -78,6 +79,8 @@ class Progress:
                 "the end of a rollout cuts episodes as well: sampler.steps_per_env a multiple of "
                 "their length leaves less missing"
             )
+        for remark in facts.get("remarks", ()):
+            self.note(remark)
         if why := facts.get("why_not_restorable"):
             self.note(f"a resumed run will start new episodes: {why}")
         self.note(f"run directory {self.run_dir}")

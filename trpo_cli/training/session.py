@@ -73,6 +73,7 @@ class Session:
         facts["observations"] = size_in_words(needed)
         facts["max_episode_steps"] = training.simulator.max_episode_steps
         facts["why_not_restorable"] = training.sampler.why_not_restorable
+        facts["remarks"] = training.simulator.remarks
         facts["steps_done"] = training.step
         facts["command"] = training.processes.command
         self._progress = Progress(self.config, facts, run_dir)

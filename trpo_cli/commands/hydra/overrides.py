@@ -24,7 +24,7 @@ def check_overrides(overrides: Sequence[str]) -> list[str]:
     """
     parser = OverridesParser.create()
     checked, seen = [], dict[str, str]()
-    for text in overrides:
+    for text in map(_plain_colons, overrides):
         parsed = _parse(parser, text)
         key = parsed.key_or_group
         if parsed.is_delete() and not parsed.is_hydra_override():
@@ -88,6 +88,11 @@ def _whole_numbers(key: str, text: str) -> str:
         return text
     name, _, value = text.partition("=")
     return f"{name}={_FLOAT_INTEGER.sub(_as_integer, value)}"
+
+
+def _plain_colons(text: str) -> str:
+    """[{module:Name:{...}}], as ``env.wrappers`` has it: Hydra wants the first colon escaped."""
+    return re.sub(r"([{,]\s*[\w.]+):(\w+\s*:\s*\{)", r"\1\\:\2", text)
 
 
 def _as_integer(match: re.Match[str]) -> str:

@@ -30,16 +30,17 @@ def is_atari(spec: EnvSpec) -> bool:
 def runs_on_emulator(env: EnvConfig, spec: EnvSpec) -> bool:
     """Whether the emulator backend has all that is asked for.
 
-    It has not for other observations (obs_type), continuous actions and rendering: those go
-    through Gymnasium. Raises `UserError` for arguments that are settings here, and for settings
-    of ``env.atari`` that would not be read.
+    It has not for other observations (obs_type), continuous actions, rendering and wrappers:
+    those go through Gymnasium. Raises `UserError` for arguments that are settings here, and for
+    settings of ``env.atari`` that would not be read.
     """
     known = _OWN | set(_SETTINGS) | {"game"}
-    emulator = is_atari(spec) and known >= {*spec.kwargs, *env.kwargs}
+    emulator = is_atari(spec) and not env.wrappers and known >= {*spec.kwargs, *env.kwargs}
     if not emulator:
         key, value = next(iter(_touched(env.atari)), ("", None))
         if key and is_atari(spec):
             others = ", ".join(f"env.kwargs.{name}" for name in sorted({*env.kwargs} - known))
+            others = others or ("env.wrappers" if env.wrappers else "")
             raise UserError(
                 f"env.atari.{key}={value} cannot be combined with {others or 'this id'}: the "
                 "environment then runs as ale-py has it. Leave one of them out."

@@ -34,6 +34,7 @@ class AtariSimulator:
     backend = "atari"
     failed_simulations = 0
     why_not_restorable = why_not_branchable = ""
+    remarks: Sequence[str] = ()
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from trpo_cli.simulators.gym import wrapper_state
 from trpo_cli.simulators.gym.probe import drawn, global_generators, put_back
 from trpo_cli.simulators.gym.replay import generator_state, set_generator
 
@@ -48,7 +49,7 @@ def keep(env: Env, way: str) -> Kept:
         None,
         copy.deepcopy(base.get_state()),
         generator_state(env),
-        tuple(_own(layer) for layer in _wrappers(env)),
+        tuple(_own(layer) for layer in wrapper_state.layers(env)[:-1]),
     )
 
 
@@ -60,13 +61,14 @@ def go_back(env: Env, kept: Kept) -> Env:
     base.set_state(copy.deepcopy(kept.state))
     if kept.generator is not None:
         set_generator(env, kept.generator)
-    for layer, own in zip(_wrappers(env), kept.wrappers, strict=True):
+    for layer, own in zip(wrapper_state.layers(env)[:-1], kept.wrappers, strict=True):
         vars(layer).update(copy.deepcopy(own))
     return env
 
 
 def reseed(env: Env, seed: int) -> None:
-    """Another future: its generator in a state of its own."""
+    """Another future: its generators in states of their own."""
+    wrapper_state.reseed(env, seed)
     set_generator(env, dict(np.random.default_rng(seed).bit_generator.state))
 
 
@@ -146,19 +148,11 @@ def _bits(value: Any) -> Any:
 def _copied(env: Env) -> Env:
     """A deep copy that shares what never changes: specifications and spaces."""
     memo: dict[int, Any] = {}
-    for layer in [*_wrappers(env), env.unwrapped]:
+    for layer in wrapper_state.layers(env):
         for name, value in vars(layer).items():
             if "space" in name or "spec" in name:
                 memo[id(value)] = value
     return copy.deepcopy(env, memo)
-
-
-def _wrappers(env: Env) -> list[Env]:
-    layers: list[Env] = []
-    while isinstance(env, gymnasium.Wrapper):
-        layers.append(env)
-        env = env.env
-    return layers
 
 
 def _own(layer: Env) -> dict[str, Any]:

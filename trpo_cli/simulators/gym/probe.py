@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from trpo_cli.simulators.gym import wrapper_state
 from trpo_cli.simulators.gym.difference import difference
 from trpo_cli.simulators.gym.replay import Origin, begin, begin_again, generator_state
 
@@ -55,13 +56,13 @@ class _Life:
     """An environment with all it has returned in its current episode."""
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        self.env = env
+        self.env, self.new = env, wrapper_state.save(env)
         self.origin: Origin | None = None
         self.actions: list[Any] = []
         self.seen: list[Any] = []
 
     def begin(self, seed: int | None = None) -> None:
-        observation, self.origin = begin(self.env, seed, self.origin)
+        observation, self.origin = begin(self.env, seed, self.origin, self.new)
         self.actions, self.seen = [], [_bits(observation)]
 
     def act(self, action: Any) -> bool:
@@ -185,7 +186,7 @@ def put_back(states: dict[str, Any]) -> None:
 
 def _align_spaces(first: gymnasium.Env[Any, Any], second: gymnasium.Env[Any, Any]) -> None:
     """Give their spaces equal generators: they tell apart only who draws from them later."""
-    for ours, theirs in zip(_layers(first), _layers(second), strict=True):
+    for ours, theirs in zip(wrapper_state.layers(first), wrapper_state.layers(second), strict=True):
         for key, space in vars(ours).items():
             other = vars(theirs).get(key)
             if isinstance(space, spaces.Space) and other is not space and other is not None:
@@ -193,19 +194,10 @@ def _align_spaces(first: gymnasium.Env[Any, Any], second: gymnasium.Env[Any, Any
                 other.seed(_SEED)
 
 
-def _layers(env: Any) -> list[Any]:
-    """An environment's wrappers from the outermost on, and itself."""
-    layers = []
-    while env is not None:
-        layers.append(env)
-        env = getattr(env, "env", None) if isinstance(env, gymnasium.Wrapper) else None
-    return layers
-
-
 def _shared(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
     """The plain values and generators in the classes of an environment and in their modules."""
     found: dict[str, Any] = {}
-    for layer in _layers(env):
+    for layer in wrapper_state.layers(env):
         for kind in type(layer).__mro__:
             if kind.__module__.split(".")[0] in ("gymnasium", "builtins", "abc", "typing"):
                 continue

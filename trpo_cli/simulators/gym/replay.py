@@ -13,6 +13,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from trpo_cli.simulators.gym import wrapper_state
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -20,27 +22,39 @@ class Origin:
 
     seed: the last seed that the environment was reset with, by this reset or an earlier one.
     before: the state of its generator right before the reset; None when `seed` came with it.
+    wrappers: the state of its wrappers right before the reset.
     """
 
     seed: int | None
     before: dict[str, Any] | None
+    wrappers: list[Any]
 
     def as_json(self) -> dict[str, Any]:
-        return {"seed": self.seed, "before": encode(self.before)}
+        own = {"wrappers": self.wrappers} if self.wrappers else {}
+        return {"seed": self.seed, "before": encode(self.before), **own}
 
     @classmethod
     def from_json(cls, item: Any) -> Origin:
-        return cls(item["seed"], decode(item["before"]))
+        return cls(item["seed"], decode(item["before"]), item.get("wrappers", []))
 
 
 def begin(
-    env: gymnasium.Env[Any, Any], seed: int | None, earlier: Origin | None
+    env: gymnasium.Env[Any, Any], seed: int | None, earlier: Origin | None, new: list[Any]
 ) -> tuple[Any, Origin]:
-    """Start an episode; returns its first observation, and how to start it again."""
+    """Start an episode; returns its first observation, and how to start it again.
+
+    new: the state of the wrappers when the environment was made. A seed brings them back to it
+    and seeds their generators as well, so that the same seed gives the same episode whatever
+    happened before.
+    """
     if seed is not None:
-        return env.reset(seed=seed)[0], Origin(seed, None)
-    before = generator_state(env)
-    return env.reset()[0], Origin(None if earlier is None else earlier.seed, before)
+        wrapper_state.load(env, new)
+        wrapper_state.reseed(env, seed)
+        origin = Origin(seed, None, wrapper_state.save(env))
+        return env.reset(seed=seed)[0], origin
+    last_seed = None if earlier is None else earlier.seed
+    origin = Origin(last_seed, generator_state(env), wrapper_state.save(env))
+    return env.reset()[0], origin
 
 
 def begin_again(env: gymnasium.Env[Any, Any], origin: Origin) -> Any:
@@ -49,13 +63,13 @@ def begin_again(env: gymnasium.Env[Any, Any], origin: Origin) -> Any:
     The seed comes first even if a later episode is wanted: what an environment draws only when it
     is seeded (a layout, say) is drawn again.
     """
-    if origin.seed is not None:
-        observation = env.reset(seed=origin.seed)[0]
-        if origin.before is None:
-            return observation
+    if origin.before is not None and origin.seed is not None:
+        env.reset(seed=origin.seed)
     if origin.before is not None:
         set_generator(env, origin.before)
-    return env.reset()[0]
+    if origin.wrappers:
+        wrapper_state.load(env, origin.wrappers)
+    return env.reset(seed=origin.seed if origin.before is None else None)[0]
 
 
 def generator_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from gymnasium import spaces
 
 from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.simulators.base import Snapshot, Step
+from trpo_cli.simulators.gym import wrapper_state
 from trpo_cli.simulators.gym.kept import Kept, go_back, keep, reseed
 from trpo_cli.simulators.gym.replay import (
     ActionLog,
@@ -51,6 +52,7 @@ class GymnasiumSimulator:
         why_not_restorable: Callable[[], str],
         way_to_keep: Callable[[], tuple[str, str]],
         first: int = 0,
+        remarks: Sequence[str] = (),
     ) -> None:
         self.num_envs, self._first = len(envs), first
         self._envs = list(envs)
@@ -66,6 +68,8 @@ class GymnasiumSimulator:
         self._origins: list[Origin | None] = [None] * self.num_envs
         self._log = ActionLog(self.num_envs, self.action_space.shape or (), dtype)
         self._returns = np.zeros(self.num_envs)
+        self._new = [wrapper_state.save(env) for env in envs]
+        self.remarks = remarks
 
     @cached_property
     def why_not_restorable(self) -> str:
@@ -90,7 +94,9 @@ class GymnasiumSimulator:
 
     def _reset(self, i: int, seed: int | None) -> None:
         try:
-            observation, self._origins[i] = begin(self._envs[i], seed, self._origins[i])
+            observation, self._origins[i] = begin(
+                self._envs[i], seed, self._origins[i], self._new[i]
+            )
             self._observations[i] = self._shaped(observation)
         except Exception as error:
             raise self._failed(i, "reset", error) from error

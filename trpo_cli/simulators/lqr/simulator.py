@@ -23,6 +23,7 @@ class LinearSimulator:
     frame_stack = 1
     failed_simulations = 0
     why_not_restorable = why_not_branchable = ""
+    remarks: Sequence[str] = ()
 
     def __init__(self, template: LQREnv, num_envs: int, max_episode_steps: int | None) -> None:
         self.num_envs, self.max_episode_steps = num_envs, max_episode_steps

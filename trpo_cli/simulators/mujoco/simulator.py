@@ -30,6 +30,7 @@ class MujocoSimulator:
     backend = "mujoco"
     frame_stack = 1
     why_not_restorable = why_not_branchable = ""
+    remarks: Sequence[str] = ()
 
     def __init__(
         self,
