@@ -101,3 +101,17 @@ def assert_equal_resets(sim: Simulator, envs: Any, seed: int = 5) -> None:
 def copied(step: Step) -> list[np.ndarray]:
     """Everything a step returned, safe from the next call."""
     return [np.array(value) for value in vars(step).values()]
+
+
+def future(sim: Simulator, actions: Any, ids: list[int]) -> list[Any]:
+    """All that the environments `ids` return for actions (T, len(ids), *act), as bytes."""
+    rows = []
+    for action in actions:
+        full = np.zeros((sim.num_envs, *action.shape[1:]), action.dtype)
+        full[ids] = action
+        step = sim.step(full)
+        finals = dict(zip(step.ended.tolist(), step.final_observations, strict=True))
+        arrays = [np.array(a[ids]) for a in copied(step)[:4]]
+        arrays += [finals[i] for i in ids if i in finals]
+        rows.append([a.tobytes() for a in arrays])
+    return rows

@@ -17,9 +17,9 @@ import pytest
 from gymnasium import spaces
 
 from tests.support import hidden_state_envs
-from tests.support.gym_reference import copied, random_actions, simulator
+from tests.support.gym_reference import future, random_actions, simulator
 from trpo_cli.errors import UserError
-from trpo_cli.simulators.base import Simulator, Snapshot
+from trpo_cli.simulators.base import Snapshot
 from trpo_cli.simulators.gym.probe import why_not_restorable
 from trpo_cli.simulators.gym.replay import ActionLog, decode, encode
 
@@ -46,20 +46,6 @@ def stored(snapshot: Snapshot, folder: Any) -> Snapshot:
     np.savez(folder / "arrays.npz", **arrays)
     with np.load(folder / "arrays.npz", allow_pickle=False) as read:
         return Snapshot(dict(read), json.loads(json.dumps(snapshot.items, allow_nan=False)))
-
-
-def future(sim: Simulator, actions: Any, ids: list[int]) -> list[Any]:
-    """All that the environments `ids` return for actions (T, len(ids), *act), as bytes."""
-    rows = []
-    for action in actions:
-        full = np.zeros((sim.num_envs, *action.shape[1:]), action.dtype)
-        full[ids] = action
-        step = sim.step(full)
-        finals = dict(zip(step.ended.tolist(), step.final_observations, strict=True))
-        arrays = [np.array(a[ids]) for a in copied(step)[:4]]
-        arrays += [finals[i] for i in ids if i in finals]
-        rows.append([a.tobytes() for a in arrays])
-    return rows
 
 
 def ends(rows: list[Any]) -> int:
@@ -121,7 +107,7 @@ IN_ANOTHER_PROCESS = """
 import hashlib, json, sys
 import numpy as np
 from tests.support.gym_reference import random_actions, simulator
-from tests.simulators.test_gymnasium_restore import future
+from tests.support.gym_reference import future
 from trpo_cli.simulators.base import Snapshot
 
 sim = simulator("CartPole-v1")
@@ -139,7 +125,7 @@ def test_in_another_process(tmp_path: Any) -> None:
     assert ends(future(sim, actions[:40], [0, 1, 2]))
     (tmp_path / "items.json").write_text(json.dumps(stored(sim.snapshot(), tmp_path).items))
     expected = repr(future(sim, actions[40:], [0, 1, 2])).encode()
-    here = str(Path(__file__).parents[2])
+    here = str(Path(__file__).parents[3])
     done = subprocess.run(
         [sys.executable, "-c", IN_ANOTHER_PROCESS],
         cwd=tmp_path,
