@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.test_imports import LAYERS
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.commands.hydra.options import all_settings
 from trpo_cli.commands.lab import EXPERIMENTS
@@ -230,6 +231,17 @@ def test_every_folder_of_the_package_has_its_place(page: str) -> None:
     folders = [p.parent.name for p in (ROOT / "trpo_cli").glob("*/__init__.py")]
     assert len(folders) > 15
     assert [f for f in folders if not re.search(rf"\b{f}\b", PAGES[page])] == []
+
+
+def test_the_layers_are_those_of_the_imports() -> None:
+    """A part may import from the rows below its own only; every part has its row."""
+    section = PAGES["docs/architecture.md"].partition("## Layers")[2].partition("## ")[0]
+    rows = [re.findall(r"`(\w+)`", row) for row in re.findall(r"^\| ([^|]+) \|", section, re.M)]
+    height = {part: -row for row, parts in enumerate(rows) for part in parts}
+    assert height.keys() == {part for part in LAYERS if not part.startswith("__")}
+    for part, below in LAYERS.items():
+        for other in below.split() if part in height else []:
+            assert other.startswith("__") or height[other] < height[part], (part, other)
 
 
 def test_there_is_something_to_check() -> None:
