@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections import Counter
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trpo_cli.sweeps.look import Look, look
-from trpo_cli.terminal.display import PlainLines, count, duration
+from trpo_cli.terminal.display import LiveArea, PlainLines, can_draw, count, duration
 
 SUMMARY_SECONDS = 60.0
 """Plain output: a line on all runs this often."""
@@ -68,7 +67,7 @@ class Overview:
         for row in rows:
             row.seen = look(row.folder)
         stream = sys.stdout if stream is None else stream
-        self._live = stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._live = can_draw(stream)
         self._out: Any = LiveOverview(stream) if self._live else PlainLines(stream)
         self._told = time.monotonic()
         self._ended: list[int] = []  # in the order of their ends
@@ -150,34 +149,17 @@ class Overview:
 
 
 class LiveOverview:
-    """A table that stays in place, drawn when told to."""
+    """A table that stays in place on a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._console = Console(file=stream, highlight=False)
-        self._live = Live(
-            console=self._console,
-            auto_refresh=False,
-            redirect_stdout=stream is sys.stdout,
-            redirect_stderr=sys.stderr.isatty(),
-        )
+        self._area = LiveArea(stream)
+        self.print, self.close = self._area.print, self._area.close
 
     def show(self, rows: Sequence[Row], summary: str, room: int | None = None) -> None:
         """Draw the first of the rows, as many as fit (or as there is `room` for), and the summary
         below."""
-        if not self._live.is_started:
-            self._live.start()
-        room = room or max(1, self._console.size.height - MARGIN)
-        self._live.update(self._draw(rows, summary, room), refresh=True)
-
-    def print(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
-
-    def close(self) -> None:
-        if self._live.is_started:
-            self._live.stop()
+        room = room or max(1, self._area.console.size.height - MARGIN)
+        self._area.draw(self._draw(rows, summary, room))
 
     def _draw(self, rows: Sequence[Row], summary: str, room: int) -> Any:
         from rich.console import Group

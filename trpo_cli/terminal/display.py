@@ -35,49 +35,71 @@ class PlainLines:
         pass
 
 
+class LiveArea:
+    """A part of a terminal that stays in place, drawn only when told to (no thread of its own: it
+    would compete with the simulators for the interpreter)."""
+
+    def __init__(self, out: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.console = Console(file=out, highlight=False)
+        self._live = Live(
+            console=self.console,
+            auto_refresh=False,
+            redirect_stdout=out is sys.stdout,
+            redirect_stderr=sys.stderr.isatty(),  # never `2> file`
+        )
+
+    def draw(self, content: Any) -> None:
+        """Show something that rich can draw; the area appears with the first call."""
+        if not self._live.is_started:
+            self._live.start()
+        self._live.update(content, refresh=True)
+
+    def print(self, text: str) -> None:
+        """Print a line that stays, above the area."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Leave the terminal a plain one; what was drawn last stays on the screen."""
+        if self._live.is_started:
+            self._live.stop()
+
+
 class LiveBar:
-    """A bar that stays in place on a terminal, drawn only when told to (no thread of its own:
-    it would compete with the simulators for the interpreter)."""
+    """A bar that shows how far a run is."""
 
     live = True
 
     def __init__(self, out: TextIO, total: int, completed: int) -> None:
         """total, completed: environment steps."""
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        self._console = Console(file=out, highlight=False)
+        self._area = LiveArea(out)
         self._bar = Progress(
             BarColumn(bar_width=20),
             TextColumn("{task.description}", markup=False),
-            console=self._console,
+            console=self._area.console,
             auto_refresh=False,
-            redirect_stdout=out is sys.stdout,
-            redirect_stderr=sys.stderr.isatty(),  # never `2> file`
         )
         self._task = self._bar.add_task("", total=total, completed=completed)
+        self.print, self.close = self._area.print, self._area.close
 
     def show(self, step: int, text: str) -> None:
-        """Draw the bar; it appears with the first call."""
-        if not self._bar.live.is_started:
-            self._bar.start()
-        self._bar.update(self._task, completed=step, description=text, refresh=True)
+        """Draw the bar."""
+        self._bar.update(self._task, completed=step, description=text)
+        self._area.draw(self._bar.get_renderable())
 
-    def print(self, text: str) -> None:
-        """Print a line that stays, above the bar."""
-        self._console.print(text, markup=False, soft_wrap=True)
 
-    def close(self) -> None:
-        """Leave the terminal a plain one; the last bar stays on the screen."""
-        if self._bar.live.is_started:
-            self._bar.stop()
+def can_draw(out: TextIO) -> bool:
+    """Whether there is a terminal that can show a live area."""
+    return out.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def display(out: TextIO, total: int, completed: int) -> Any:
     """The live bar when `out` is a terminal that can show one, otherwise plain lines."""
-    if out.isatty() and os.environ.get("TERM") != "dumb":
-        return LiveBar(out, total, completed)
-    return PlainLines(out)
+    return LiveBar(out, total, completed) if can_draw(out) else PlainLines(out)
 
 
 def duration(seconds: float) -> str:

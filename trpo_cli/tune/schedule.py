@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from trpo_cli.errors import UserError
@@ -20,18 +20,6 @@ RUNGS = (0.4, 0.6, 0.8)
 where they end."""
 HOPELESS = 5
 """So many failed trials, and nothing else, say that the fault is not in the settings drawn."""
-
-
-@dataclass
-class Active:
-    """A trial in progress. finals: the final evaluation of each seed that is done, by its place
-    among the seeds; begun: how many seeds have begun; running: the places of those that run."""
-
-    trial: Trial
-    finals: dict[int, float] = field(default_factory=dict)
-    begun: int = 0
-    running: set[int] = field(default_factory=set)
-    reported: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -59,7 +47,7 @@ class Schedule:
 
     def __init__(self, plan: Plan, search: Search, pool: Pool, say: Callable[[str], None]) -> None:
         self._plan, self._search, self._pool, self._say = plan, search, pool, say
-        self._active: dict[int, Active] = {}
+        self._active: dict[int, Trial] = {}
         self._best = -float("inf")
         self._failed_only = True
         for record in search.records():
@@ -88,58 +76,57 @@ class Schedule:
             new = len(self._active) < self._pool.at_once
             if new and self._search.count() < self._plan.trials:
                 trial = self._search.ask()
-                self._active[trial.number] = Active(trial)
-                self._begin(self._active[trial.number])
+                self._active[trial.number] = trial
+                self._begin(trial)
                 continue
             waiting = [a for a in self._active.values() if a.begun < len(self._plan.seeds)]
             if not waiting:
                 return
-            self._begin(min(waiting, key=lambda a: (len(a.running), a.trial.number)))
+            self._begin(min(waiting, key=lambda a: (len(a.running), a.number)))
 
     def _note(self, one: Ended) -> None:
         """Take note of a run's end."""
         number, place = divmod(one.run.number, len(self._plan.seeds))
-        active = self._active.get(number)
-        if active is None:
+        trial = self._active.get(number)
+        if trial is None:
             return  # of a trial that was given up
-        active.running.discard(place)
+        trial.running.discard(place)
         if one.status == 0:
-            self._done(active, place)
+            self._done(trial, place)
         elif one.status in (2, 3):
-            self._fail(active, one.message)
+            self._fail(trial, one.message)
 
     def _watch(self) -> None:
         """Report the points that the curves have passed; give trials up that are worse there than
         most."""
-        for active in list(self._active.values()):
+        for trial in list(self._active.values()):
             for point in range(len(self._plan.seeds) * len(RUNGS)):
-                if point in active.reported:
+                if point in trial.reported:
                     continue
-                value = self._curve(active, *divmod(point, len(RUNGS)))
+                value = self._curve(trial, *divmod(point, len(RUNGS)))
                 if value is None:
                     break
-                active.reported.add(point)
-                if self._search.report(active.trial.number, point, value):
-                    self._give_up(active, point, value)
+                trial.reported.add(point)
+                if self._search.report(trial.number, point, value):
+                    self._give_up(trial, point, value)
                     break
 
     def _continue(self, trial: Trial) -> None:
         """Take up a trial of a search that was interrupted."""
-        active = Active(trial, reported=set(trial.reported))
-        self._active[trial.number] = active
+        self._active[trial.number] = trial
         for place in range(len(self._plan.seeds)):
             folder = self._plan.run_dir(trial.number, place)
             if has_begun(folder) and is_finished(folder):
-                active.begun = place + 1
-                self._done(active, place)
+                trial.begun = place + 1
+                self._done(trial, place)
 
-    def _begin(self, active: Active) -> None:
+    def _begin(self, trial: Trial) -> None:
         """Start the next seed of a trial, or go on with it."""
-        plan, trial, place = self._plan, active.trial, active.begun
-        active.begun += 1
-        if place in active.finals:
+        plan, place = self._plan, trial.begun
+        trial.begun += 1
+        if place in trial.finals:
             return
-        active.running.add(place)
+        trial.running.add(place)
         folder = plan.run_dir(trial.number, place)
         number = trial.number * len(plan.seeds) + place
         if has_begun(folder):
@@ -149,18 +136,18 @@ class Schedule:
         overrides = (*plan.overrides, *drawn, f"seed={plan.seeds[place]}")
         self._pool.submit(Run(number, overrides, folder))
 
-    def _done(self, active: Active, place: int) -> None:
-        number, seeds = active.trial.number, self._plan.seeds
+    def _done(self, trial: Trial, place: int) -> None:
+        number, seeds = trial.number, self._plan.seeds
         record = look(self._plan.run_dir(number, place)).evaluation
         if record is None:
-            self._fail(active, "the run left no evaluation in its eval.jsonl.")
+            self._fail(trial, "the run left no evaluation in its eval.jsonl.")
             return
-        active.finals[place] = float(record["return_mean"])
+        trial.finals[place] = float(record["return_mean"])
         self._failed_only = False
-        if len(active.finals) < len(seeds):
+        if len(trial.finals) < len(seeds):
             return
         del self._active[number]
-        finals = [active.finals[place] for place in range(len(seeds))]
+        finals = [trial.finals[place] for place in range(len(seeds))]
         value = sum(finals) / len(finals)
         self._search.complete(number, value, finals)
         better = value > self._best
@@ -168,10 +155,10 @@ class Schedule:
         each = ", ".join(f"{final:.4g}" for final in finals)
         self._say(f"trial {number}: {value:.4g} ({each}){', the best so far' if better else ''}")
 
-    def _fail(self, active: Active, why: str) -> None:
-        number = active.trial.number
-        self._stop(active)
-        self._search.fail(number, why)
+    def _fail(self, trial: Trial, why: str) -> None:
+        number = trial.number
+        self._stop(trial)
+        self._search.give_up(number, why)
         self._say(f"trial {number} failed: {why}")
         if self._failed_only and len(self._search.records()) >= HOPELESS:
             raise UserError(
@@ -179,26 +166,26 @@ class Schedule:
                 f"{self._plan.folder / 'trials'}."
             )
 
-    def _give_up(self, active: Active, point: int, value: float) -> None:
-        number, (place, rung) = active.trial.number, divmod(point, len(RUNGS))
-        self._stop(active)
-        self._search.prune(number)
+    def _give_up(self, trial: Trial, point: int, value: float) -> None:
+        number, (place, rung) = trial.number, divmod(point, len(RUNGS))
+        self._stop(trial)
+        self._search.give_up(number)
         where = f"{RUNGS[rung]:.0%} of seed {place + 1} of {len(self._plan.seeds)}"
         self._say(f"trial {number} given up at {where}: {value:.4g}, below the median there")
 
-    def _stop(self, active: Active) -> None:
-        del self._active[active.trial.number]
-        for place in active.running:
-            self._pool.stop(active.trial.number * len(self._plan.seeds) + place)
+    def _stop(self, trial: Trial) -> None:
+        del self._active[trial.number]
+        for place in trial.running:
+            self._pool.stop(trial.number * len(self._plan.seeds) + place)
 
-    def _curve(self, active: Active, place: int, rung: int) -> float | None:
+    def _curve(self, trial: Trial, place: int, rung: int) -> float | None:
         """The training return at a rung, the mean over the seeds up to `place`; None as long as
         one of them has not got there."""
         step = self._plan.total * RUNGS[rung]
         values = []
         for earlier in range(place + 1):
-            folder = self._plan.run_dir(active.trial.number, earlier)
-            if earlier >= active.begun or look(folder).step < step:
+            folder = self._plan.run_dir(trial.number, earlier)
+            if earlier >= trial.begun or look(folder).step < step:
                 return None
             value = return_at(folder, step)
             if value is None:

@@ -14,23 +14,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from trpo_cli.errors import UserError
 from trpo_cli.settings import suggestion
 
 SPACES = Path(__file__).parent / "spaces"
 """Spaces that come with the programme, one per update rule."""
-
-
-class Suggests(Protocol):
-    """What is asked of Optuna's `Trial`."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float: ...
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int: ...
-
-    def suggest_categorical(self, name: str, choices: list[str]) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ class Interval:
     log: bool
     whole: bool
 
-    def draw(self, trial: Suggests) -> Any:
+    def draw(self, trial: Any) -> Any:
         if self.whole:
             return trial.suggest_int(self.key, int(self.low), int(self.high), log=self.log)
         return trial.suggest_float(self.key, self.low, self.high, log=self.log)
@@ -61,7 +51,7 @@ class Choice:
     key: str
     values: tuple[str, ...]
 
-    def draw(self, trial: Suggests) -> Any:
+    def draw(self, trial: Any) -> Any:
         return trial.suggest_categorical(self.key, list(self.values))
 
     def ends(self) -> list[Any]:
@@ -76,8 +66,8 @@ def override(key: str, value: Any) -> str:
     return f"{key}={value!r}" if isinstance(value, float) else f"{key}={value}"
 
 
-def draw(space: list[Dimension], trial: Suggests) -> dict[str, Any]:
-    """Key -> value of one trial."""
+def draw(space: list[Dimension], trial: Any) -> dict[str, Any]:
+    """Key -> value of one trial; trial: Optuna's."""
     return {dimension.key: dimension.draw(trial) for dimension in space}
 
 

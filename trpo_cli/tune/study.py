@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,21 @@ PRUNING_STARTUP = 5
 """Trials that are never given up: before that a median says little."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Trial:
-    """number: from 0; settings: key -> value; reported: at which points of its curve something
-    is known already."""
+    """A trial in progress.
+
+    number: from 0. settings: key -> value. reported: the points of its curve at which its worth is
+    known. finals: the final evaluation of each seed that is done, by its place among the seeds.
+    begun: how many seeds have begun. running: the places of those that run.
+    """
 
     number: int
     settings: dict[str, Any]
-    reported: frozenset[int]
+    reported: set[int]
+    finals: dict[int, float] = field(default_factory=dict)
+    begun: int = 0
+    running: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ class Search:
         self._open[trial.number] = trial
         settings = draw(self._space, trial)
         known = self._study.trials[trial.number].intermediate_values
-        return Trial(trial.number, settings, frozenset(known))
+        return Trial(trial.number, settings, set(known))
 
     def count(self) -> int:
         """All trials so far, those that still run among them."""
@@ -110,15 +117,12 @@ class Search:
         trial.set_user_attr("finals", list(finals))
         self._study.tell(trial, value)
 
-    def prune(self, number: int) -> None:
-        """Give a trial up."""
-        states = self._optuna.trial.TrialState
-        self._study.tell(self._open.pop(number), state=states.PRUNED)
-
-    def fail(self, number: int, why: str) -> None:
-        """Settings that gave no number: as bad as a trial can be, so that others keep away."""
+    def give_up(self, number: int, failure: str = "") -> None:
+        """End a trial without a value. failure: why its settings gave none; to Optuna it is as bad
+        as a trial can be, so that others keep away."""
         trial = self._open.pop(number)
-        trial.set_user_attr("why", why)
+        if failure:
+            trial.set_user_attr("why", failure)
         self._study.tell(trial, state=self._optuna.trial.TrialState.PRUNED)
 
     def records(self) -> list[Record]:
