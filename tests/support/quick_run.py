@@ -49,9 +49,13 @@ def run(what: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    with Stop(deferred=False):
-        end_with_parent()
-        return guarded(lambda: run(json.loads(sys.argv[1])), debug=False)
+    end_with_parent()
+
+    def stoppable() -> None:
+        with Stop(deferred=False):
+            run(json.loads(sys.argv[1]))
+
+    return guarded(stoppable, debug=False)
 
 
 if __name__ == "__main__":

@@ -60,10 +60,14 @@ def with_threads(config: Config, threads: int | None) -> Config:
 
 def main() -> int:
     limit_library_threads()
+    end_with_parent()
     what = json.loads(sys.argv[1])
-    with Stop(deferred=False):
-        end_with_parent()
-        return guarded(lambda: run(what), debug="debug=true" in what["overrides"])
+
+    def stoppable() -> int:
+        with Stop(deferred=False):
+            return run(what)
+
+    return guarded(stoppable, debug="debug=true" in what["overrides"])
 
 
 if __name__ == "__main__":
