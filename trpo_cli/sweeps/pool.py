@@ -173,7 +173,7 @@ class Process:
 
     def __init__(self, run: Run, main: str, settings: dict[str, Any]) -> None:
         """Raises OSError when it cannot be started or its log cannot be written."""
-        self.run = run
+        self.run, self._sent = run, 0
         paths = os.pathsep.join(path for path in sys.path if path)
         what = json.dumps({**dataclasses.asdict(run), "folder": str(run.folder), **settings})
         run.log.parent.mkdir(parents=True, exist_ok=True)
@@ -189,6 +189,7 @@ class Process:
             )
 
     def send(self, signal_number: int) -> None:
+        self._sent = signal_number
         self._process.send_signal(signal_number)
 
     def leave(self, kill: bool) -> None:
@@ -214,6 +215,8 @@ class Process:
         self.leave(kill=False)
         code = self._process.returncode
         number = -code if code < 0 else code - 128
+        if code == 1 and self._sent:  # it had hardly started and did not know the signal yet
+            number = self._sent
         if code == 0:
             return Ended(self.run, 0)
         if number in HANDLED:
