@@ -230,36 +230,16 @@ def in_process(config: Config, iterations: int) -> list[dict[str, Any]]:
 
 def restoring(config: Config) -> Outcome:
     """Whether a snapshot, put back here or elsewhere, gives the same future to the bit."""
-    import numpy as np
-
     from trpo_cli.simulators.make import make_simulator
+    from trpo_cli.simulators.same_future import FUTURE, same_future
 
     first, second = (make_simulator(config.env, 2, 1) for _ in range(2))
     with contextlib.closing(first), contextlib.closing(second):
-        if first.why_not_restorable:
-            words = first.why_not_restorable.rstrip(".")
-            return Outcome(None, f"{words}; a resumed run starts new episodes, the vine refuses")
-        first.reset(seed=[1, 2])
-        second.reset(seed=[3, 4])
-        space = first.action_space
-        space.seed(1)
-
-        def future(simulator: Any, actions: list[Any]) -> list[bytes]:
-            seen = []
-            for action in actions:
-                step = simulator.step(action)
-                seen += [np.array(value).tobytes() for value in vars(step).values()]
-            return seen
-
-        before, after = ([np.stack([space.sample()] * 2) for _ in range(60)] for _ in range(2))
-        future(first, before)
-        snapshot = first.snapshot()
-        expected = future(first, after)
-        for simulator, where in ((first, "in the same"), (second, "in another")):
-            simulator.restore(snapshot)
-            if future(simulator, after) != expected:
-                return Outcome(False, f"put back {where} environment it gave another future")
-    return Outcome(True, f"the same {len(after)} steps again, to the bit, here and elsewhere")
+        if reason := first.why_not_restorable.rstrip("."):
+            return Outcome(None, f"{reason}; a resumed run starts new episodes, the vine refuses")
+        if reason := same_future(first, second, portable=True):
+            return Outcome(False, reason)
+    return Outcome(True, f"the same {FUTURE} steps again, to the bit, here and elsewhere")
 
 
 def differ(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> str:

@@ -93,9 +93,9 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
 
     def way_to_keep() -> tuple[str, str]:
         if kind not in _WAYS:
-            from trpo_cli.simulators.gym import kept
+            from trpo_cli.simulators.gym import probe
 
-            _WAYS[kind] = kept.way_to_keep(build)
+            _WAYS[kind] = probe.way_to_keep(build)
         return _WAYS[kind]
 
     def why_not() -> str:

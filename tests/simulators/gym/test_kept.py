@@ -12,7 +12,7 @@ from gymnasium import spaces
 from tests.support import hidden_state_envs  # noqa: F401  (registers them)
 from trpo_cli.config import EnvConfig
 from trpo_cli.errors import UserError
-from trpo_cli.simulators.gym.kept import way_to_keep
+from trpo_cli.simulators.gym.probe import way_to_keep
 from trpo_cli.simulators.make import make_simulator
 
 
@@ -56,7 +56,13 @@ COPIED = ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "FrozenLake-v1", "Blackjac
 
 @pytest.mark.parametrize("env", [*COPIED, "Hidden/Walk-v0", "Hidden/Layout-v0"])
 def test_deep_copies(env: str) -> None:
-    assert way_to_keep(lambda: gymnasium.make(env)) == ("copy", "")
+    def build() -> Any:
+        made = gymnasium.make(env)
+        if isinstance(made.observation_space, spaces.Box):
+            return made
+        return gymnasium.wrappers.FlattenObservation(made)
+
+    assert way_to_keep(build) == ("copy", "")
 
 
 def test_get_state_and_set_state_where_copies_fail() -> None:

@@ -12,8 +12,6 @@ state   the environment's own ``get_state`` and ``set_state``, with deep copies 
 from __future__ import annotations
 
 import copy
-import textwrap
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +19,9 @@ import gymnasium
 import numpy as np
 
 from trpo_cli.simulators.gym import wrapper_state
-from trpo_cli.simulators.gym.probe import drawn, global_generators, put_back
 from trpo_cli.simulators.gym.replay import generator_state, set_generator
 
 Env = gymnasium.Env[Any, Any]
-
-STEPS, FUTURE = 40, 60
-_SEED = 7
 
 
 @dataclass(frozen=True)
@@ -70,79 +64,6 @@ def reseed(env: Env, seed: int) -> None:
     """Another future: its generators in states of their own."""
     wrapper_state.reseed(env, seed)
     set_generator(env, dict(np.random.default_rng(seed).bit_generator.state))
-
-
-def way_to_keep(build: Callable[[], Env]) -> tuple[str, str]:
-    """("copy" or "state", "") for a kind of environment, or ("", why neither is exact)."""
-    reasons = []
-    for way in ("copy", "state"):
-        reason = why_not_exact(build, way)
-        if not reason:
-            return way, ""
-        reasons.append(reason)
-    return "", "; ".join(reasons)
-
-
-def why_not_exact(build: Callable[[], Env], way: str) -> str:
-    """Empty when two environments that go back to one moment have one future, to the bit, and do
-    not disturb each other; otherwise what went wrong."""
-    envs, generators = [build(), build()], global_generators()
-    try:
-        if way == "state" and not all(
-            callable(getattr(envs[0].unwrapped, name, None)) for name in ("get_state", "set_state")
-        ):
-            return "it has no get_state and set_state"
-        reason = _try_out(envs, way)
-        name = drawn(generators)
-        return f"it draws from {name}'s global random generator" if name else reason
-    except Exception as error:
-        words = textwrap.shorten(str(error), 200)
-        name = {"copy": "a deep copy", "state": "its get_state or set_state"}[way]
-        return f"{name} failed ({type(error).__name__}: {words})"
-    finally:
-        for env in envs:
-            env.close()
-        put_back(generators)
-
-
-def _try_out(envs: list[Env], way: str) -> str:
-    first, second = envs
-    space = copy.deepcopy(first.action_space)
-    space.seed(_SEED)
-    first.reset(seed=_SEED)
-    second.reset(seed=_SEED + 1)
-    for _ in range(STEPS):
-        if _ends(first.step(space.sample())):
-            first.reset()
-    kept = keep(first, way)
-    actions = [space.sample() for _ in range(FUTURE)]
-    futures = [_future(go_back(second, kept), actions) for _ in range(2)]
-    if futures[0] != futures[1]:
-        return "going back twice to one moment gave two futures"
-    # The one that was kept goes on as if nothing had been: nothing is shared.
-    if _future(first, actions) != futures[0]:
-        return "what went back to a moment had another future than the one that stayed"
-    return ""
-
-
-def _future(env: Env, actions: list[Any]) -> list[Any]:
-    """All that these actions give, to the bit, through ends of episodes."""
-    seen: list[Any] = []
-    for action in actions:
-        observation, reward, terminated, truncated, _ = env.step(copy.deepcopy(action))
-        seen.append((_bits(observation), _bits(reward), bool(terminated), bool(truncated)))
-        if terminated or truncated:
-            seen.append(_bits(env.reset()[0]))
-    return seen
-
-
-def _ends(result: tuple[Any, ...]) -> bool:
-    return bool(result[2] or result[3])
-
-
-def _bits(value: Any) -> Any:
-    array = np.asarray(value)
-    return array.dtype.str, array.shape, array.tobytes()
 
 
 def _copied(env: Env) -> Env:

@@ -1,4 +1,4 @@
-"""Try out, on environments of its own, whether a replay reproduces an environment exactly."""
+"""Try out, on environments of their own, in which ways a kind of environment comes back exactly."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from gymnasium import spaces
 from trpo_cli.simulators.gym import wrapper_state
 from trpo_cli.simulators.gym.difference import difference
 from trpo_cli.simulators.gym.replay import Origin, begin, begin_again, generator_state
+from trpo_cli.simulators.gym.simulator import GymnasiumSimulator
+from trpo_cli.simulators.same_future import same_future
 
 _SEED = 17
 _LONGEST, _SECONDS = 500, 0.15  # of the first episode, which should reach its end
@@ -50,6 +52,40 @@ def why_not_restorable(build: Callable[[], gymnasium.Env[Any, Any]]) -> str:
         for env in envs:
             env.close()
         put_back(kept)
+
+
+def way_to_keep(build: Callable[[], gymnasium.Env[Any, Any]]) -> tuple[str, str]:
+    """("copy" or "state", "") for a kind of environment, or ("", why neither is exact)."""
+    reasons = []
+    for way in ("copy", "state"):
+        reason = _why_not_kept(build, way)
+        if not reason:
+            return way, ""
+        reasons.append(reason)
+    return "", "; ".join(reasons)
+
+
+def _why_not_kept(build: Callable[[], gymnasium.Env[Any, Any]], way: str) -> str:
+    envs, generators = [build(), build()], global_generators()
+    try:
+        if way == "state" and not all(
+            callable(getattr(envs[0].unwrapped, name, None)) for name in ("get_state", "set_state")
+        ):
+            return "it has no get_state and set_state"
+        ours, other = (
+            GymnasiumSimulator([env], "", None, lambda: "", lambda: (way, "")) for env in envs
+        )
+        reason = same_future(ours, other, portable=False)
+        name = drawn(generators)
+        return f"it draws from {name}'s global random generator" if name else reason
+    except Exception as error:
+        words = textwrap.shorten(str(error), 200)
+        name = {"copy": "a deep copy", "state": "its get_state or set_state"}[way]
+        return f"{name} failed ({type(error).__name__}: {words})"
+    finally:
+        for env in envs:
+            env.close()
+        put_back(generators)
 
 
 class _Life:

@@ -14,7 +14,7 @@ from trpo_cli.simulators.lqr.environment import LQREnv
 
 
 class LinearSimulator:
-    """The `Simulator` protocol on `lab.environment.Dynamics`.
+    """The `Simulator` protocol on `lqr.environment.Dynamics`.
 
     template: one environment, whose system and spaces are read and none of its state.
     """
