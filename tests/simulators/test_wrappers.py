@@ -10,9 +10,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from tests.simulators.test_gymnasium_restore import future, stored
 from tests.support import running, wraps
-from tests.support.gym_reference import random_actions
+from tests.support.gym_reference import future, random_actions, stored
 from trpo_cli.commands import run as cli
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import EnvConfig, config_from_yaml, config_to_yaml

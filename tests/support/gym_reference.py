@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,7 @@ import gymnasium
 import numpy as np
 
 from trpo_cli.config import EnvConfig
-from trpo_cli.simulators.base import Simulator, Step
+from trpo_cli.simulators.base import Simulator, Snapshot, Step
 from trpo_cli.simulators.make import make_simulator
 
 MUJOCO = [
@@ -115,3 +116,11 @@ def future(sim: Simulator, actions: Any, ids: list[int]) -> list[Any]:
         arrays += [finals[i] for i in ids if i in finals]
         rows.append([a.tobytes() for a in arrays])
     return rows
+
+
+def stored(snapshot: Snapshot, folder: Any) -> Snapshot:
+    """As a file gives it back: arrays without pickle, and JSON."""
+    arrays: Any = snapshot.arrays
+    np.savez(folder / "arrays.npz", **arrays)
+    with np.load(folder / "arrays.npz", allow_pickle=False) as read:
+        return Snapshot(dict(read), json.loads(json.dumps(snapshot.items, allow_nan=False)))

@@ -17,9 +17,8 @@ import pytest
 from gymnasium import spaces
 
 from tests.support import hidden_state_envs
-from tests.support.gym_reference import future, random_actions, simulator
+from tests.support.gym_reference import future, random_actions, simulator, stored
 from trpo_cli.errors import UserError
-from trpo_cli.simulators.base import Snapshot
 from trpo_cli.simulators.gym.probe import why_not_restorable
 from trpo_cli.simulators.gym.replay import ActionLog, decode, encode
 
@@ -38,14 +37,6 @@ ACTIONS = [
     spaces.Box(-2.0, 2.0, (2,), np.float64),
     spaces.Box(-2.0, 2.0, (2, 2), np.float32),
 ]
-
-
-def stored(snapshot: Snapshot, folder: Any) -> Snapshot:
-    """As a file gives it back: arrays without pickle, and JSON."""
-    arrays: Any = snapshot.arrays
-    np.savez(folder / "arrays.npz", **arrays)
-    with np.load(folder / "arrays.npz", allow_pickle=False) as read:
-        return Snapshot(dict(read), json.loads(json.dumps(snapshot.items, allow_nan=False)))
 
 
 def ends(rows: list[Any]) -> int:
