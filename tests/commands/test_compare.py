@@ -255,6 +255,7 @@ def test_help_as_a_command_of_its_own(tmp_path: Path) -> None:
     assert done.returncode == 0 and "--against" in done.stdout and done.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_hundred_runs_of_a_thousand_rows(tmp_path: Path) -> None:
     """Processor seconds of the whole command, report included: 5 are allowed on a core of its
     own. Measured 4.8 on a busy one; the margin is for slower machines."""

@@ -45,8 +45,15 @@ VARIATIONS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("env_id", MUJOCO)
+# Both versions of a task, one of them with threads; in the slow tier each with and without.
+@pytest.mark.parametrize(
+    ("env_id", "threads"),
+    [
+        pytest.param(env_id, threads, marks=() if threads == 1 + n % 2 else pytest.mark.slow)
+        for n, env_id in enumerate(MUJOCO)
+        for threads in (1, 2)
+    ],
+)
 def test_equals_gymnasium(env_id: str, threads: int) -> None:
     sim = simulator(env_id, threads=threads, limit=30)
     assert sim.backend == "mujoco" and sim.why_not_restorable == ""

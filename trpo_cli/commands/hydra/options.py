@@ -74,6 +74,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
 
 
+@functools.cache
 def default_choices() -> dict[str, str]:
     """group -> option from the defaults list of conf/config.yaml."""
     entries = load_yaml(conf_dir() / "config.yaml")["defaults"]
