@@ -19,7 +19,8 @@ from tests.test_imports import LAYERS
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.commands.hydra.options import all_settings
 from trpo_cli.commands.lab import EXPERIMENTS
-from trpo_cli.config import GROUPS, Config
+from trpo_cli.config import Config
+from trpo_cli.config.schema import all_options
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -261,10 +262,10 @@ def help_of(name: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> 
 
 # Pages of settings: the page, the command that has them, their sections and dataclasses.
 SETTINGS: dict[str, tuple[str, list[tuple[str, type]]]] = {
-    name: (f"algo={name}", [("algo", kind)]) for name, kind in GROUPS["algo"].items()
+    name: (f"algo={name}", [("algo", kind)]) for name, kind in all_options()["algo"].items()
 }
-SETTINGS["vine"] = "sampler=vine", [("sampler", GROUPS["sampler"]["vine"])]
-SETTINGS["es"][1].append(("sampler", GROUPS["sampler"]["perturbations"]))
+SETTINGS["vine"] = "sampler=vine", [("sampler", all_options()["sampler"]["vine"])]
+SETTINGS["es"][1].append(("sampler", all_options()["sampler"]["perturbations"]))
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -304,9 +305,11 @@ def read(text: str) -> Any:
         return yaml.safe_load(text)
 
 
-@pytest.mark.parametrize("name", GROUPS["advantage"])
+@pytest.mark.parametrize("name", all_options()["advantage"])
 def test_estimators_are_explained(name: str) -> None:
     text = PAGES["docs/estimators.md"]
     assert f"| `{name}`" in text
-    fields = [f.name for f in dataclasses.fields(GROUPS["advantage"][name]) if f.name != "name"]
+    fields = [
+        f.name for f in dataclasses.fields(all_options()["advantage"][name]) if f.name != "name"
+    ]
     assert [f for f in fields if f"advantage.{f}" not in text] == []

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from trpo_cli.config import GROUPS, Config
+from trpo_cli.config import Config
+from trpo_cli.config.schema import all_options
 
 PACKAGE = Path(__file__).parents[1] / "trpo_cli"
 
@@ -180,7 +181,7 @@ def test_every_setting_is_read_by_something() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
-    kinds = [kind for options in GROUPS.values() for kind in options.values()]
+    kinds = [kind for options in all_options().values() for kind in options.values()]
     sections = [type(getattr(Config(), f.name)) for f in dataclasses.fields(Config)]
     kinds += [Config, *(s for s in sections if dataclasses.is_dataclass(s))]
     unread = {

@@ -1,4 +1,4 @@
-"""Fields of the configuration: default, help text and range in one place.
+"""Fields of the configuration: type, range and help text in one place.
 
 A configuration is a tree of plain dataclasses whose fields are made by `setting`. The same
 declaration is Hydra's schema, the text of ``--help`` and the range check, so none can drift from
@@ -16,27 +16,36 @@ from typing import Any
 
 from trpo_cli.errors import UserError
 
+IN_FILE: Any = object()
+"""The default stands in a YAML file (see `components`)."""
+
 
 def setting(
-    default: Any,
-    help: str,
+    default: Any = IN_FILE,
+    help: str = "",
     *,
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
     choices: Sequence[str] | None = None,
+    when: str | None = None,
 ) -> Any:
     """A dataclass field with its help text and its range.
 
     Parameters
     ----------
-    default: the value when nothing is said; a list or dict is copied for each instance.
+    default: the value when nothing is said; a list or dict is copied for each instance. What is
+        built in leaves it to its YAML file.
     help: one line, units included, as ``--help`` prints it.
     low, high: inclusive bounds; above, below: exclusive ones. For lists they hold per element.
     choices: the allowed words of a string setting.
+    when: the choice without which nothing reads the setting: ``key=value`` (or ``key=a|b``, or
+        ``key!=value``) of the same section or, with a dot, of another one.
     """
     metadata = {
+        "in_file": default is IN_FILE,
+        "when": when,
         "help": help,
         "low": low,
         "high": high,
@@ -71,9 +80,9 @@ def range_text(metadata: Any) -> str:
     return " and ".join(words)
 
 
-def check_ranges(config: Any) -> None:
+def check_ranges(config: Any, prefix: str = "") -> None:
     """Raise `UserError` for the first setting outside its declared range."""
-    for key, field, value in walk(config):
+    for key, field, value in walk(config, prefix):
         for item in value if isinstance(value, list) else [value]:
             _check(key, field.metadata, item)
 

@@ -7,22 +7,14 @@ import numpy as np
 import pytest
 
 from tests.support.small import numpy
-from trpo_cli.algos.dual import Dual
-from trpo_cli.algos.npg import NPG
-from trpo_cli.algos.ppo import PPO
-from trpo_cli.algos.ppo_penalty import PPOPenalty
-from trpo_cli.algos.trpo import TRPO
-from trpo_cli.algos.vpg import VPG
-from trpo_cli.config import (
-    DualConfig,
-    NPGConfig,
-    PPOConfig,
-    PPOPenaltyConfig,
-    TRPOConfig,
-    VPGConfig,
-)
+from trpo_cli.algos.dual import Dual, DualConfig
+from trpo_cli.algos.npg import NPG, NPGConfig
+from trpo_cli.algos.ppo import PPO, PPOConfig
+from trpo_cli.algos.ppo_penalty import PPOPenalty, PPOPenaltyConfig
+from trpo_cli.algos.trpo import TRPO, TRPOConfig
+from trpo_cli.algos.vpg import VPG, VPGConfig
 from trpo_cli.data.records import Batch
-from trpo_cli.models.policies import Policy
+from trpo_cli.models.policy import Policy
 
 BUILD: dict[str, Callable[..., Any]] = {
     "vpg": lambda policy, **settings: VPG(VPGConfig(**settings), policy),

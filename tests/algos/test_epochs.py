@@ -127,7 +127,7 @@ class TestIdentities:
         policy, other = make_policy(), make_policy()
         ours = BUILD[rule](policy, **WITHOUT_LIMITS)
         vpg = BUILD["vpg"](other, learning_rate=0.01)
-        vpg._adam.eps = ours._adam.eps
+        vpg._adam.eps = ours._optimizer._adam.eps
         for seed in range(3):
             batch = make_batch(other, seed=seed)
             ours.update(policy, batch, np.random.default_rng(0), 1.0)

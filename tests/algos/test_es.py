@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from tests.support.small import make_policy
-from trpo_cli.algos.es import ES
-from trpo_cli.config import ESConfig
+from trpo_cli.algos.es import ES, ESConfig
 from trpo_cli.data.records import Evaluations
 from trpo_cli.maths.evolution import antithetic_gradient
 

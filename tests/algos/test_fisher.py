@@ -18,8 +18,8 @@ from tests.support.small import (
     tensor,
 )
 from trpo_cli.algos.natural_gradient import natural_direction
+from trpo_cli.algos.npg import NPGConfig
 from trpo_cli.algos.objectives import SinglePathObjective
-from trpo_cli.config import NPGConfig
 
 every_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
 SIZES = [2**k for k in range(7, 14)]

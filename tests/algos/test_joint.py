@@ -9,17 +9,16 @@ from gymnasium import spaces
 from torch import nn
 
 from tests.support.small import oracle_entropy, oracle_kl, oracle_log_prob, oracle_parts
-from trpo_cli.algos.dual import Dual
+from trpo_cli.algos.dual import Dual, DualConfig
 from trpo_cli.algos.objectives import SinglePathObjective
-from trpo_cli.algos.ppo import PPO
-from trpo_cli.algos.ppo_penalty import PPOPenalty
-from trpo_cli.algos.vpg import VPG
-from trpo_cli.config import DualConfig, PPOConfig, PPOPenaltyConfig, VPGConfig
+from trpo_cli.algos.ppo import PPO, PPOConfig
+from trpo_cli.algos.ppo_penalty import PPOPenalty, PPOPenaltyConfig
+from trpo_cli.algos.vpg import VPG, VPGConfig
 from trpo_cli.data.records import Batch
 from trpo_cli.models.conv import ConvNet
 from trpo_cli.models.heads import make_head
 from trpo_cli.models.normalizer import IdentityNormalizer
-from trpo_cli.models.policies import Policy
+from trpo_cli.models.policy import Policy
 
 SPACE, SIZE, COEF, BONUS = spaces.Discrete(3), 40, 0.7, 0.3
 
@@ -28,7 +27,7 @@ def make_policy() -> Policy:
     network = ConvNet((1, 6, 5), [(2, 3, 2)], 3, 4, "tanh")
     flat = torch.zeros(network.num_parameters)
     network.initialize(flat, np.random.default_rng(0), output_gain=1.0)
-    return Policy(network, make_head(SPACE, None), IdentityNormalizer(), flat)
+    return Policy(network, make_head(SPACE, "rescale"), IdentityNormalizer(), flat)
 
 
 def make_batch(policy: Policy) -> Batch:

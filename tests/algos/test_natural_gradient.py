@@ -7,8 +7,8 @@ import pytest
 from tests.algos.conftest import BUILD
 from tests.support.small import BOX, DISCRETE, explicit_fisher, make_batch, make_policy
 from trpo_cli.algos.natural_gradient import natural_direction
+from trpo_cli.algos.npg import NPGConfig
 from trpo_cli.algos.objectives import SinglePathObjective
-from trpo_cli.config import NPGConfig
 
 EXACT: dict[str, Any] = {
     "damping": 0.0,

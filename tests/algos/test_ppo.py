@@ -86,7 +86,7 @@ class TestPPO:
         )
         other = make_policy()
         vpg = BUILD["vpg"](other, learning_rate=0.01)
-        vpg._adam.eps = ppo._adam.eps
+        vpg._adam.eps = ppo._optimizer._adam.eps
         for seed in range(3):
             batch = make_batch(other, seed=seed)
             ppo.update(policy, batch, np.random.default_rng(0), 1.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_stub import Cli
-from trpo_cli.commands import launch
+from trpo_cli.training import build
 
 # (command line, words that the message must hold)
 BAD = [
@@ -31,8 +31,8 @@ BAD = [
     ("~algo.max_kl", "~algo.max_kl", "cannot be removed"),
     # unknown options and environments
     ("algo=tpro", "algo=tpro", "Did you mean trpo?"),
-    ("algo=null", "algo=null", "trpo, ppo"),
-    ("algo=", "algo=", "trpo, ppo"),
+    ("algo=null", "algo=null", "trpo, vpg"),
+    ("algo=", "algo=", "trpo, vpg"),
     ("algo=[ppo,trpo]", "algo=[ppo,trpo]", "algo wants one option"),
     ("+algo=ppo", "+algo=ppo", "write algo=ppo"),
     ("algo@policy=ppo", "algo@policy=ppo", "write algo=ppo"),
@@ -191,7 +191,7 @@ def test_debug_shows_the_traceback(cli: Cli) -> None:
 
 
 def test_a_gpu_that_is_not_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "has_nvidia_driver", lambda: False)
+    monkeypatch.setattr(build, "has_nvidia_driver", lambda: False)
     monkeypatch.setattr(sys, "platform", "linux")
     outcome = cli("device=cuda")
     assert outcome.status == 2 and "device=cuda" in outcome.err and "device=cpu" in outcome.err

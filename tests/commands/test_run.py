@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_stub import Cli
+from trpo_cli.algos.ppo import PPOConfig
+from trpo_cli.algos.vpg import VPGConfig
 from trpo_cli.commands.launch import claim
-from trpo_cli.config import PPOConfig, VPGConfig
 from trpo_cli.errors import RunFailed, UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -217,7 +218,7 @@ class TestHydraFlags:
 
     def test_info_shows_where_files_come_from(self, cli: Cli) -> None:
         outcome = cli("--info", "searchpath")
-        assert outcome.status == 0 and "gymnasium://" in outcome.out
+        assert outcome.status == 0 and "components://" in outcome.out
 
     def test_hydra_help(self, cli: Cli) -> None:
         assert "Hydra" in cli("--hydra-help").out

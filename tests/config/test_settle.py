@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 
 from trpo_cli.commands.hydra.compose import config_of
-from trpo_cli.config import (
-    Config,
-    LinearPolicyConfig,
-    MLPPolicyConfig,
-    MLPValueConfig,
-    NatureCNNPolicyConfig,
-    TRPOCNNPolicyConfig,
-    config_from_yaml,
-    config_to_yaml,
-)
+from trpo_cli.config import Config, config_from_yaml, config_to_yaml
 from trpo_cli.config import settle as settle_module
-from trpo_cli.config.settle import choose_device, settle, settle_game
+from trpo_cli.config.settle import choose_device, settle
 from trpo_cli.errors import UserError
+from trpo_cli.models.policies.linear import LinearPolicyConfig
+from trpo_cli.models.policies.mlp import MLPPolicyConfig
+from trpo_cli.models.policies.nature_cnn import NatureCNNPolicyConfig
+from trpo_cli.models.policies.trpo_cnn import TRPOCNNPolicyConfig
+from trpo_cli.models.values.cnn import CNNValueConfig
+from trpo_cli.models.values.mlp import MLPValueConfig
+from trpo_cli.models.values.shared import SharedValueConfig
+from trpo_cli.simulators.make import is_emulated
+from trpo_cli.training.build import prepare
 
 GAME, VECTOR, CAMERA = "ALE/Pong-v5", "CartPole-v1", "CarRacing-v3"
 
@@ -37,7 +37,8 @@ composed = functools.cache(config_of)
 
 
 def settled(*overrides: str, images: bool = True) -> Config:
-    return settle(composed(*overrides), images)
+    config = composed(*overrides)
+    return settle(config, images, emulated=is_emulated(config.env))
 
 
 class TestChoice:
@@ -90,13 +91,6 @@ class TestChoice:
         settle(config, True)
         assert config == copy
 
-    def test_a_game_is_settled_before_it_is_built(self) -> None:
-        game = composed(f"env={GAME}")
-        assert settle_game(game) == settle(game, True)
-        for env in (VECTOR, CAMERA):
-            config = composed(f"env={env}")
-            assert settle_game(config) is config
-
 
 class TestSettings:
     def test_those_given_go_to_whatever_is_chosen(self) -> None:
@@ -118,15 +112,14 @@ class TestSettings:
     def test_without_any_the_networks_are_at_their_defaults(self) -> None:
         config = settled("algo=trpo", f"env={GAME}")
         assert config.policy == TRPOCNNPolicyConfig(precision="float32")
-        assert config.value == settle_module.CNNValueConfig()
+        assert config.value == CNNValueConfig()
         config = settled("algo=trpo", f"env={VECTOR}", images=False)
         assert (config.policy, config.value) == (MLPPolicyConfig(), MLPValueConfig())
 
-    def test_what_is_tuned_for_perceptrons_is_nobodys_wish_for_others(self) -> None:
-        """PPO's file for them sets epochs, which a shared network has none of."""
+    def test_what_a_rule_sets_for_an_mlp_is_nobodys_wish_for_others(self) -> None:
+        """PPO's file sets the epochs of an MLP, which a shared network has none of."""
         for algo in ("algo=ppo", "algo=ppo_penalty", "algo=dual"):
-            assert composed(algo, f"env={GAME}").value.epochs == 10
-            assert settled(algo, f"env={GAME}").value == settle_module.SharedValueConfig()
+            assert settled(algo, f"env={GAME}").value == SharedValueConfig()
             value = settled(algo, f"env={VECTOR}", images=False).value
             assert (value.epochs, value.minibatch_size, value.schedule) == (10, 256, "cooldown")
             named = composed(algo, f"env={VECTOR}", "value=mlp").value
@@ -163,11 +156,6 @@ class TestRefusals:
             ([f"env={GAME}", "value=mlp"], True, ["value=mlp", "policy=trpo_cnn", "value=cnn"]),
             ([f"env={GAME}", "value=quadratic"], True, ["value=quadratic cannot", "value=cnn"]),
             ([f"env={GAME}", "value=cnn", "policy=linear"], True, ["value=cnn", "policy=linear"]),
-            (
-                [f"env={GAME}", "env.atari.frame_stack=50"],
-                True,
-                ["env.atari.frame_stack=50", "52 x 40"],
-            ),
         ],
     )
     def test_names_the_key_and_what_to_try(
@@ -177,6 +165,11 @@ class TestRefusals:
             settled(*overrides, images=images)
         text = str(caught.value)
         assert all(word in text for word in words) and "\n" not in text and text.endswith(".")
+
+    def test_a_high_stack_of_small_frames_looks_like_colours(self) -> None:
+        config = composed(f"env={GAME}", "env.atari.frame_stack=50")
+        with pytest.raises(UserError, match=r"env\.atari\.frame_stack=50.*52 x 40"):
+            prepare(config)
 
     def test_a_high_stack_of_large_frames_is_a_stack(self) -> None:
         config = settled(f"env={GAME}", "algo=ppo", "env.atari.frame_stack=64")
@@ -247,6 +240,7 @@ class TestDevice:
         device, why = choose_device("auto", TRPOCNNPolicyConfig())
         assert device == ("cuda" if usable else "cpu")
         assert why == ("a GPU is faster with convolutions" if usable else "there is no usable GPU")
-        for policy in (MLPPolicyConfig(), LinearPolicyConfig()):
+        policies: list[Any] = [MLPPolicyConfig(), LinearPolicyConfig()]
+        for policy in policies:
             device, why = choose_device("auto", policy)
             assert device == "cpu" and policy.name in why

@@ -5,21 +5,20 @@ import numpy as np
 import pytest
 
 from tests.support.small import BOX, make_policy
-from trpo_cli.config import (
-    GROUPS,
-    AverageBaselineConfig,
-    GAEConfig,
-    QValueConfig,
-    RewardToGoConfig,
-    TDResidualConfig,
-    TotalReturnConfig,
-    ValueBaselineConfig,
-)
+from trpo_cli.config.schema import all_options
 from trpo_cli.data.frames import FrameStacks
 from trpo_cli.data.records import Branches, Trajectories
-from trpo_cli.estimators.batch import AverageBaseline, estimate
+from trpo_cli.estimators.average_baseline import AverageBaseline, AverageBaselineConfig
+from trpo_cli.estimators.base import Steps
+from trpo_cli.estimators.batch import estimate
+from trpo_cli.estimators.gae import GAEConfig
+from trpo_cli.estimators.q_value import QValueConfig
+from trpo_cli.estimators.reward_to_go import RewardToGoConfig
+from trpo_cli.estimators.td_residual import TDResidualConfig
+from trpo_cli.estimators.total_return import TotalReturnConfig
+from trpo_cli.estimators.value_baseline import ValueBaselineConfig
 from trpo_cli.models.normalizer import IdentityNormalizer
-from trpo_cli.models.policy_values import NoValue
+from trpo_cli.models.values.none import NoValue
 
 DISCOUNT, LAMBDA = 0.9, 0.5
 PLAIN = GAEConfig(gae_lambda=LAMBDA, standardize=False)
@@ -197,16 +196,15 @@ class TestEstimators:
         ids=lambda x: getattr(x, "name", ""),
     )
     def test_by_hand(self, trajectories, policy, config, expected, targets):
-        baseline = AverageBaseline(3)
-        batch = estimate(trajectories, policy, FIRST_FEATURE, DISCOUNT, config, baseline=baseline)
+        batch = estimate(trajectories, policy, FIRST_FEATURE, DISCOUNT, config)
         np.testing.assert_allclose(batch.advantages, expected.ravel(), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(batch.returns, targets.ravel(), rtol=1e-5, atol=1e-6)
 
     def test_every_one_is_there(self):
-        assert list(GROUPS["advantage"]) == [
+        assert set(all_options()["advantage"]) == {
             *("total_return", "reward_to_go", "average_baseline", "value_baseline"),
             *("q_value", "td_residual", "gae"),
-        ]
+        }
 
     def test_standardised_if_asked_for(self, trajectories, policy):
         config = RewardToGoConfig(standardize=True)
@@ -230,7 +228,7 @@ class TestAverageBaseline:
             changed = replace(trajectories, rewards=np.float32(scale) * trajectories.rewards)
             to_go = RewardToGoConfig()
             plain = estimate(changed, policy, FIRST_FEATURE, DISCOUNT, to_go).advantages
-            batch = estimate(changed, policy, FIRST_FEATURE, DISCOUNT, config, baseline=baseline)
+            batch = estimate(changed, policy, FIRST_FEATURE, DISCOUNT, config, estimator=baseline)
             expected = np.mean(averages[-2:]) if averages else 0.0
             np.testing.assert_allclose(batch.advantages, plain - expected, rtol=1e-4, atol=1e-5)
             averages.append(float(plain.mean()))
@@ -239,7 +237,8 @@ class TestAverageBaseline:
     def test_goes_on_from_its_state(self):
         first, second = AverageBaseline(2), AverageBaseline(2)
         for mean in (1.0, 2.0, 4.0):
-            first.subtract_from(np.full((2, 2), mean))
+            nothing = np.zeros((2, 2))  # no step is followed by another
+            first.psi(Steps(np.full((2, 2), mean), nothing, nothing, nothing, nothing))
         second.load_state(first.state())
         assert first.value == second.value == 3.0
         assert AverageBaseline(2).value == 0.0

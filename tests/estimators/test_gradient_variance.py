@@ -18,23 +18,20 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from tests.support.small import HeadConfig
 from trpo_cli.algos.objectives import SinglePathObjective
-from trpo_cli.config import (
-    AverageBaselineConfig,
-    GAEConfig,
-    QValueConfig,
-    RewardToGoConfig,
-    TDResidualConfig,
-    TotalReturnConfig,
-    ValueBaselineConfig,
-)
 from trpo_cli.data.records import Trajectories
-from trpo_cli.estimators.batch import AverageBaseline, estimate
+from trpo_cli.estimators.average_baseline import AverageBaselineConfig
+from trpo_cli.estimators.batch import estimate
+from trpo_cli.estimators.gae import GAEConfig
+from trpo_cli.estimators.q_value import QValueConfig
+from trpo_cli.estimators.reward_to_go import RewardToGoConfig
+from trpo_cli.estimators.td_residual import TDResidualConfig
+from trpo_cli.estimators.total_return import TotalReturnConfig
+from trpo_cli.estimators.value_baseline import ValueBaselineConfig
 from trpo_cli.models.heads import make_head
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import Normalizer
-from trpo_cli.models.policies import Policy
+from trpo_cli.models.policy import Policy
 
 STATES, ACTIONS, STEPS, DISCOUNT = 3, 2, 10, 0.9
 FEATURES = STATES * STEPS
@@ -49,7 +46,7 @@ LOGITS = 0.5 * RNG.normal(size=(STEPS, STATES, ACTIONS))
 
 def policy_of_the_table() -> Policy:
     mlp = MLP([FEATURES, ACTIONS], bias=False)
-    head = make_head(spaces.Discrete(ACTIONS), HeadConfig())
+    head = make_head(spaces.Discrete(ACTIONS), "rescale")
     parameters = LOGITS.reshape(-1).copy()
     return Policy(mlp, head, Normalizer((FEATURES,), 10.0), parameters)
 
@@ -144,10 +141,10 @@ ORDER = ("total_return", "reward_to_go", "average_baseline", "value_baseline", "
 def gradients(case: str) -> np.ndarray:
     """One per rollout of EPISODES episodes, (BATCHES, P), each an estimate for one episode."""
     config, table = CASES[case]
-    policy, value, baseline = policy_of_the_table(), Table(table), AverageBaseline(10)
+    policy, value, estimator = policy_of_the_table(), Table(table), config.build()
     found = []
     for trajectories in rollouts():
-        batch = estimate(trajectories, policy, value, DISCOUNT, config, baseline=baseline)  # type: ignore[arg-type]
+        batch = estimate(trajectories, policy, value, DISCOUNT, config, estimator=estimator)  # type: ignore[arg-type]
         here = policy.linearize(batch.observations)
         found.append(STEPS * SinglePathObjective(here, batch).gradient)
     return np.array(found)

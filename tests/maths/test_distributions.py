@@ -8,7 +8,6 @@ import torch
 from tests.support.small import (
     BOX,
     SPACES,
-    HeadConfig,
     numpy,
     oracle_entropy,
     oracle_kl,
@@ -27,7 +26,7 @@ STATES = 5
 def case(request, array):
     """One kind of distribution at random parameters, and what the oracle needs."""
     space, rng = request.param, np.random.default_rng(0)
-    head = make_head(space, HeadConfig())
+    head = make_head(space, "rescale")
     draw = SimpleNamespace(space=space, array=array, head=head)
     draw.outputs = rng.normal(size=(STATES, head.num_outputs)) * 2.0
     draw.extra = rng.normal(size=head.num_extra) * 0.5
@@ -205,7 +204,7 @@ class TestExtremes:
 
     @pytest.mark.parametrize("space", SPACES[1:], ids=lambda space: type(space).__name__)
     def test_logits(self, array, space):
-        head = make_head(space, HeadConfig())
+        head = make_head(space, "rescale")
         signs = np.where(np.arange(head.num_outputs) % 2, 1.0, -1.0)
         outputs = np.stack([1e4 * signs, -1e4 * signs]).astype(np.float32)
         actions = array(head.act(outputs[::-1], outputs[0, :0], None))  # the unlikely ones

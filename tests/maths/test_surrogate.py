@@ -75,4 +75,7 @@ class TestClippedSlope:
 class TestClipFraction:
     def test_by_hand(self, array):
         ratios = np.array([1.0, 1.19, 1.21, 0.81, 0.79])
-        assert clip_fraction(array(np.log(ratios)), array(np.zeros(5)), CLIP) == 2 / 5
+        assert (
+            clip_fraction(array(np.log(ratios)), array(np.zeros(5)), array(np.ones(5)), CLIP)
+            == 2 / 5
+        )

@@ -10,16 +10,21 @@ from gymnasium import spaces
 from torch import nn
 
 from tests.support.small import global_generators, oracle_kl, oracle_parts
-from trpo_cli.config import NatureCNNPolicyConfig, TRPOCNNPolicyConfig
 from trpo_cli.data.frames import FrameStacks
 from trpo_cli.errors import UserError
 from trpo_cli.maths.adam import Adam
 from trpo_cli.models import conv
 from trpo_cli.models.conv import ConvNet
 from trpo_cli.models.image_networks import image_network
-from trpo_cli.models.policies import CONVOLUTIONS, Policy, build_policy
+from trpo_cli.models.policies.nature_cnn import NatureCNNPolicyConfig
+from trpo_cli.models.policies.trpo_cnn import TRPOCNNPolicyConfig
+from trpo_cli.models.policy import Policy
 
 # Each architecture with images a little larger than its smallest.
+CONVOLUTIONS = {
+    "nature_cnn": NatureCNNPolicyConfig.convolutions,
+    "trpo_cnn": TRPOCNNPolicyConfig.convolutions,
+}
 SHAPES = {"nature_cnn": (3, 40, 44), "trpo_cnn": (3, 17, 14)}
 HIDDEN, OUTPUTS = 11, 5
 every_network = pytest.mark.parametrize(
@@ -252,13 +257,11 @@ class TestArchitectures:
     def test_parameters(self, config: Any, image, parameters):
         config.precision = "float32"
         box = spaces.Box(0, 255, image, np.uint8)
-        policy = build_policy(config, box, spaces.Discrete(6), np.random.default_rng(0))
-        convolutions = CONVOLUTIONS[config.name]
+        policy = config.build(box, spaces.Discrete(6), np.random.default_rng(0))
+        convolutions = config.convolutions
         assert by_hand(image, convolutions, config.hidden_size, 6) == parameters
         assert len(policy.parameters) == parameters
-        joint = build_policy(
-            config, box, spaces.Discrete(6), np.random.default_rng(0), with_value=True
-        )
+        joint = config.build(box, spaces.Discrete(6), np.random.default_rng(0), with_value=True)
         assert len(joint.parameters) == parameters + config.hidden_size + 1
 
     def test_the_papers_number(self):
@@ -321,7 +324,7 @@ class TestPolicy:
         from trpo_cli.models.heads import make_head
         from trpo_cli.models.normalizer import IdentityNormalizer
 
-        head = make_head(spaces.Discrete(3), None)
+        head = make_head(spaces.Discrete(3), "rescale")
         image, convolutions, hidden = TINY
         network = ConvNet(image, convolutions, hidden, 3 + with_value, "tanh")
         flat = torch.zeros(network.num_parameters)

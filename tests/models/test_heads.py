@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -14,7 +12,7 @@ NONE = np.zeros(0, dtype=np.float32)
 
 
 def head_for(space, actions="rescale"):
-    return make_head(space, SimpleNamespace(actions=actions))
+    return make_head(space, actions)
 
 
 def draw(head, outputs, extra=NONE):

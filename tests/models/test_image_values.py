@@ -8,29 +8,27 @@ import torch
 from gymnasium import spaces
 
 from tests.support.small import global_generators, numpy
-from trpo_cli.config import (
-    CNNValueConfig,
-    Config,
-    NPGConfig,
-    PPOConfig,
-    SharedValueConfig,
-    TRPOCNNPolicyConfig,
-    TRPOConfig,
-    VPGConfig,
-)
+from trpo_cli.algos.npg import NPGConfig
+from trpo_cli.algos.ppo import PPOConfig
+from trpo_cli.algos.trpo import TRPOConfig
+from trpo_cli.algos.vpg import VPGConfig
+from trpo_cli.config import Config
+from trpo_cli.config.settle import fits_together
 from trpo_cli.data.frames import FrameStacks
 from trpo_cli.maths.returns import explained_variance
-from trpo_cli.models.policies import build_policy
-from trpo_cli.models.policy_values import LinearValue, SharedValue
-from trpo_cli.models.values import Value, build_value, is_joint
+from trpo_cli.models.linear_value import LinearValue
+from trpo_cli.models.policies.trpo_cnn import TRPOCNNPolicyConfig
+from trpo_cli.models.value import Value
+from trpo_cli.models.values.cnn import CNNValueConfig
+from trpo_cli.models.values.shared import SharedValue, SharedValueConfig
 
 SPACE = spaces.Box(0, 255, (2, 16, 14), np.uint8)
 POLICY = TRPOCNNPolicyConfig(precision="float32", hidden_size=12)
 
 
 def make_policy(seed=0, with_value=False):
-    policy = build_policy(
-        POLICY, SPACE, spaces.Discrete(3), np.random.default_rng(seed), with_value=with_value
+    policy = POLICY.build(
+        SPACE, spaces.Discrete(3), np.random.default_rng(seed), with_value=with_value
     )
     policy.parameters += 0.02 * torch.from_numpy(
         np.random.default_rng(seed + 1).standard_normal(len(policy.parameters)).astype(np.float32)
@@ -51,7 +49,9 @@ def problem(size=200, seed=3):
 
 def make(algo, value, policy):
     config = Config(algo=algo, value=value, policy=POLICY)
-    return build_value(config, policy, SPACE, np.random.default_rng(0))
+    return config.value.build(
+        policy, config.policy, SPACE, np.random.default_rng(0), fits_together(config)
+    )
 
 
 class TestBuild:
@@ -70,7 +70,7 @@ class TestBuild:
         policy = make_policy(with_value=joint)
         built: Any = make(algo, value, policy)
         assert type(built) is kind
-        assert is_joint(Config(algo=algo, value=value)) == joint
+        assert fits_together(Config(algo=algo, value=value)) == joint
         stacks, _ = problem(size=9)
         assert built.predict(built.to_device(stacks)).shape == (9,)
 

@@ -11,7 +11,6 @@ from tests.support.small import (
     DISCRETE,
     FEATURES,
     SPACES,
-    HeadConfig,
     explicit_fisher,
     f32,
     make_batch,
@@ -21,12 +20,13 @@ from tests.support.small import (
     oracle_policy,
     tensor,
 )
-from trpo_cli.config import LinearPolicyConfig, MLPPolicyConfig
 from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
 from trpo_cli.models.heads import make_head
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import Normalizer
-from trpo_cli.models.policies import Policy, build_policy
+from trpo_cli.models.policies.linear import LinearPolicyConfig
+from trpo_cli.models.policies.mlp import MLPPolicyConfig
+from trpo_cli.models.policy import Policy
 
 OBSERVATIONS = spaces.Box(-10.0, 10.0, (FEATURES,))
 every_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
@@ -50,7 +50,7 @@ class TestVjp:
         """u ~ N(-Kx, diag(sigma^2)): grad_K log pi = -diag(sigma^-2) (u + Kx) x'; W = -K' is what
         is stored."""
         config = LinearPolicyConfig(bias=False, normalize_observations=False, output_gain=1.0)
-        policy = build_policy(config, OBSERVATIONS, BOX, np.random.default_rng(0))
+        policy = config.build(OBSERVATIONS, BOX, np.random.default_rng(0))
         policy.parameters[-2:] = np.log([0.5, 2.0])
         gain = -policy.parameters[: FEATURES * 2].reshape(FEATURES, 2).T
         x, u = f32([[1.0, -2.0, 3.0]]), f32([[0.3, -0.7]])
@@ -63,7 +63,7 @@ class TestVjp:
 
     def test_works_where_the_parameters_are(self):
         """The gradient is made beside the parameters, on a GPU say: a meta device shows it."""
-        mlp, head = MLP([FEATURES, 2]), make_head(BOX, HeadConfig())
+        mlp, head = MLP([FEATURES, 2]), make_head(BOX, "rescale")
         network = ModuleNetwork(torch_mlp(mlp), "meta")
         parameters = torch.zeros(mlp.num_parameters + 2, device="meta")
         policy = Policy(network, head, Normalizer((FEATURES,), 10.0), parameters)
@@ -167,7 +167,7 @@ class TestStdMean:
 class TestBuildPolicy:
     def test_mlp(self):
         config = MLPPolicyConfig(hidden_sizes=[7, 6], init_log_std=-1.0, output_gain=0.01)
-        policy = build_policy(config, OBSERVATIONS, BOX, np.random.default_rng(0))
+        policy = config.build(OBSERVATIONS, BOX, np.random.default_rng(0))
         assert len(policy.parameters) == (3 * 7 + 7) + (7 * 6 + 6) + (6 * 2 + 2) + 2
         assert policy.std_mean == pytest.approx(np.exp(-1.0))
         # The last layer is orthogonal times 0.01, its inputs are at most 1 in size.
@@ -177,7 +177,7 @@ class TestBuildPolicy:
     @pytest.mark.parametrize("bias", [True, False])
     def test_linear_is_linear(self, bias):
         config = LinearPolicyConfig(bias=bias, normalize_observations=False, output_gain=1.0)
-        policy = build_policy(config, OBSERVATIONS, BOX, np.random.default_rng(0))
+        policy = config.build(OBSERVATIONS, BOX, np.random.default_rng(0))
         assert len(policy.parameters) == 3 * 2 + 2 * bias + 2
         policy.parameters[:] = np.arange(len(policy.parameters))
         weights = np.arange(6).reshape(3, 2)
@@ -187,7 +187,7 @@ class TestBuildPolicy:
 
     def test_settings_reach_the_parts(self):
         config = replace(MLPPolicyConfig(), observation_clip=0.5, actions="clip")
-        policy = build_policy(config, OBSERVATIONS, BOX, np.random.default_rng(0))
+        policy = config.build(OBSERVATIONS, BOX, np.random.default_rng(0))
         assert abs(policy.normalize(np.full((1, 3), 9.0))).max() == 0.5
         np.testing.assert_array_equal(policy.to_env(np.array([[3.0, -0.2]])), [[1.0, -0.2]])
         assert isinstance(policy.normalizer, Normalizer) and policy.normalizer.enabled

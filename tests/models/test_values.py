@@ -5,11 +5,14 @@ import pytest
 from gymnasium import spaces
 
 from tests.support.small import global_generators, make_policy
-from trpo_cli.config import Config, LinearPolicyConfig, MLPValueConfig, QuadraticValueConfig
+from trpo_cli.config import Config
 from trpo_cli.errors import UserError
 from trpo_cli.maths.returns import explained_variance
 from trpo_cli.models.mlp import MLP
-from trpo_cli.models.values import Value, build_value, quadratic_features
+from trpo_cli.models.policies.linear import LinearPolicyConfig
+from trpo_cli.models.value import Value
+from trpo_cli.models.values.mlp import MLPValueConfig
+from trpo_cli.models.values.quadratic import QuadraticValueConfig, quadratic_features
 
 CONFIG = MLPValueConfig(epochs=10, hidden_sizes=[16], learning_rate=3e-3, minibatch_size=32)
 
@@ -163,7 +166,8 @@ class TestQuadratic:
 
     def make(self, size):
         config = Config(value=QuadraticValueConfig(ridge=1e-9), policy=LinearPolicyConfig())
-        return build_value(config, make_policy(), spaces.Box(-1.0, 1.0, (size,)), generator())
+        space = spaces.Box(-1.0, 1.0, (size,))
+        return config.value.build(make_policy(), config.policy, space, generator())
 
     def test_features_by_hand(self):
         found = quadratic_features(np.array([[2.0, 3.0]]))

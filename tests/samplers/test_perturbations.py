@@ -12,11 +12,10 @@ import pytest
 from tests.support import running
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.commands.run import main
-from trpo_cli.config import EnvConfig, PerturbationsConfig
+from trpo_cli.config import EnvConfig
 from trpo_cli.errors import UserError
-from trpo_cli.models.policies import build_policy
 from trpo_cli.runs import checkpoint
-from trpo_cli.samplers.perturbations import PerturbationSampler
+from trpo_cli.samplers.perturbations import PerturbationSampler, PerturbationsConfig
 from trpo_cli.seeding import stream
 from trpo_cli.simulators.make import make_simulator
 from trpo_cli.training.trainer import Training
@@ -33,7 +32,7 @@ def sampler_and_policy(env: str, **changes: Any) -> tuple[PerturbationSampler, A
     config = replace(PerturbationsConfig(num_envs=8, steps_per_env=40), **changes)
     simulator = make_simulator(EnvConfig(env), config.num_envs, 1)
     spaces = simulator.observation_space, simulator.action_space
-    policy = build_policy(config_of("policy=mlp").policy, *spaces, stream(0, "policy_init"))
+    policy = config_of("policy=mlp").policy.build(*spaces, stream(0, "policy_init"))
     policy.parameters += np.random.default_rng(7).normal(0, 0.3, len(policy.parameters))
     return PerturbationSampler(simulator, config, SIGMA, DISCOUNT), policy
 
@@ -47,7 +46,7 @@ def test_one_wide_batch_is_one_policy_after_another(env: str, episodes: int) -> 
     contacts magnify that: its episodes are cut after ten steps."""
     limit = 40 if env == "CartPole-v1" else 10
     sampler, policy = sampler_and_policy(env, episodes=episodes, steps_per_env=limit)
-    found = sampler.collect(policy, np.random.default_rng(1), np.random.default_rng(2))
+    found = sampler.collect(policy, np.random.default_rng(1), None, np.random.default_rng(2))
     seeds = np.random.default_rng(2).integers(2**31, size=(4 // episodes, episodes))
     size = policy.network.num_parameters
     alone = make_simulator(EnvConfig(env), 1, 1)
@@ -79,7 +78,7 @@ def test_a_pair_shares_its_seeds() -> None:
     """With a perturbation too small to change any action, both halves see the same episodes."""
     sampler, policy = sampler_and_policy("CartPole-v1")
     sampler._sigma = 1e-9
-    found = sampler.collect(policy, np.random.default_rng(1), np.random.default_rng(2))
+    found = sampler.collect(policy, np.random.default_rng(1), None, np.random.default_rng(2))
     np.testing.assert_array_equal(found.scores[0], found.scores[1])
     assert len(set(found.episode_lengths[:4])) > 1  # and other pairs other ones
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from trpo_cli.config import AtariConfig, EnvConfig, NatureCNNPolicyConfig
+from trpo_cli.config import AtariConfig, EnvConfig
 from trpo_cli.data.frames import FrameStacks
 from trpo_cli.models.normalizer import IdentityNormalizer
-from trpo_cli.models.policies import build_policy
+from trpo_cli.models.policies.nature_cnn import NatureCNNPolicyConfig
 from trpo_cli.samplers.recorders import FrameRecorder
 from trpo_cli.samplers.single_path import SinglePathSampler
 from trpo_cli.simulators.base import Step
@@ -210,7 +210,7 @@ class TestAtari:
         sampler = SinglePathSampler(simulators, 10, [1, 2, 3], False)
         space: Any = simulators[0].observation_space
         config = NatureCNNPolicyConfig(hidden_size=8, precision="float32")
-        policy = build_policy(config, space, simulators[0].action_space, np.random.default_rng(0))
+        policy = config.build(space, simulators[0].action_space, np.random.default_rng(0))
         seen: list[np.ndarray] = []
         act = policy.act
 

@@ -13,15 +13,15 @@ from gymnasium import spaces
 
 from tests.support.small import DISCRETE, explicit_fisher, make_batch, make_policy, tensor
 from trpo_cli.algos.objectives import SinglePathObjective, VineObjective
-from trpo_cli.algos.trpo import TRPO
+from trpo_cli.algos.trpo import TRPO, TRPOConfig
 from trpo_cli.commands.hydra.compose import config_of
-from trpo_cli.config import EnvConfig, TRPOConfig, VineConfig
+from trpo_cli.config import EnvConfig
 from trpo_cli.data.records import BranchBatch
 from trpo_cli.errors import UserError
 from trpo_cli.maths.distributions import mean_kl
-from trpo_cli.models.policies import Policy
+from trpo_cli.models.policy import Policy
 from trpo_cli.samplers.rollouts import roll_out
-from trpo_cli.samplers.vine import check_vine, choose_states, number_of_actions
+from trpo_cli.samplers.vine import VineConfig, check_vine, choose_states, number_of_actions
 from trpo_cli.simulators.make import make_simulator
 from trpo_cli.training.trainer import Training
 
@@ -59,6 +59,12 @@ register("Toy/Markov-v0", Markov, max_episode_steps=10_000)
 
 def training(*overrides: str, **kwargs: Any) -> Training:
     return Training(config_of("sampler=vine", "seed=5", "threads=1", *overrides), **kwargs)
+
+
+def collected(made: Training) -> Any:
+    return made.sampler.collect(
+        made.policy, made.generators["action_noise"], made.value, made.generators["branching"]
+    )
 
 
 def markov(*overrides: str) -> Training:
@@ -114,7 +120,7 @@ class TestQ:
             "sampler.bootstrap=false",
         )
         q = exact_q(probabilities(made.policy), 0.9, 6)
-        trajectories = made._collect()
+        trajectories = collected(made)
         made.close()
         branches = trajectories.branches
         assert branches is not None
@@ -131,14 +137,14 @@ class TestQ:
     def test_bootstrap_adds_the_value_where_a_rollout_was_cut(self) -> None:
         made = markov("sampler.horizon=3", "sampler.choose=stride", "sampler.rollout_states=9")
         made.value.predict = lambda inputs: np.full(len(inputs), 100.0)  # type: ignore[method-assign]
-        with_value = made._collect().branches
+        with_value = collected(made).branches
         again = markov(
             "sampler.horizon=3",
             "sampler.choose=stride",
             "sampler.rollout_states=9",
             "sampler.bootstrap=false",
         )
-        without = again._collect().branches
+        without = collected(again).branches
         assert with_value is not None and without is not None
         np.testing.assert_allclose(with_value.values - without.values, 0.9**3 * 100.0, rtol=1e-4)
 
@@ -148,7 +154,7 @@ class TestQ:
             "env=CartPole-v1", "discount=1.0", "sampler.horizon=60", "sampler.bootstrap=false",
             "sampler.num_envs=2", "sampler.steps_per_env=20", "sampler.width=7",
         )  # fmt: skip
-        branches = made._collect().branches
+        branches = collected(made).branches
         assert branches is not None
         assert branches.steps == int(branches.values.sum())
         assert branches.values.min() < 60.0
@@ -161,7 +167,7 @@ class TestCommonRandomNumbers:
         made = markov("sampler.compare_states=40", "sampler.rollout_states=40", "sampler.horizon=8")
         pairs = []
         for _ in range(12):
-            branches = made._collect().branches
+            branches = collected(made).branches
             assert branches is not None and branches.difference_variance is not None
             pairs.append(branches.difference_variance)
         common, independent = np.array(pairs).T
@@ -193,7 +199,7 @@ class TestReplay:
         noise = made.policy.noise(np.random.default_rng(0), (25, envs))
         made.policy.noise = lambda generator, shape: noise  # type: ignore[method-assign]
         trunk: Any = made.sampler
-        trajectories = trunk.collect(made.policy, np.random.default_rng(0), visit)
+        trajectories = trunk.collect(made.policy, np.random.default_rng(0), visit=visit)
         branches = make_simulator(EnvConfig(env), envs, 1)
         found = roll_out(
             branches,

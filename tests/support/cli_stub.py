@@ -12,6 +12,7 @@ import pytest
 
 from trpo_cli.commands import run as cli
 from trpo_cli.config import Config
+from trpo_cli.training.build import Prepared
 
 
 @dataclass
@@ -41,13 +42,14 @@ class Cli:
 
     def _train(
         self,
-        config: Config,
+        prepared: Prepared,
         run_dir: Path,
         command: list[str],
         *,
         resume: bool = False,
         processes: Any = None,
     ) -> None:
+        config = prepared.config
         if resume:
             self.resumed.append((config, run_dir, command))
             return

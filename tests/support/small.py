@@ -16,7 +16,7 @@ from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
 from trpo_cli.models.heads import make_head
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import Normalizer
-from trpo_cli.models.policies import Policy
+from trpo_cli.models.policy import Policy
 
 FEATURES = 3
 BOX = spaces.Box(-1.0, 1.0, (2,))
@@ -24,10 +24,6 @@ DISCRETE = spaces.Discrete(3)
 MULTI_DISCRETE = spaces.MultiDiscrete([2, 3])
 MULTI_BINARY = spaces.MultiBinary(2)
 SPACES: list[spaces.Space[Any]] = [BOX, DISCRETE, MULTI_DISCRETE, MULTI_BINARY]
-
-
-class HeadConfig:
-    actions = "rescale"
 
 
 def make_policy(
@@ -39,7 +35,7 @@ def make_policy(
     torch_network: bool = False,
 ) -> Policy:
     """A policy over three features with parameters far from zero; float64 unless told."""
-    head = make_head(space, HeadConfig())
+    head = make_head(space, "rescale")
     mlp = MLP([FEATURES, *hidden, head.num_outputs])
     generator = np.random.default_rng(seed)
     parameters: np.ndarray = np.zeros(mlp.num_parameters + head.num_extra, dtype)

@@ -14,7 +14,6 @@ from gymnasium import spaces
 from tests.support.running import lines
 from trpo_cli.commands.evaluate import main
 from trpo_cli.config import Config, EnvConfig, config_to_yaml
-from trpo_cli.models.policies import build_policy
 from trpo_cli.runs import checkpoint
 from trpo_cli.seeding import stream
 from trpo_cli.simulators.base import Step
@@ -185,7 +184,7 @@ def run_dir(tmp_path):
     (folder / "config.yaml").write_text(config_to_yaml(config))
     env = gymnasium.make("CartPole-v1")
     space: Any = env.observation_space
-    policy = build_policy(config.policy, space, env.action_space, stream(5, "policy_init"))
+    policy = config.policy.build(space, env.action_space, stream(5, "policy_init"))
     policy.normalizer.update(np.random.default_rng(0).normal(size=(100, 4)))
     tensors = {f"policy/{name}": tensor for name, tensor in policy.state().items()}
     checkpoint.save(checkpoint.path(folder, 1000), tensors, {"step": 1000})

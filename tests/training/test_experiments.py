@@ -9,8 +9,7 @@ import pytest
 from gymnasium import spaces
 
 from trpo_cli.commands.hydra.compose import config_of
-from trpo_cli.config import conf_dir
-from trpo_cli.models.policies import build_policy
+from trpo_cli.components import conf_dir
 
 NAMES = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
 
@@ -52,5 +51,5 @@ def test_the_swimmers_parameters() -> None:
     """8 observations, 30 units, 2 actions, 2 log standard deviations."""
     policy = config_of("+experiment=paper_swimmer_vine").policy
     seen, done = spaces.Box(-1.0, 1.0, (8,)), spaces.Box(-1.0, 1.0, (2,))
-    count = len(build_policy(policy, seen, done, np.random.default_rng(0)).parameters)
+    count = len(policy.build(seen, done, np.random.default_rng(0)).parameters)
     assert count == (8 * 30 + 30) + (30 * 2 + 2) + 2 == 334

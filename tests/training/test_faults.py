@@ -21,7 +21,7 @@ from trpo_cli.config.settle import settle
 from trpo_cli.data.records import Trajectories
 from trpo_cli.errors import RunFailed
 from trpo_cli.models.normalizer import Normalizer
-from trpo_cli.models.values import Value
+from trpo_cli.models.value import Value
 from trpo_cli.runs import checkpoint
 from trpo_cli.samplers.single_path import SinglePathSampler
 from trpo_cli.system.signals import Interrupted

@@ -31,10 +31,11 @@ from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import config_from_yaml
 from trpo_cli.data.frames import FrameStacks
 from trpo_cli.models.conv import ConvNet
-from trpo_cli.models.policy_values import LinearValue, SharedValue
-from trpo_cli.models.values import Value
+from trpo_cli.models.linear_value import LinearValue
+from trpo_cli.models.value import Value
+from trpo_cli.models.values.shared import SharedValue
 from trpo_cli.system.signals import Interrupted
-from trpo_cli.training import trainer as training_module
+from trpo_cli.training import trainers as training_module
 from trpo_cli.training.loop import train
 from trpo_cli.training.trainer import Training
 

@@ -6,24 +6,17 @@ import pytest
 
 from tests.support import toys
 from tests.support.running import lines
-from trpo_cli.algos.vpg import VPG
-from trpo_cli.config import (
-    Config,
-    EnvConfig,
-    EvalConfig,
-    MLPPolicyConfig,
-    MLPValueConfig,
-    NPGConfig,
-    PPOConfig,
-    SinglePathConfig,
-    TRPOConfig,
-    VPGConfig,
-    config_from_yaml,
-    validate,
-)
+from trpo_cli.algos.npg import NPGConfig
+from trpo_cli.algos.ppo import PPOConfig
+from trpo_cli.algos.trpo import TRPOConfig
+from trpo_cli.algos.vpg import VPG, VPGConfig
+from trpo_cli.config import Config, EnvConfig, EvalConfig, config_from_yaml, validate
 from trpo_cli.errors import RunFailed
+from trpo_cli.models.policies.mlp import MLPPolicyConfig
+from trpo_cli.models.values.mlp import MLPValueConfig
 from trpo_cli.runs import checkpoint
 from trpo_cli.runs.logger import EVAL_KEYS
+from trpo_cli.samplers.single_path import SinglePathConfig
 from trpo_cli.system.clock import due
 from trpo_cli.training.evaluation import Evaluator, load_policy
 from trpo_cli.training.loop import train

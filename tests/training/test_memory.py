@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from trpo_cli.config import Config, SinglePathConfig
+from trpo_cli.config import Config
 from trpo_cli.errors import UserError
 from trpo_cli.samplers.recorders import FrameRecorder
+from trpo_cli.samplers.single_path import SinglePathConfig
 from trpo_cli.training import memory
 from trpo_cli.training.memory import check_memory, observation_bytes, size_in_words
 

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from trpo_cli.commands.hydra.compose import config_of
-from trpo_cli.config import GROUPS
+from trpo_cli.config.schema import all_options
 from trpo_cli.errors import UserError
 from trpo_cli.settings import walk
 from trpo_cli.tune.space import SPACES, Choice, Interval, draw, find_space, override, parse_space
@@ -76,7 +76,7 @@ def test_mistakes_are_named(text, words):
 @pytest.mark.parametrize("path", sorted(SPACES.glob("*.yaml")), ids=lambda path: path.stem)
 @pytest.mark.parametrize("last", [False, True])
 def test_our_own_spaces_fit_their_rules(path, last):
-    assert path.stem in GROUPS["algo"]
+    assert path.stem in all_options()["algo"]
     drawn = draw(parse_space(path.read_text(), path.name), Ends(last))
     config = config_of(f"algo={path.stem}", *(override(k, v) for k, v in drawn.items()))
     found = {key: value for key, _, value in walk(config)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -10,7 +10,9 @@ from trpo_cli.algos.objectives import Objective
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.distributions import Distribution
-from trpo_cli.models.policies import Policy
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
 
 Metrics = dict[str, Any]
 

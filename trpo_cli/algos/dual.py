@@ -21,39 +21,55 @@ Departures from the textbook:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
 import numpy as np
 
 from trpo_cli.algos.base import Metrics
-from trpo_cli.algos.epochs import MinibatchAscent
-from trpo_cli.config import DualConfig
+from trpo_cli.algos.epochs import MinibatchConfig, MinibatchOptimizer
+from trpo_cli.components import RuleTraits, component
 from trpo_cli.data.records import Batch
-from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.constraint import dual_ascent
 from trpo_cli.maths.surrogate import unclipped_slope
-from trpo_cli.models.policies import Policy
+from trpo_cli.settings import setting
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+
+
+@component("algo")
+@dataclass
+class DualConfig(MinibatchConfig):
+    """Dual gradient descent on the bound of the mean KL: r A - lambda (KL - max_kl)."""
+
+    traits: ClassVar = RuleTraits(("trajectories",), minibatches=True, fits_value=True)
+
+    max_kl: float = setting(help="delta, the bound on the batch's mean KL(old || new)", above=0)
+    multiplier: float = setting(help="the first lambda", low=0)
+    multiplier_step: float = setting(
+        help="what lambda grows by in an update whose KL is twice max_kl", above=0
+    )
+
+    def build(self, policy: Policy, value_coef: float = 0.0) -> Dual:
+        return Dual(self, policy, value_coef)
 
 
 class Dual:
     """A few epochs up the Lagrangian in theta, one step in lambda."""
 
     def __init__(self, config: DualConfig, policy: Policy, value_coef: float = 0.0) -> None:
-        """value_coef: weight of (V - R)^2 in the loss, for a network that gives V(s) as well."""
-        self.config, self._value_coef = config, value_coef
-        self._adam = Adam(policy.parameters, eps=1e-5)
-        self.multiplier = config.multiplier
+        self.config, self.multiplier = config, config.multiplier
+        self._optimizer = MinibatchOptimizer(config, policy, value_coef)
 
     def update(
         self, policy: Policy, batch: Batch, generator: np.random.Generator, remaining: float
     ) -> Metrics:
         config, multiplier = self.config, self.multiplier
-        ascent = MinibatchAscent(
-            policy, batch, self._adam, config, generator, remaining, self._value_coef
+        ascent = self._optimizer.ascend(
+            policy, batch, generator, remaining, unclipped_slope, multiplier
         )
-        for _ in range(config.epochs):
-            ascent.epoch(unclipped_slope, multiplier)
-            if not ascent.moved:
-                break
         metrics = ascent.metrics()
         if ascent.moved:
             kl = metrics["policy/kl"]
@@ -61,11 +77,8 @@ class Dual:
         return {**metrics, "policy/multiplier": multiplier}
 
     def state(self) -> dict[str, Array]:
-        adam = {f"adam/{k}": v for k, v in self._adam.state().items()}
-        return {**adam, "multiplier": np.array([self.multiplier])}
+        return {**self._optimizer.state(), "multiplier": np.array([self.multiplier])}
 
     def load_state(self, state: dict[str, Array]) -> None:
         self.multiplier = float(state["multiplier"][0])
-        self._adam.load_state(
-            {k.removeprefix("adam/"): v for k, v in state.items() if k.startswith("adam/")}
-        )
+        self._optimizer.load_state(state)

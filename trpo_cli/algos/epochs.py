@@ -8,23 +8,81 @@ log-probabilities are those of the whole batch before the first step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trpo_cli.algos.base import Metrics, change_metrics
 from trpo_cli.algos.objectives import value_slope
 from trpo_cli.data.records import Batch
+from trpo_cli.data.states import join, part
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import Distribution, mean_kl
-from trpo_cli.maths.schedule import scheduled
+from trpo_cli.maths.schedule import SCHEDULES, scheduled
 from trpo_cli.maths.surrogate import surrogate
-from trpo_cli.models.policies import Policy
+from trpo_cli.settings import setting
 
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+
+Measure = Callable[[Array, Array, Array], Any]
+"""log pi, log pi_old and A, (n,) each -> a mean over the n samples."""
 Slope = Callable[[Array, Array, Array], Array]
-"""log pi, log pi_old and A, (n,) each -> df / dlog pi, (n,)."""
+"""The same -> df / dlog pi, (n,)."""
+
+
+@dataclass
+class MinibatchConfig:
+    """The settings of epochs of shuffled minibatches and Adam."""
+
+    epochs: int = setting(help="passes over each batch", low=1)
+    minibatch_size: int | None = setting(
+        help="samples per Adam step, at most the batch; null: all of it", low=1
+    )
+    learning_rate: float = setting(help="Adam's step size", above=0)
+    schedule: str = setting(help="step size over training", choices=SCHEDULES)
+    entropy_coef: float = setting(help="weight of the entropy bonus", low=0)
+    max_grad_norm: float | None = setting(help="clip the gradient's norm; null: never", above=0)
+
+
+class MinibatchOptimizer:
+    """What lasts from batch to batch: Adam's moments.
+
+    value_coef: weight of (V - R)^2 in the loss, for a network that gives V(s) as well.
+    """
+
+    def __init__(self, config: MinibatchConfig, policy: Policy, value_coef: float = 0.0) -> None:
+        self._config, self._value_coef = config, value_coef
+        self._adam = Adam(policy.parameters, eps=1e-5)
+
+    def ascend(
+        self,
+        policy: Policy,
+        batch: Batch,
+        generator: np.random.Generator,
+        remaining: float,
+        slope: Slope,
+        kl_coef: float = 0.0,
+        target_kl: float | None = None,
+    ) -> MinibatchAscent:
+        """All epochs of one update, fewer where nothing moves or the mean KL passes the target."""
+        ascent = MinibatchAscent(
+            policy, batch, self._adam, self._config, generator, remaining, self._value_coef
+        )
+        for _ in range(self._config.epochs):
+            ascent.epoch(slope, kl_coef)
+            if not ascent.moved or (target_kl is not None and ascent.kl() > target_kl):
+                break
+        return ascent
+
+    def state(self) -> dict[str, Array]:
+        return join({"adam": self._adam.state()})
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        self._adam.load_state(part(state, "adam"))
 
 
 class MinibatchAscent:
@@ -99,17 +157,22 @@ class MinibatchAscent:
         kl = mean_kl(self._old, self._policy.distribution(self._batch.observations))
         return float(self._batch.average(kl))
 
-    def metrics(self, clip_fraction: Callable[[Array, Array], float] | None = None) -> Metrics:
-        """What the epochs did. clip_fraction: of log pi and log pi_old, for rules that clip."""
+    def metrics(
+        self, objective: Measure = surrogate, also: Mapping[str, Measure] | None = None
+    ) -> Metrics:
+        """What the epochs did. objective: mean f; also: further measures by their keys."""
         batch = self._batch
         new: Distribution = self._policy.distribution(batch.observations)
         log_prob = new.log_prob(batch.actions)
         before = float(batch.average(batch.advantages.mean()))
-        after = float(batch.average(surrogate(log_prob, self.old_log_prob, batch.advantages)))
+
+        def measured(measure: Measure) -> float:
+            mean = measure(log_prob, self.old_log_prob, batch.advantages)
+            return float(batch.average(mean))
+
+        after = measured(objective)
         metrics = change_metrics(self._policy, batch, self._old, new, before, after)
-        if clip_fraction is not None:
-            clipped = clip_fraction(log_prob, self.old_log_prob)
-            metrics["policy/clip_fraction"] = batch.average(clipped)
+        metrics |= {key: measured(measure) for key, measure in (also or {}).items()}
         metrics["policy/epochs"] = self.epochs
         metrics["policy/skipped"] = "" if self.moved else self._reason or "no usable gradient"
         return metrics

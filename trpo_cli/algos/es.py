@@ -17,16 +17,41 @@ Departures from the paper:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
 import numpy as np
 
 from trpo_cli.algos.base import Metrics
-from trpo_cli.config import ESConfig
+from trpo_cli.components import RuleTraits, component
 from trpo_cli.data.records import Evaluations
 from trpo_cli.maths.adam import Adam, clip_norm
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.evolution import antithetic_gradient, centred_ranks
-from trpo_cli.maths.schedule import scheduled
-from trpo_cli.models.policies import Policy
+from trpo_cli.maths.schedule import SCHEDULES, scheduled
+from trpo_cli.settings import setting
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+
+
+@component("algo")
+@dataclass
+class ESConfig:
+    """Evolution strategies: gradient ascent on a smoothed return (Salimans et al. 2017)."""
+
+    traits: ClassVar = RuleTraits(("evaluations",))
+
+    sigma: float = setting(help="standard deviation of the perturbations", above=0)
+    learning_rate: float = setting(help="step size", above=0)
+    schedule: str = setting(help="step size over training", choices=SCHEDULES)
+    optimizer: str = setting(help="how the gradient is applied", choices=["adam", "sgd"])
+    shaping: str = setting(
+        help="what scores count for: their ranks, or themselves", choices=["ranks", "none"]
+    )
+
+    def build(self, policy: Policy, value_coef: float = 0.0) -> ES:
+        return ES(self, policy)
 
 
 class ES:

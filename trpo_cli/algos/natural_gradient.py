@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,16 @@ from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.conjugate_gradient import conjugate_gradient
 from trpo_cli.maths.line_search import LineSearchResult
-from trpo_cli.models.policies import Policy
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+
+
+FISHER = (
+    "the Fisher matrix: kl_hessian, of the mean KL, over states; empirical, the mean of "
+    "grad log pi grad log pi' over the sampled actions"
+)
+"""Help of the setting `fisher`."""
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,49 @@ Departures from the paper:
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from trpo_cli.algos.base import Metrics, policy_metrics
-from trpo_cli.algos.natural_gradient import natural_direction, step_metrics
+from trpo_cli.algos.natural_gradient import FISHER, natural_direction, step_metrics
 from trpo_cli.algos.objectives import objective_of
-from trpo_cli.config import NPGConfig
+from trpo_cli.components import RuleTraits, component
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array, copy
 from trpo_cli.maths.line_search import LineSearchResult
-from trpo_cli.maths.schedule import scheduled
-from trpo_cli.models.policies import Policy
+from trpo_cli.maths.schedule import SCHEDULES, scheduled
+from trpo_cli.settings import setting
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+
+
+@component("algo")
+@dataclass
+class NPGConfig:
+    """Natural policy gradient: theta + alpha F^-1 grad J (Kakade 2001)."""
+
+    traits: ClassVar = RuleTraits(bounds_kl=True)
+
+    step_rule: str = setting(
+        help="normalized: alpha = sqrt(2 max_kl / g'F^-1 g); fixed: alpha = step_size",
+        choices=["normalized", "fixed"],
+    )
+    max_kl: float = setting(
+        help="trust-region size of the normalized step, nats", above=0, when="step_rule=normalized"
+    )
+    schedule: str = setting(help="step length over training", choices=SCHEDULES)
+    step_size: float = setting(help="alpha of the fixed step", above=0, when="step_rule=fixed")
+    cg_iterations: int = setting(help="conjugate-gradient iterations", low=1)
+    cg_tolerance: float = setting(help="stop below this squared residual", low=0)
+    damping: float = setting(help="added to the Fisher matrix's diagonal", low=0)
+    fisher_fraction: float = setting(help="share of the batch in Fisher products", above=0, high=1)
+    fisher: str = setting(help=FISHER, choices=["kl_hessian", "empirical"])
+
+    def build(self, policy: Policy, value_coef: float = 0.0) -> NPG:
+        return NPG(self)
 
 
 class NPG:

@@ -9,7 +9,7 @@ nothing of where theirs comes from.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from trpo_cli.data.records import Batch, BranchBatch
 from trpo_cli.maths.arrays import Array
@@ -21,7 +21,9 @@ from trpo_cli.maths.vine import (
     normalized_weights,
     self_normalized,
 )
-from trpo_cli.models.policies import Policy, PolicyLinearization
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy, PolicyLinearization
 
 
 class Objective(Protocol):

@@ -17,56 +17,85 @@ Departures from the paper:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from trpo_cli.algos.base import Metrics
-from trpo_cli.algos.epochs import MinibatchAscent, Slope
-from trpo_cli.config import PPOConfig
+from trpo_cli.algos.epochs import Measure, MinibatchConfig, MinibatchOptimizer, Slope
+from trpo_cli.components import RuleTraits, component
 from trpo_cli.data.records import Batch
-from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.surrogate import (
     clip_fraction,
     clip_only_slope,
+    clip_only_surrogate,
     clipped_slope,
+    clipped_surrogate,
+    surrogate,
     unclipped_slope,
 )
-from trpo_cli.models.policies import Policy
+from trpo_cli.settings import setting
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+
+
+@component("algo")
+@dataclass
+class PPOConfig(MinibatchConfig):
+    """Proximal policy optimisation with the clipped surrogate (Schulman et al. 2017)."""
+
+    traits: ClassVar = RuleTraits(("trajectories",), minibatches=True, fits_value=True)
+
+    objective: str = setting(
+        help="clip: min(r A, clip(r) A); clip_only: clip(r) A, without the min; unclipped: r A",
+        choices=["clip", "clip_only", "unclipped"],
+    )
+    clip_range: float = setting(
+        help="bound on |ratio - 1|", above=0, when="objective=clip|clip_only"
+    )
+    target_kl: float | None = setting(
+        help="stop the epochs when the batch's mean KL passes this, nats; null: never", above=0
+    )
+
+    def build(self, policy: Policy, value_coef: float = 0.0) -> PPO:
+        return PPO(self, policy, value_coef)
 
 
 class PPO:
     """Epochs of clipped minibatch steps per batch."""
 
     def __init__(self, config: PPOConfig, policy: Policy, value_coef: float = 0.0) -> None:
-        """value_coef: weight of (V - R)^2 in the loss, for a network that gives V(s) as well."""
-        self.config, self._value_coef = config, value_coef
-        self._adam = Adam(policy.parameters, eps=1e-5)
-        slopes: dict[str, Slope] = {
-            "clip": partial(clipped_slope, clip_range=config.clip_range),
-            "clip_only": partial(clip_only_slope, clip_range=config.clip_range),
-            "unclipped": unclipped_slope,
+        self.config = config
+        self._optimizer = MinibatchOptimizer(config, policy, value_coef)
+        bounded = {"clip_range": config.clip_range}
+        objectives: dict[str, tuple[Measure, Slope]] = {
+            "clip": (partial(clipped_surrogate, **bounded), partial(clipped_slope, **bounded)),
+            "clip_only": (
+                partial(clip_only_surrogate, **bounded),
+                partial(clip_only_slope, **bounded),
+            ),
+            "unclipped": (surrogate, unclipped_slope),
         }
-        self._slope = slopes[config.objective]
+        self._objective, self._slope = objectives[config.objective]
+        self._also: dict[str, Measure] = {
+            "policy/surrogate_unclipped": surrogate,
+            "policy/clip_fraction": partial(clip_fraction, **bounded),
+        }
 
     def update(
         self, policy: Policy, batch: Batch, generator: np.random.Generator, remaining: float
     ) -> Metrics:
-        config = self.config
-        ascent = MinibatchAscent(
-            policy, batch, self._adam, config, generator, remaining, self._value_coef
+        ascent = self._optimizer.ascend(
+            policy, batch, generator, remaining, self._slope, target_kl=self.config.target_kl
         )
-        for _ in range(config.epochs):
-            ascent.epoch(self._slope)
-            if not ascent.moved:
-                break
-            if config.target_kl is not None and ascent.kl() > config.target_kl:
-                break
-        return ascent.metrics(partial(clip_fraction, clip_range=config.clip_range))
+        return ascent.metrics(self._objective, self._also)
 
     def state(self) -> dict[str, Array]:
-        return {f"adam/{k}": v for k, v in self._adam.state().items()}
+        return self._optimizer.state()
 
     def load_state(self, state: dict[str, Array]) -> None:
-        self._adam.load_state({k.removeprefix("adam/"): v for k, v in state.items()})
+        self._optimizer.load_state(state)

@@ -19,19 +19,47 @@ Departures from the paper:
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from trpo_cli.algos.base import Metrics, policy_metrics
-from trpo_cli.algos.natural_gradient import natural_direction, step_metrics
+from trpo_cli.algos.natural_gradient import FISHER, natural_direction, step_metrics
 from trpo_cli.algos.objectives import objective_of
-from trpo_cli.config import TRPOConfig
+from trpo_cli.components import RuleTraits, component
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.distributions import mean_kl
 from trpo_cli.maths.line_search import LineSearchResult, line_search
-from trpo_cli.maths.schedule import scheduled
-from trpo_cli.models.policies import Policy
+from trpo_cli.maths.schedule import SCHEDULES, scheduled
+from trpo_cli.settings import setting
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+
+
+@component("algo")
+@dataclass
+class TRPOConfig:
+    """Trust region policy optimisation (Schulman et al. 2015)."""
+
+    traits: ClassVar = RuleTraits(bounds_kl=True)
+
+    max_kl: float = setting(help="bound on the batch's mean KL(old || new), nats", above=0)
+    schedule: str = setting(help="max_kl over training", choices=SCHEDULES)
+    cg_iterations: int = setting(help="conjugate-gradient iterations", low=1)
+    cg_tolerance: float = setting(help="stop below this squared residual", low=0)
+    damping: float = setting(help="added to the Fisher matrix's diagonal", low=0)
+    fisher_fraction: float = setting(help="share of the batch in Fisher products", above=0, high=1)
+    fisher: str = setting(help=FISHER, choices=["kl_hessian", "empirical"])
+    backtrack_ratio: float = setting(
+        help="shrink per line-search trial", above=0, below=1, when="max_backtracks!=0"
+    )
+    max_backtracks: int = setting(help="line-search trials after the first", low=0)
+
+    def build(self, policy: Policy, value_coef: float = 0.0) -> TRPO:
+        return TRPO(self)
 
 
 class TRPO:

@@ -12,16 +12,39 @@ Departures from the textbook:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
 import numpy as np
 
 from trpo_cli.algos.base import Metrics, policy_metrics
 from trpo_cli.algos.objectives import objective_of
-from trpo_cli.config import VPGConfig
+from trpo_cli.components import RuleTraits, component
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.adam import Adam, clip_norm
 from trpo_cli.maths.arrays import Array
-from trpo_cli.maths.schedule import scheduled
-from trpo_cli.models.policies import Policy
+from trpo_cli.maths.schedule import SCHEDULES, scheduled
+from trpo_cli.settings import setting
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+
+
+@component("algo")
+@dataclass
+class VPGConfig:
+    """Vanilla policy gradient: theta + alpha grad J."""
+
+    traits: ClassVar = RuleTraits(fits_value=True)
+
+    learning_rate: float = setting(help="step size", above=0)
+    optimizer: str = setting(help="how the gradient is applied", choices=["adam", "sgd"])
+    schedule: str = setting(help="step size over training", choices=SCHEDULES)
+    entropy_coef: float = setting(help="weight of the entropy bonus", low=0)
+    max_grad_norm: float | None = setting(help="clip the gradient's norm; null: never", above=0)
+
+    def build(self, policy: Policy, value_coef: float = 0.0) -> VPG:
+        return VPG(self, policy, value_coef)
 
 
 class VPG:

@@ -11,56 +11,27 @@ import secrets
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trpo_cli.config import Config, config_to_yaml
 from trpo_cli.distributed.processes import ALONE, Processes, processes_here
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import LOCK
-from trpo_cli.system.machine import has_nvidia_driver, usable_cores
+from trpo_cli.system.machine import usable_cores
+
+if TYPE_CHECKING:
+    from trpo_cli.training.build import Prepared
 
 OUTPUTS = Path("outputs")
 AUTO = "auto"
 
 
-def check_surroundings(config: Config) -> None:
+def check_surroundings(config: Config) -> Prepared:
     """Raise `UserError` for what this machine, the environment or the networks chosen for it
-    cannot do; writes nothing.
+    cannot do; writes nothing. Returns what a run of the configuration is built from."""
+    from trpo_cli.training.build import prepare
 
-    One environment is built and closed again: only then are its spaces known.
-    """
-    check_device(config.device)
-    from trpo_cli.config.settle import settle, settle_game
-    from trpo_cli.simulators.base import shows_images
-    from trpo_cli.simulators.make import make_simulator
-    from trpo_cli.training.memory import check_memory
-
-    config = settle_game(config)
-    simulator = make_simulator(config.env, num_envs=1, threads=1)
-    simulator.close()
-    config = settle(config, shows_images(simulator.observation_space))
-    check_memory(config, simulator)
-    if config.sampler.name == "vine":
-        from trpo_cli.samplers.vine import check_vine
-
-        check_vine(config, simulator)
-    if config.sampler.name == "perturbations":
-        from trpo_cli.samplers.perturbations import check_perturbations
-
-        check_perturbations(config)
-
-
-def check_device(device: str) -> None:
-    """Refuse `device=cuda` without a GPU, cheaply: torch is imported only where a driver is."""
-    if device != "cuda":
-        return
-    reason = "this machine has no NVIDIA driver"
-    if not sys.platform.startswith("linux") or has_nvidia_driver():
-        import torch
-
-        if torch.cuda.is_available():
-            return
-        reason = f"torch {torch.__version__} finds none"
-    raise UserError(f"device=cuda: no usable GPU ({reason}). Try device=cpu or device=auto.")
+    return prepare(config)
 
 
 def warn_threads(threads: int | None) -> None:
@@ -130,7 +101,6 @@ def launch(
     run_dir: str,
     command: list[str],
     *,
-    checked: bool = False,
     processes: Processes = ALONE,
 ) -> None:
     """Check, seed, make the directory and train. `run_dir` "auto" gives the default one.
@@ -140,11 +110,13 @@ def launch(
     with processes.agreed():
         if config.resume is not None:
             raise UserError(f"resume={config.resume} is written on the command line only.")
-        if not checked:
-            check_surroundings(config)
+        prepared = check_surroundings(config)
     drawn = config.seed is None
     if drawn:
-        config = dataclasses.replace(config, seed=processes.broadcast(secrets.randbits(31)))
+        seed = processes.broadcast(secrets.randbits(31))
+        config = dataclasses.replace(config, seed=seed)
+        settled = dataclasses.replace(prepared.config, seed=seed)
+        prepared = dataclasses.replace(prepared, config=settled)
     if processes.is_main:
         warn_threads(config.threads)
     from trpo_cli.training.loop import train  # heavy: no error above should pay for it
@@ -153,7 +125,7 @@ def launch(
     if drawn and processes.is_main:
         print(f"seed={config.seed} (drawn)", flush=True)
     try:
-        train(config, folder, command, processes=processes)
+        train(prepared, folder, command, processes=processes)
     except BaseException:
         with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
             if processes.is_main and os.listdir(folder) == [LOCK]:

@@ -24,11 +24,11 @@ def restorable(overrides: Sequence[str], config_dir: str | None) -> int:
 
 def why_not(config: Config, portable: bool) -> str:
     """Why the environment does not come back exactly; empty when it does, which is tried out."""
-    from trpo_cli.config.settle import settle_game
     from trpo_cli.simulators.make import make_simulator
     from trpo_cli.simulators.same_future import same_future
+    from trpo_cli.training.build import prepare
 
-    env = settle_game(config).env
+    env = prepare(config).config.env
     ours, other = make_simulator(env, 2, 1), make_simulator(env, 2, 1)
     try:
         reason = ours.why_not_restorable if portable else ours.why_not_branchable

@@ -9,124 +9,77 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from trpo_cli.config import (
-    AtariConfig,
-    AutoPolicyConfig,
-    CNNValueConfig,
-    Config,
-    MLPPolicyConfig,
-    MLPValueConfig,
-    NatureCNNPolicyConfig,
-    SharedValueConfig,
-    TRPOCNNPolicyConfig,
-    conf_dir,
-)
-from trpo_cli.data.frames import colours_last
+from trpo_cli.components import conf_dir, load, set_by_rule
+from trpo_cli.config.schema import Config, is_auto
 from trpo_cli.errors import UserError
-from trpo_cli.simulators.atari.settings import frame_size
-from trpo_cli.simulators.make import is_emulated
+from trpo_cli.settings import check_ranges
 from trpo_cli.system.machine import has_fast_bfloat16, has_nvidia_driver
 
-CNNS = ("nature_cnn", "trpo_cnn")
-TRUST_REGION = ("npg", "trpo")
-# A quarter of the Atari screen, 210 x 160: with it the paper's network has its 33,500 parameters.
-TRPO_CNN_FRAME = (52, 40)
 
-
-def settle(config: Config, images: bool) -> Config:
+def settle(config: Config, images: bool, emulated: bool = False) -> Config:
     """The configuration with every `auto` decided.
 
-    images: whether the environment shows images. Raises `UserError` for networks that do not
-    fit it, or each other.
+    images: whether the environment shows images. emulated: it is a game whose frames the emulator
+    makes, in the size that the network wants. Raises `UserError` for networks that do not fit it,
+    or each other.
     """
-    trust_region = config.algo.name in TRUST_REGION
-    policy, value = config.policy, config.value
-    if policy.name == "auto":
-        cnn = TRPOCNNPolicyConfig if trust_region else NatureCNNPolicyConfig
-        policy = _decide(policy, MLPPolicyConfig, cnn if images else None, {})
-    if value.name == "auto":
-        cnn_value = CNNValueConfig if trust_region else SharedValueConfig
-        wants = cnn_value if policy.name in CNNS else None
-        value = _decide(value, MLPValueConfig, wants, _tuned(f"{config.algo.name}_auto"))
-    if policy.name in CNNS and not images:
+    rule = config.algo.traits
+    policy = _decided("policy", config, images)
+    value = _decided("value", config, policy.traits.images)
+    looks = policy.traits.images
+    if looks and not images:
         raise UserError(
             f"policy={policy.name} is for images, and env={config.env.id} shows none; "
             "try policy=mlp."
         )
-    if value.name in ("cnn", "shared") and policy.name not in CNNS:
+    if value.traits.images and not looks:
         raise UserError(
             f"value={value.name} goes with policy=nature_cnn or policy=trpo_cnn, not with "
             f"policy={policy.name}; try value=mlp."
         )
-    if value.name in ("mlp", "quadratic") and policy.name in CNNS:
+    if value.traits.learned and looks and not value.traits.images:
         raise UserError(
             f"value={value.name} cannot look at images as policy={policy.name} does; try "
             "value=cnn or value=shared."
         )
-    if policy.name in CNNS and policy.precision == "auto":
+    if getattr(policy, "precision", "") == "auto":
         on_cpu = choose_device(config.device, policy)[0] == "cpu"
-        fast = on_cpu and not trust_region and has_fast_bfloat16()
+        fast = on_cpu and not rule.bounds_kl and has_fast_bfloat16()
         policy = dataclasses.replace(policy, precision="bfloat16" if fast else "float32")
-    env = config.env
-    if policy.name in CNNS and is_emulated(env):
-        env = dataclasses.replace(env, atari=_frames(env.atari, policy.name))
+    env, frame = config.env, getattr(policy, "frame", None)
+    atari = env.atari
+    if emulated and frame and atari.frame_height is None and atari.frame_width is None:
+        height, width = frame
+        atari = dataclasses.replace(atari, frame_height=height, frame_width=width)
+        env = dataclasses.replace(env, atari=atari)
     return dataclasses.replace(config, policy=policy, value=value, env=env)
 
 
-def settle_game(config: Config) -> Config:
-    """`settle` as far as it goes before an environment is built: the network decides the size of
-    the frames of an emulated game, and others are left alone."""
-    return settle(config, images=True) if is_emulated(config.env) else config
-
-
-def _frames(atari: AtariConfig, policy: str) -> AtariConfig:
-    """The preprocessing of an emulated game that a convolutional network looks at."""
-    if policy == "trpo_cnn" and atari.frame_height is None and atari.frame_width is None:
-        height, width = TRPO_CNN_FRAME
-        atari = dataclasses.replace(atari, frame_height=height, frame_width=width)
-    height, width = frame_size(atari)
-    if colours_last((atari.frame_stack, height, width)):
-        raise UserError(
-            f"env.atari.frame_stack={atari.frame_stack} is too high for frames of {height} x "
-            f"{width}: such a stack looks like an image with its colours last. Try a lower one, "
-            "or larger frames."
-        )
-    return atari
-
-
-def _decide(auto: Any, plain: type, cnn: type | None, tuned: dict[str, Any]) -> Any:
-    """`plain` with the settings given, or `cnn` with those that differ from their defaults.
-
-    tuned: what our own files set for `plain`; nobody asked `cnn` for it.
-    """
-    given = {f.name: getattr(auto, f.name) for f in dataclasses.fields(auto) if f.name != "name"}
-    if cnn is None:
-        return plain(**given)
-    chosen = cnn()
-    unsaid = {k: [getattr(type(auto)(), k)] for k in given}
-    for name, value in tuned.items():
-        unsaid[name].append(value)
-    said = {k: v for k, v in given.items() if v not in unsaid[k]}
-    for name, value in said.items():
-        if not hasattr(chosen, name):
-            group = "policy" if isinstance(auto, AutoPolicyConfig) else "value"
+def _decided(group: str, config: Config, images: bool) -> Any:
+    """A section's settings, those given for an open choice carried over to what it becomes."""
+    section = getattr(config, group)
+    if not is_auto(section):
+        return section
+    traits = section.traits
+    name = traits.choose(config.algo.traits, images)
+    kind = load(group, name)
+    known = {f.name for f in dataclasses.fields(kind)}
+    for key, value in section.given.items():
+        if key not in known:
             raise UserError(
-                f"{group}.{name}={value} is a setting of {group}=mlp; for images "
-                f"{group}={chosen.name} is chosen, which has none. Leave it out, or choose a "
-                f"{group} by its name."
+                f"{group}.{key}={value} is a setting of {group}={traits.shown}; for images "
+                f"{group}={name} is chosen, which has none. Leave it out, or choose a {group} by "
+                "its name."
             )
-    return dataclasses.replace(chosen, **said)
+    tuned = set_by_rule(conf_dir(), config.algo.name, f"{group}={name}")
+    decided = dataclasses.replace(kind(), **{**tuned, **section.given})
+    check_ranges(decided, f"{group}.")
+    return decided
 
 
-def _tuned(name: str) -> dict[str, Any]:
-    """What a file of conf/tuned, and those that it begins with, set of the value function."""
-    import yaml
-
-    path = conf_dir() / "tuned" / f"{name}.yaml"
-    settings = yaml.safe_load(path.read_text()) if path.exists() else {}
-    others = [other for other in settings.get("defaults", []) if other != "_self_"]
-    found = {key: value for other in others for key, value in _tuned(other).items()}
-    return {**found, **settings.get("value", {})}
+def fits_together(config: Config) -> bool:
+    """Whether the update rule fits V together with the policy, on one network."""
+    return bool(config.value.traits.on_policy and config.algo.traits.fits_value)
 
 
 def choose_device(device: str, policy: Any) -> tuple[str, str]:
@@ -137,7 +90,7 @@ def choose_device(device: str, policy: Any) -> tuple[str, str]:
     """
     if device != "auto":
         return device, "as asked"
-    if policy.name not in CNNS:
+    if not policy.traits.images:
         return "cpu", f"a policy of this size ({policy.name}) is fastest there"
     if has_nvidia_driver():
         import torch

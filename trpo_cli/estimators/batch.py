@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trpo_cli.data.frames import concatenate
 from trpo_cli.data.records import Batch, BranchBatch, Branches, Trajectories
 from trpo_cli.distributed.split import WHOLE, Split
+from trpo_cli.estimators.base import Estimator, Steps
 from trpo_cli.maths.arrays import Array
-from trpo_cli.maths.psi import (
-    episode_times,
-    lambda_returns,
-    rewards_to_go,
-    start_of_part,
-    total_returns,
-)
-from trpo_cli.maths.returns import generalized_advantages, standardize, td_residuals
-from trpo_cli.models.policies import Policy
-from trpo_cli.models.values import StateValue
+from trpo_cli.maths.psi import episode_times, lambda_returns, start_of_part
+from trpo_cli.maths.returns import standardize
 
-Steps = tuple[Array, Array, Array, Array, Array]
-"""rewards, values, next_values, discounts, continues, (T, N) each: see `maths.returns`."""
-
-
-class AverageBaseline:
-    """The average reward to go of the last K rollouts, zero before the first.
-
-    Each counts from the next one on: the actions that it judges do not enter, and so it does not
-    bias their gradient.
-    """
-
-    def __init__(self, rollouts: int) -> None:
-        self._means: deque[float] = deque(maxlen=rollouts)
-
-    @property
-    def value(self) -> float:
-        return sum(self._means) / len(self._means) if self._means else 0.0
-
-    def subtract_from(self, to_go: Array, split: Split = WHOLE) -> Array:
-        """to_go (T, N) minus the baseline, which learns of them afterwards."""
-        above = to_go - np.float32(self.value)
-        self._means.append(float(split.average(to_go.mean())))
-        return above
-
-    def state(self) -> dict[str, Array]:
-        return {"means": np.array(self._means, dtype=np.float64)}
-
-    def load_state(self, state: dict[str, Array]) -> None:
-        self._means.clear()
-        self._means.extend(state["means"].tolist())
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+    from trpo_cli.models.value import StateValue
 
 
 def estimate(
@@ -62,7 +27,7 @@ def estimate(
     config: Any,
     clip_rewards: bool = False,
     split: Split = WHOLE,
-    baseline: AverageBaseline | None = None,
+    estimator: Estimator | None = None,
 ) -> Batch:
     """The batch of B = T * N samples, step-major.
 
@@ -71,7 +36,7 @@ def estimate(
     config: of the group `advantage`.
     clip_rewards: learn from the sign of the rewards.
     split: how the batch is spread over processes.
-    baseline: that of `average_baseline`, which goes on from batch to batch.
+    estimator: the one that `config` builds; given where it remembers earlier batches.
     """
     rewards = trajectories.rewards
     steps, envs = rewards.shape
@@ -93,14 +58,14 @@ def estimate(
     if trajectories.lives_lost is not None:
         worthless = worthless | trajectories.lives_lost
     over = worthless | trajectories.truncated
-    terms = (
+    terms = Steps(
         np.sign(rewards) if clip_rewards else rewards,
         values,
         next_values,
         np.where(worthless, np.float32(0.0), np.float32(discount)),
         np.where(over, np.float32(0.0), np.float32(1.0)),
     )
-    psi = estimated(config, terms, baseline, split)
+    psi = (estimator or config.build()).psi(terms, split)
     if config.value_lambda is None:
         returns = psi + values
     else:
@@ -129,32 +94,6 @@ def estimate(
     )
 
 
-def estimated(
-    config: Any, terms: Steps, baseline: AverageBaseline | None, split: Split = WHOLE
-) -> Array:
-    """Psi (T, N) by the estimator that a configuration names."""
-    rewards, values, next_values, discounts, continues = terms
-    match config.name:
-        case "gae":
-            return generalized_advantages(*terms, config.gae_lambda)
-        case "td_residual":
-            return td_residuals(rewards, values, next_values, discounts)
-        case "q_value":
-            return lambda_returns(*terms, config.return_lambda)
-        case "total_return":
-            return total_returns(rewards, next_values, discounts, continues)
-    to_go = rewards_to_go(rewards, next_values, discounts, continues)
-    match config.name:
-        case "reward_to_go":
-            return to_go
-        case "value_baseline":
-            return to_go - values
-        case "average_baseline":
-            assert baseline is not None
-            return baseline.subtract_from(to_go, split)
-    raise ValueError(f"no estimator is called {config.name}")
-
-
 def state_weights(
     trajectories: Trajectories, discount: float, config: Any, continues: Array
 ) -> Array:
@@ -164,7 +103,7 @@ def state_weights(
     if first is None:
         first = np.zeros(trajectories.rewards.shape[1], dtype=np.int64)
     times = episode_times(first, trajectories.terminated | trajectories.truncated)
-    if config.name == "total_return":
+    if config.traits.from_start:
         times = start_of_part(times, continues)
     return np.power(np.float32(discount), times, dtype=np.float32)
 

@@ -36,10 +36,19 @@ def clipped_slope(
     return term * (term <= clipped)
 
 
+def clip_only_surrogate(
+    log_prob: Array, old_log_prob: Array, advantages: Array, clip_range: float
+) -> Array:
+    """mean clip(r, 1 - eps, 1 + eps) A: `clipped_surrogate` without the minimum."""
+    xp = namespace(log_prob)
+    ratio = xp.exp(log_prob - old_log_prob)
+    return (xp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range) * advantages).mean()
+
+
 def clip_only_slope(
     log_prob: Array, old_log_prob: Array, advantages: Array, clip_range: float
 ) -> Array:
-    """The slope of mean clip(r, 1 - eps, 1 + eps) A, (B,): r A inside the interval, else 0."""
+    """The slope of `clip_only_surrogate`, (B,): r A inside the interval, else 0."""
     ratio = namespace(log_prob).exp(log_prob - old_log_prob)
     return ratio * advantages * (abs(ratio - 1.0) <= clip_range)
 
@@ -49,7 +58,9 @@ def unclipped_slope(log_prob: Array, old_log_prob: Array, advantages: Array) -> 
     return namespace(log_prob).exp(log_prob - old_log_prob) * advantages
 
 
-def clip_fraction(log_prob: Array, old_log_prob: Array, clip_range: float) -> float:
+def clip_fraction(
+    log_prob: Array, old_log_prob: Array, advantages: Array, clip_range: float
+) -> float:
     """Share of samples with |r - 1| > eps."""
     ratio = namespace(log_prob).exp(log_prob - old_log_prob)
     return float((abs(ratio - 1.0) > clip_range).sum()) / len(ratio)

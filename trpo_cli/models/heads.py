@@ -130,10 +130,13 @@ class BernoulliHead:
         return Bernoulli(outputs)
 
 
-def make_head(space: spaces.Space[Any], config: Any) -> Head:
-    """The head for an action space; the simulator has refused the spaces that have none."""
+def make_head(space: spaces.Space[Any], actions: str) -> Head:
+    """The head for an action space; the simulator has refused the spaces that have none.
+
+    actions: what becomes of bounded ones, see `GaussianHead`.
+    """
     if isinstance(space, spaces.Box):
-        return GaussianHead(space, config.actions)
+        return GaussianHead(space, actions)
     if isinstance(space, spaces.Discrete):
         return CategoricalHead((int(space.n),), squeeze=True)
     if isinstance(space, spaces.MultiDiscrete):

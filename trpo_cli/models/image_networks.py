@@ -1,18 +1,4 @@
-"""Networks for images, as the configuration names them.
-
-nature_cnn (Mnih et al. 2015): 32 8x8/4, 64 4x4/2, 64 3x3/1, 512 units; 1.69 million parameters on
-4 frames of 84 x 84.
-
-trpo_cnn (Schulman et al. 2015): "two convolutional layers with 16 channels and stride 2, followed
-by one fully-connected layer with 20 units, yielding 33,500 parameters". The paper gives neither
-kernels nor frame size. With 4x4 kernels on 4 frames of 52 x 40, a quarter of the 210 x 160 screen:
-
-    4*4*4*16 + 16                       =  1,040
-    16*4*4*16 + 16                      =  4,112
-    (16 * 11 * 8) * 20 + 20             = 28,180     52 x 40 -> 25 x 19 -> 11 x 8
-    20 * actions + actions              =    126     6 actions; 18 actions: 378
-                                          33,458
-"""
+"""Networks for images, as a policy's settings describe them."""
 
 from __future__ import annotations
 
@@ -25,7 +11,9 @@ from gymnasium import spaces
 from trpo_cli.data.frames import colours_last
 from trpo_cli.errors import UserError
 from trpo_cli.models.conv import ConvNet, keep_freed_memory
-from trpo_cli.models.policies import CONVOLUTIONS
+from trpo_cli.models.heads import make_head
+from trpo_cli.models.normalizer import IdentityNormalizer
+from trpo_cli.models.policy import Policy
 
 
 def image_network(
@@ -43,7 +31,7 @@ def image_network(
     try:
         network = ConvNet(
             shape,
-            CONVOLUTIONS[config.name],
+            config.convolutions,
             config.hidden_size,
             outputs,
             config.activation,
@@ -57,3 +45,22 @@ def image_network(
     start = torch.zeros(network.num_parameters)
     network.initialize(start, generator, output_gain)
     return network, start.numpy()
+
+
+def image_policy(
+    settings: Any,
+    observation_space: spaces.Box,
+    action_space: spaces.Space[Any],
+    generator: np.random.Generator,
+    device: str,
+    with_value: bool,
+) -> Policy:
+    """A policy on a convolutional network, with V(s) in one more column if asked for."""
+    head = make_head(action_space, settings.actions)
+    columns = head.num_outputs + with_value
+    network, start = image_network(
+        settings, observation_space, columns, generator, settings.output_gain, device
+    )
+    extra = np.full(head.num_extra, settings.init_log_std, dtype=np.float32)
+    parameters = network.to_device(np.concatenate([start, extra]))
+    return Policy(network, head, IdentityNormalizer(), parameters)

@@ -11,15 +11,45 @@ iteration to the next.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from trpo_cli.config import Config, PerturbationsConfig
+from trpo_cli.components import SamplerTraits, component
 from trpo_cli.data.records import Evaluations
+from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.errors import UserError
-from trpo_cli.models.policies import Policy
-from trpo_cli.simulators.base import Simulator
+from trpo_cli.samplers.base import World
+from trpo_cli.settings import setting
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+    from trpo_cli.models.value import StateValue
+    from trpo_cli.simulators.base import Simulator
+
+
+@component("sampler")
+@dataclass
+class PerturbationsConfig:
+    """Whole episodes of pairs of perturbed policies side by side, for algo=es."""
+
+    traits: ClassVar = SamplerTraits("evaluations")
+
+    num_envs: int = setting(
+        help="environments stepped together: two for each direction and episode", low=2
+    )
+    steps_per_env: int = setting(help="steps after which an episode is cut", low=1)
+    episodes: int = setting(help="episodes of each perturbed policy, averaged", low=1)
+
+    def build(self, config: Any, world: World) -> tuple[PerturbationSampler, Split]:
+        from trpo_cli.simulators.make import make_simulator
+
+        simulator = make_simulator(config.env, self.num_envs, world.threads)
+        return PerturbationSampler(simulator, self, config.algo.sigma, config.discount), WHOLE
+
+    def check_world(self, config: Any, simulator: Simulator) -> None:
+        check_perturbations(config)
 
 
 class PerturbationSampler:
@@ -37,16 +67,20 @@ class PerturbationSampler:
         self._sigma, self._discount = sigma, discount
 
     def collect(
-        self, policy: Policy, generator: np.random.Generator, seeding: np.random.Generator
+        self,
+        policy: Policy,
+        generator: np.random.Generator,
+        value: StateValue | None,
+        branching: np.random.Generator,
     ) -> Evaluations:
-        """One iteration's experience. generator: the directions; seeding: the episodes' seeds."""
+        """One iteration's experience. generator: the directions; branching: the episodes' seeds."""
         simulator, count = self.simulators[0], self.simulators[0].num_envs
         size = policy.network.num_parameters
         noise = generator.standard_normal((self._pairs, size), dtype=np.float32)
         steps = np.concatenate([noise, -noise]) * np.float32(self._sigma)
         act = policy.variants(policy.parameters[:size] + steps)
         failed = simulator.failed_simulations
-        drawn = seeding.integers(2**31, size=(self._pairs, self._episodes))
+        drawn = branching.integers(2**31, size=(self._pairs, self._episodes))
         observations = simulator.reset(seed=np.tile(drawn.reshape(-1), 2).tolist())
         returns, scores, lengths = np.zeros(count), np.zeros(count), np.zeros(count, np.int64)
         alive, weight = np.arange(count), 1.0
@@ -73,6 +107,9 @@ class PerturbationSampler:
             failed_simulations=simulator.failed_simulations - failed,
         )
 
+    def metrics(self, records: Evaluations) -> dict[str, Any]:
+        return {}
+
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """No episode is in progress, in the form that `episodes` gives those that are."""
         nothing = np.zeros(0)
@@ -93,7 +130,7 @@ def pairs(config: PerturbationsConfig) -> int:
     return config.num_envs // (2 * config.episodes)
 
 
-def check_perturbations(config: Config) -> None:
+def check_perturbations(config: Any) -> None:
     """Raise `UserError` unless the environments divide into pairs and the policy is an MLP
     on the CPU, whose variants run side by side. config: with every `auto` decided."""
     sampler = config.sampler
@@ -103,7 +140,7 @@ def check_perturbations(config: Config) -> None:
             f"two environments for each direction and each of its {sampler.episodes} episodes. "
             f"Try a multiple of {2 * sampler.episodes}."
         )
-    if config.policy.name not in ("mlp", "linear"):
+    if not config.policy.traits.closed_form:
         raise UserError(
             f"policy={config.policy.name} cannot be used with algo={config.algo.name}, which runs "
             "many perturbed networks side by side and can do so with MLPs. Try policy=mlp."

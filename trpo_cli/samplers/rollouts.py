@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trpo_cli.models.normalizer import IdentityNormalizer
-from trpo_cli.models.policies import Policy
 from trpo_cli.simulators.base import Simulator, Snapshot
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
 
 
 @dataclass(frozen=True)

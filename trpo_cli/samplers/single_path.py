@@ -4,17 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from trpo_cli.components import SamplerTraits, component
 from trpo_cli.data.records import Trajectories
+from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.models.normalizer import IdentityNormalizer
-from trpo_cli.models.policies import Policy
+from trpo_cli.samplers.base import World
 from trpo_cli.samplers.episodes import Group, pack, take, unpack
 from trpo_cli.samplers.recorders import FrameRecorder, Recorder, VectorRecorder, join
+from trpo_cli.seeding import environment_seeds
+from trpo_cli.settings import setting
 from trpo_cli.simulators.base import Simulator, shows_images
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+    from trpo_cli.models.value import StateValue
+
+
+@component("sampler")
+@dataclass
+class SinglePathConfig:
+    """Trajectories from the start distribution (TRPO paper, section 5.1)."""
+
+    traits: ClassVar = SamplerTraits("trajectories", processes=True)
+
+    num_envs: int = setting(help="environments stepped together", low=1)
+    steps_per_env: int = setting(help="steps of each environment per iteration", low=1)
+    groups: int = setting(
+        help="parts of the environments, each stepped by a thread of its own; at most num_envs",
+        low=1,
+    )
+
+    def build(self, config: Any, world: World) -> tuple[SinglePathSampler, Split]:
+        return build_trajectories(config, world)
+
+
+def build_trajectories(config: Any, world: World) -> tuple[SinglePathSampler, Split]:
+    """This process's environments, consecutive ones, and which samples come from them."""
+    from trpo_cli.simulators.make import make_simulator
+
+    sampler, processes = config.sampler, world.processes
+    steps, envs = sampler.steps_per_env, sampler.num_envs
+    if envs < processes.count:
+        raise UserError(
+            f"sampler.num_envs={envs} is too small for {processes.count} processes: each needs an "
+            "environment of its own. Give more environments, or fewer processes."
+        )
+    own = np.array_split(np.arange(envs), processes.count)[processes.rank]
+    groups = min(sampler.groups, len(own))
+    threads = max(1, world.threads // groups)
+    simulators = [
+        make_simulator(config.env, len(part), threads, first=int(part[0]))
+        for part in np.array_split(own, groups)
+    ]
+    built = SinglePathSampler(
+        simulators,
+        steps,
+        environment_seeds(world.seed, envs),
+        parallel=world.threads > 1 and groups > 1,
+        first=int(own[0]),
+    )
+    if processes.count == 1:
+        return built, WHOLE
+    numbers = (envs * np.arange(steps)[:, None] + own).reshape(-1)
+    return built, Split(processes, numbers, steps * envs)
 
 
 class SinglePathSampler:
@@ -63,9 +121,12 @@ class SinglePathSampler:
         self,
         policy: Policy,
         generator: np.random.Generator,
+        value: StateValue | None = None,
+        branching: np.random.Generator | None = None,
         visit: Callable[[int, int], None] | None = None,
     ) -> Trajectories:
-        """One iteration's experience: steps x environments samples.
+        """One iteration's experience: steps x environments samples. Neither a value function nor
+        further random numbers are needed for it.
 
         visit: called with t and the group's number before each step of a group, in its thread.
         """
@@ -143,6 +204,9 @@ class SinglePathSampler:
             first_env=self._first,
             all_envs=self._all_envs,
         )
+
+    def metrics(self, records: Trajectories) -> dict[str, Any]:
+        return {}
 
     def _recorders(self, policy: Policy) -> Sequence[Recorder]:
         simulator = self.simulators[0]

@@ -15,24 +15,105 @@ All rollouts of an iteration run side by side in simulators of their own, as man
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from gymnasium import spaces
 
-from trpo_cli.config import Config, VineConfig
+from trpo_cli.components import SamplerTraits, component
 from trpo_cli.data.records import Branches, Trajectories
+from trpo_cli.distributed.split import Split
 from trpo_cli.errors import UserError
-from trpo_cli.models.heads import GaussianHead
-from trpo_cli.models.policies import Policy
-from trpo_cli.models.values import StateValue
+from trpo_cli.samplers.base import World
 from trpo_cli.samplers.rollouts import Rollouts, roll_out
-from trpo_cli.samplers.single_path import SinglePathSampler
+from trpo_cli.samplers.single_path import SinglePathSampler, build_trajectories
+from trpo_cli.settings import setting
 from trpo_cli.simulators.base import Simulator, Snapshot, together
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
+
+    from trpo_cli.models.policy import Policy
+    from trpo_cli.models.value import StateValue
 
 WIDTHS = {"mujoco": 1024, "atari": 64}
 OTHER_WIDTH = 256
+
+
+@component("sampler")
+@dataclass
+class VineConfig:
+    """Trunk trajectories, and short rollouts of several actions from states along them (TRPO
+    paper, section 5.2)."""
+
+    traits: ClassVar = SamplerTraits("branches")
+
+    num_envs: int = setting(help="environments stepped together", low=1)
+    steps_per_env: int = setting(help="steps of each environment per iteration", low=1)
+    groups: int = setting(
+        help="parts of the environments, each stepped by a thread of its own; at most num_envs",
+        low=1,
+    )
+    rollout_states: int = setting(
+        help="states of the trunk to branch from, per iteration (choose=all: every one)",
+        low=1,
+        when="choose!=all",
+    )
+    choose: str = setting(
+        help="which states: random, a fixed stride along the trunks, or all",
+        choices=["random", "stride", "all"],
+    )
+    actions: int = setting(
+        help="actions tried in each state (proposal=all: every one)", low=1, when="proposal!=all"
+    )
+    proposal: str = setting(
+        help="how actions are drawn: from the policy, uniformly, or all of a discrete space, once "
+        "each",
+        choices=["policy", "uniform", "all"],
+    )
+    rollouts_per_action: int = setting(help="rollouts of each action, averaged", low=1)
+    horizon: int = setting(help="steps of a rollout, the first action's included", low=1)
+    common_random_numbers: bool = setting(
+        help="the rollouts of a state's actions share the noise of policy and simulator"
+    )
+    bootstrap: bool = setting(
+        help="add the value function at the end of a rollout that was cut (the paper does not)"
+    )
+    width: int | None = setting(
+        help="rollouts simulated together; null: 1024 on MuJoCo, 64 Atari games, 256 others", low=1
+    )
+    compare_states: int = setting(
+        help="states in which two actions are also rolled out twice with common and twice with "
+        "independent random numbers, to measure what common ones save (their steps count)",
+        low=0,
+    )
+
+    def build(self, config: Any, world: World) -> tuple[VineSampler, Split]:
+        from trpo_cli.simulators.make import is_emulated, make_simulator
+
+        trunk, split = build_trajectories(config, world)
+        envs = width(self, trunk.simulators[0])
+        branches = make_simulator(config.env, envs, world.threads)
+        clip_rewards = is_emulated(config.env) and config.env.atari.clip_rewards
+        return VineSampler(trunk, branches, self, config.discount, clip_rewards), split
+
+    def check(self, config: Any) -> None:
+        """Raise `UserError` for estimators and value functions that do not go with a vine."""
+        if config.advantage.name != "gae":
+            raise UserError(
+                f"advantage={config.advantage.name} would change nothing with sampler=vine, which "
+                "takes the values of actions from its rollouts. Leave advantage out, or try "
+                "sampler=single_path."
+            )
+        if self.bootstrap and not config.value.traits.learned:
+            raise UserError(
+                f"value={config.value.name} leaves sampler=vine nothing to add at the end of a "
+                "rollout that was cut; give sampler.bootstrap=false (as in the paper), or leave "
+                f"value={config.value.name} out."
+            )
+
+    def check_world(self, config: Any, simulator: Simulator) -> None:
+        check_vine(config, simulator)
 
 
 class VineSampler:
@@ -67,7 +148,7 @@ class VineSampler:
         samples = trunk.steps * trunk.num_envs
         states = choose_states(config, samples, branching)
         moments = _Moments(trunk, states)
-        trajectories = trunk.collect(policy, generator, moments.visit)
+        trajectories = trunk.collect(policy, generator, visit=moments.visit)
         kept = moments.in_order()
         inputs = policy.normalize(trajectories.flat_observations)[states]
         actions, log_proposal = self._propose(policy, inputs, branching)
@@ -160,6 +241,10 @@ class VineSampler:
         log_prob = np.asarray(proposal.log_prob(policy.to_device(actions)))
         return actions.reshape(count, k, -1), log_prob.reshape(count, k)
 
+    def metrics(self, records: Trajectories) -> dict[str, Any]:
+        assert records.branches is not None
+        return branch_metrics(records.branches, records.rewards.size)
+
     @property
     def why_not_restorable(self) -> str:
         return self.trunk.why_not_restorable
@@ -202,7 +287,7 @@ class _Moments:
         return together([self._kept[key] for key in sorted(self._kept)])
 
 
-def check_vine(config: Config, simulator: Simulator) -> None:
+def check_vine(config: Any, simulator: Simulator) -> None:
     """Raise `UserError` where the vine cannot be had: this rule, this environment, these settings.
 
     simulator: any of the kind.
@@ -259,6 +344,8 @@ def choose_states(config: VineConfig, samples: int, generator: np.random.Generat
 
 def number_of_actions(config: VineConfig, space: spaces.Space[Any]) -> int:
     """K; raises `UserError` for a proposal that the action space does not allow."""
+    from gymnasium import spaces
+
     key = f"sampler.proposal={config.proposal}"
     if config.proposal == "all":
         if not isinstance(space, spaces.Discrete):
@@ -280,6 +367,10 @@ def uniform_actions(
     generator: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Actions (S, K, A) in the policy's units, uniform over what the environment takes."""
+    from gymnasium import spaces
+
+    from trpo_cli.models.heads import GaussianHead
+
     log_proposal = np.zeros(shape, dtype=np.float32)
     if isinstance(policy.head, GaussianHead):
         low, high = policy.head.bounds()

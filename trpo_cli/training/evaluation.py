@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from trpo_cli.config import Config
-    from trpo_cli.models.policies import Policy
+    from trpo_cli.models.policy import Policy
     from trpo_cli.simulators.base import Simulator
 
 MAX_ENVS = 16
@@ -244,19 +244,13 @@ def load_policy(folder: Path, config: Config, simulator: Simulator) -> Policy:
 
     Raises `UserError` when the checkpoint is damaged or does not fit the configuration.
     """
-    from trpo_cli.models.policies import build_policy
-    from trpo_cli.models.values import is_joint
     from trpo_cli.runs.checkpoint import load
     from trpo_cli.seeding import stream
+    from trpo_cli.training.build import build_policy
 
     tensors, _ = load(folder)
-    policy = build_policy(
-        config.policy,
-        simulator.observation_space,
-        simulator.action_space,
-        stream(0, "policy_init"),  # these first parameters are overwritten
-        with_value=is_joint(config),
-    )
+    # The first parameters are overwritten.
+    policy = build_policy(config, simulator, stream(0, "policy_init"))
     prefix = "policy/"
     state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     try:

@@ -10,13 +10,14 @@ from trpo_cli.distributed.processes import ALONE, Processes
 from trpo_cli.errors import LostProcess, ToldElsewhere
 from trpo_cli.runs.lock import Lock
 from trpo_cli.system.signals import Interrupted, Stop
+from trpo_cli.training.build import Prepared
 from trpo_cli.training.evaluation import Evaluator
 from trpo_cli.training.session import Session, how_to_resume
 from trpo_cli.training.trainer import Training
 
 
 def train(
-    config: Config,
+    config: Config | Prepared,
     run_dir: Path,
     command: list[str],
     *,
@@ -34,7 +35,7 @@ def train(
     """
     with processes.agreed():
         training = Training(config, processes)
-    processes.connect(training.device)
+    processes.connect(training.parts.device)
     if not processes.is_main:
         return follow(training, run_dir)
     with closing(training):
@@ -49,7 +50,7 @@ def train(
             while True:
                 if evaluator.due(training.step):
                     session.evaluate(stop)
-                if training.step >= config.total_steps or stop.requested():
+                if training.step >= training.config.total_steps or stop.requested():
                     break
                 if session.save_due():
                     session.save()

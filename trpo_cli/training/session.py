@@ -54,7 +54,7 @@ class Session:
         self._saved, self._saved_at = self._moment(), time.monotonic()
         facts: dict[str, Any] = {
             "seed": training.seed,
-            "device": training.device,
+            "device": training.parts.device,
             "backend": training.simulator.backend,
             "threads": training.threads,
             "processes": training.processes.count,
@@ -68,7 +68,7 @@ class Session:
         hyperparameters = {key: value for key, _, value in walk(self.config)}
         self._logger = MetricsLogger(run_dir, hyperparameters)
         facts["parameters"] = len(training.policy.parameters) + len(training.value.parameters)
-        facts["device_reason"] = training.device_reason
+        facts["device_reason"] = training.parts.device_reason
         needed = observation_bytes(training.config, training.simulator)
         facts["observations"] = size_in_words(needed)
         facts["max_episode_steps"] = training.simulator.max_episode_steps

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.support.cli_stub import Cli
-from trpo_cli.commands.hydra import help as help_module
 from trpo_cli.commands.hydra.options import all_settings, type_words
-from trpo_cli.config import GROUPS, conf_dir
+from trpo_cli.config.schema import all_options
 from trpo_cli.settings import range_text
 
 
@@ -29,7 +26,7 @@ def test_every_setting_is_there(cli: Cli) -> None:
 
 def test_every_group_and_option_is_there(cli: Cli) -> None:
     text = cli("-h").out
-    for group, options in GROUPS.items():
+    for group, options in all_options().items():
         assert f"{group}={'|'.join(options)}" in text
     for word in ("trpo-eval", "+experiment=", "env=<any Gymnasium id>", "-m", "exit status"):
         assert word in text
@@ -46,19 +43,23 @@ def test_an_environment_file_changes_the_defaults(cli: Cli) -> None:
     assert "discount=0.99 " in cli("env=Foo-v0", "--help").out
 
 
-def test_tuned_values_are_the_defaults_shown(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for name in ("config.yaml", "algo/trpo.yaml"):
-        target = tmp_path / name
-        target.parent.mkdir(exist_ok=True)
-        target.write_text((conf_dir() / name).read_text())
-    (tmp_path / "algo" / "ppo.yaml").write_text(
-        "# @package _global_\nalgo:\n  clip_range: 0.3\nvalue:\n  epochs: 7\n"
-    )
-    monkeypatch.setattr(help_module, "conf_dir", lambda: tmp_path)
-    text = cli("--help").out
-    assert "algo.clip_range=0.3" in text and "also sets value.epochs=7" in text
+def test_what_a_rule_sets_of_others_is_shown(cli: Cli) -> None:
+    """The values that the run would use: ppo.yaml gives the value function more epochs."""
+    ppo, trpo = (squeeze(cli(f"algo={rule}", "--help").out) for rule in ("ppo", "trpo"))
+    assert " value.epochs=10 " in ppo and " value.schedule=cooldown " in ppo
+    assert " value.epochs=5 " in trpo and " value.schedule=constant " in trpo
+    assert " value.epochs=3 " in squeeze(cli("algo=ppo", "value.epochs=3", "--help").out)
+
+
+def test_a_game_has_its_own_values(cli: Cli) -> None:
+    text = squeeze(cli("algo=ppo", "env=ALE/Pong-v5", "--help").out)
+    assert " total_steps=10000000 " in text and " sampler.num_envs=8 " in text
+    assert "policy=auto" in text and "here it becomes nature_cnn" in text
+
+
+def test_a_mistake_is_told(cli: Cli) -> None:
+    outcome = cli("algo=tpro", "--help")
+    assert outcome.status == 2 and "Did you mean trpo?" in outcome.err
 
 
 def test_every_type_has_words() -> None:

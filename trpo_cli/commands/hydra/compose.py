@@ -13,11 +13,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from trpo_cli.commands.hydra import launcher_schema as launchers
-from trpo_cli.commands.hydra.explain import explain, unknown_key
-from trpo_cli.commands.hydra.overrides import check_overrides
+from trpo_cli.commands.hydra import launcher_schema
+from trpo_cli.commands.hydra.explain import explain
+from trpo_cli.commands.hydra.overrides import check_overrides, check_settings
 from trpo_cli.commands.hydra.search_path import search_path
-from trpo_cli.config import GROUPS, Config, validate
+from trpo_cli.components import HOMES
+from trpo_cli.config import Config, check_read, validate
+from trpo_cli.config.schema import all_options, option_schema, to_config, top_schema
 from trpo_cli.errors import UserError
 
 CONFIG_NAME = "config"
@@ -27,13 +29,11 @@ CONFIG_NAME = "config"
 def register_schemas() -> None:
     """Put the dataclasses into Hydra's store, so that types and typos are checked on merging."""
     store = ConfigStore.instance()
-    top = OmegaConf.structured(Config)
-    for group, options in GROUPS.items():
-        top[group] = "???"  # the chosen option brings its own dataclass
+    for group, options in all_options().items():
         for name, kind in options.items():
-            store.store(group=f"schema/{group}", name=name, node=kind)
-    store.store(group="schema", name="config", node=top, package="_global_")
-    launchers.register()
+            store.store(group=f"schema/{group}", name=name, node=option_schema(kind))
+    store.store(group="schema", name="config", node=top_schema(), package="_global_")
+    launcher_schema.register()
 
 
 def start_hydra(config_dir: str | None = None) -> Hydra:
@@ -49,6 +49,8 @@ def compose(hydra: Hydra, overrides: Sequence[str]) -> tuple[Config, DictConfig]
     Raises `UserError` naming the key, the value received and what to try.
     """
     overrides = check_overrides(overrides)
+    loader: Any = hydra.config_loader
+    said = check_settings(overrides, loader.repository.group_exists)
     try:
         composed = hydra.compose_config(
             config_name=CONFIG_NAME,
@@ -60,11 +62,13 @@ def compose(hydra: Hydra, overrides: Sequence[str]) -> tuple[Config, DictConfig]
             # Raises what is wrong with it; an empty path would be the working directory.
             if OmegaConf.select(composed, key, throw_on_missing=True) == "":
                 raise UserError(f"{key}= needs a folder. Leave {key} out to get a fresh one.")
-        return to_config(composed), composed.hydra
+        config = validated(composed)
     except UserError:
         raise
     except Exception as error:
         raise explain(error, overrides) from error
+    check_read(config, said)
+    return config, composed.hydra
 
 
 def config_of(*overrides: str) -> Config:
@@ -72,34 +76,19 @@ def config_of(*overrides: str) -> Config:
     return compose(start_hydra(), overrides)[0]
 
 
-def to_config(composed: DictConfig) -> Config:
+def validated(composed: DictConfig) -> Config:
     """Plain dataclasses from a composed configuration, validated."""
     container: Any = composed.copy()
     OmegaConf.set_struct(container, False)
     container.pop("hydra", None)
-    for group in GROUPS:
+    for group in HOMES:
         if OmegaConf.is_missing(container, group) or container[group] is None:
-            raise UserError(f"{group}: one of {', '.join(GROUPS[group])} must be chosen.")
+            raise UserError(f"{group}: one of {', '.join(all_options()[group])} must be chosen.")
         if not dataclasses.is_dataclass(OmegaConf.get_type(container, group)):
             raise UserError(
                 f"{group}: the file of the option chosen names no schema; like those in "
                 f"conf/{group} it begins with defaults: [/schema/{group}/<name>@{group}, _self_]."
             )
-    _refuse_extra_keys(container, "")
-    config = OmegaConf.to_object(container)
-    assert isinstance(config, Config)
+    config = to_config(container)
     validate(config)
     return config
-
-
-def _refuse_extra_keys(node: DictConfig, prefix: str) -> None:
-    """`+key=value` gets past Hydra's check; a key that nothing reads is still a mistake."""
-    kind = OmegaConf.get_type(node)
-    if not dataclasses.is_dataclass(kind):
-        return
-    known = {f.name for f in dataclasses.fields(kind)}
-    for name in map(str, node):
-        if name not in known:
-            raise unknown_key(f"{prefix}{name}", node[name])
-        if OmegaConf.is_config(node._get_node(name)) and isinstance(node[name], DictConfig):
-            _refuse_extra_keys(node[name], f"{prefix}{name}.")

@@ -1,17 +1,19 @@
-"""The text of ``trpo-run --help``, made from the dataclasses and the YAML files."""
+"""The text of ``trpo-run --help``: every setting, with the value that a command line gives it."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from trpo_cli.commands.hydra.options import Setting, default_choices, load_yaml, settings_of
-from trpo_cli.config import GROUPS, Config, conf_dir
-from trpo_cli.settings import range_text
+from trpo_cli.commands.hydra.options import Setting, choices, settings_of
+from trpo_cli.components import conf_dir, load, set_by_rule
+from trpo_cli.config import ATARI_ID, Config
+from trpo_cli.config.schema import all_options, default_option
+from trpo_cli.config.settle import settle
+from trpo_cli.settings import range_text, walk
 
 USAGE = """\
 usage: trpo-run [group=option ...] [key=value ...] [-m] [--help]
@@ -74,24 +76,32 @@ exit status: 0 done, 2 bad input, 3 a run failed (crash_<step>/ in its directory
  128 + n stopped by signal n (Ctrl-C: 130)."""
 
 
-def help_text(overrides: Sequence[str]) -> str:
-    """All settings; of a group that the overrides choose an option for, only that option's."""
-    chosen = dict(o.partition("=")[::2] for o in overrides)
-    parts = [USAGE, _groups(), "\n".join(["settings", *_top(_env_yaml(chosen))])]
-    for group, options in GROUPS.items():
-        names = [chosen[group]] if chosen.get(group) in options else list(options)
-        parts.extend("\n".join(_option(group, name)) for name in names)
+def help_text(overrides: Sequence[str], config_dir: str | None = None) -> str:
+    """All settings with the values that this command line would run with; of a group that it
+    chooses an option for, only that option's.
+
+    Raises `UserError` for a command line that could not run.
+    """
+    from trpo_cli.commands.hydra.compose import compose, start_hydra
+
+    config = compose(start_hydra(config_dir), overrides)[0]
+    config = settle(config, images=bool(ATARI_ID.search(config.env.id)))
+    values = {key: value for key, _, value in walk(config)}
+    chosen = choices(overrides)
+    parts = [USAGE, _groups(), "\n".join(["settings", *_lines(settings_of(Config, ""), values)])]
+    for group, options in all_options().items():
+        names = [chosen[group]] if group in chosen else list(options)
+        parts.extend("\n".join(_option(group, name, config, values)) for name in names)
     return "\n\n".join([*parts, EXAMPLES, COMMANDS])
 
 
 def _groups() -> str:
-    defaults = default_choices()
     lines = ["groups"]
-    for group, options in GROUPS.items():
-        line, default = f"  {group}={'|'.join(options)}", f" (default {defaults[group]})"
+    for group, options in all_options().items():
+        line, default = f"  {group}={'|'.join(options)}", f" (default {default_option(group)})"
         # Shown whole, to be copied; where there is no room for the default it goes below.
         lines += [line, " " * 44 + default] if len(line) > 80 else [line.ljust(44) + default]
-    lines.append("  env=<any Gymnasium id>".ljust(44) + f" (default {defaults['env']})")
+    lines.append("  env=<any Gymnasium id>".ljust(44) + f" (default {default_option('env')})")
     names = sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml"))
     words = " | ".join(names) or "<a YAML file in conf/experiment>"
     lines += textwrap.wrap(
@@ -104,24 +114,25 @@ def _groups() -> str:
     return "\n".join(lines)
 
 
-def _top(changes: Mapping[str, Any]) -> Iterator[str]:
-    for setting in settings_of(Config, ""):
-        yield from _line(setting, changes.get(setting.key, setting.default))
+def _option(group: str, name: str, config: Config, values: Mapping[str, Any]) -> Iterator[str]:
+    """One option and its settings, with the values of the configuration where it is the chosen
+    one, and otherwise those that its file and the update rule would give it."""
+    kind, decided = load(group, name), getattr(config, group).name
+    words = (kind.__doc__ or "").strip().splitlines()[0]
+    yield f"{group}={name}: {words}"
+    if hasattr(kind.traits, "shown"):
+        yield f"  here it becomes {decided}:"
+        kind, name = load(group, decided), decided
+    if decided != name:
+        also = set_by_rule(conf_dir(), config.algo.name, f"{group}={name}")
+        values = {f"{group}.{key}": value for key, value in also.items()}
+    shown = (s for s in settings_of(kind, f"{group}.") if s.key != f"{group}.name")
+    yield from _lines(shown, values)
 
 
-def _option(group: str, name: str) -> Iterator[str]:
-    kind = GROUPS[group][name]
-    doc = (kind.__doc__ or "").strip().splitlines()
-    has_own = doc and not doc[0].startswith(kind.__name__)
-    yield f"{group}={name}" + (f": {doc[0]}" if has_own else "")
-    changes = _yaml_settings(conf_dir() / group / f"{name}.yaml", group)
-    for setting in settings_of(kind, f"{group}."):
-        if setting.key == f"{group}.name":
-            continue  # chosen by group=option
-        yield from _line(setting, changes.pop(setting.key, setting.default))
-    if changes:
-        also = ", ".join(f"{key}={_show(value)}" for key, value in sorted(changes.items()))
-        yield f"  also sets {also}"
+def _lines(settings: Iterable[Setting], values: Mapping[str, Any]) -> Iterator[str]:
+    for setting in settings:
+        yield from _line(setting, values.get(setting.key, setting.default))
 
 
 def _line(setting: Setting, default: Any) -> Iterator[str]:
@@ -151,25 +162,3 @@ def _show(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return str(value)
-
-
-def _env_yaml(chosen: Mapping[str, str]) -> dict[str, Any]:
-    name = chosen.get("env") or default_choices()["env"]
-    found = _yaml_settings(conf_dir() / "env" / f"{name}.yaml", "env")
-    return {"env.id": name, **found}
-
-
-def _yaml_settings(path: Path, group: str) -> dict[str, Any]:
-    """Dotted keys that a group's YAML file sets, whichever package it is for."""
-    data = load_yaml(path)
-    data.pop("defaults", None)
-    whole = path.is_file() and "@package _global_" in path.read_text()
-    return dict(_flatten(data, "" if whole else f"{group}."))
-
-
-def _flatten(data: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in data.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value

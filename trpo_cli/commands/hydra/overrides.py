@@ -1,18 +1,32 @@
-"""Checks on override strings that need no composition: syntax, duplicates, deletions."""
+"""Checks on override strings before Hydra sees them: syntax, names, types, duplicates.
+
+The list of settings knows what there is, so most mistakes are told in its words, and few of Hydra's
+errors have to be understood (`explain`).
+"""
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from trpo_cli.commands.hydra.options import find_setting, group_names, type_words
-from trpo_cli.config import GROUPS
+from trpo_cli.commands.hydra.options import (
+    Setting,
+    choices,
+    find_setting,
+    group_names,
+    known_settings,
+    type_words,
+)
+from trpo_cli.components import HOMES
+from trpo_cli.config.schema import all_options
 from trpo_cli.errors import UserError
-from trpo_cli.settings import suggestion
+from trpo_cli.settings import range_text, suggestion
 
 _FLOAT_INTEGER = re.compile(r"(?<![\w.])\d+(?:\.\d*)?[eE]\+?\d+(?![\w.])")
 
@@ -23,7 +37,7 @@ def check_overrides(overrides: Sequence[str]) -> list[str]:
     A whole-number setting may be written 1e6: Hydra would call that a float and refuse it.
     """
     parser = OverridesParser.create()
-    checked, seen = [], dict[str, str]()
+    checked, seen, chosen = [], dict[str, str](), choices(overrides)
     for text in map(_plain_colons, overrides):
         parsed = _parse(parser, text)
         key = parsed.key_or_group
@@ -39,13 +53,120 @@ def check_overrides(overrides: Sequence[str]) -> list[str]:
                 )
             _check_choice(parsed, text)
         seen[key] = text
-        checked.append(_whole_numbers(key, text))
+        setting = find_setting(key, chosen)
+        checked.append(text if setting is None else _whole_numbers(setting, text))
     return checked
+
+
+def check_settings(overrides: Sequence[str], is_group: Any) -> list[str]:
+    """Check the overrides of one run against the list of settings; returns the keys of settings.
+
+    is_group: whether Hydra knows a group of that name (an experiment, a person's own).
+    """
+    parser, chosen, keys = OverridesParser.create(), choices(overrides), []
+    for text in overrides:
+        parsed = parser.parse_override(text)
+        key = parsed.key_or_group
+        if parsed.is_hydra_override() or key in group_names():
+            if parsed.is_sweep_override() and key in group_names():
+                raise _several(text, key)
+            continue
+        if parsed.is_sweep_override():
+            raise _several(text, key)
+        setting = find_setting(key, chosen)
+        if setting is None:
+            if not is_group(key) and not _in_a_mapping(parsed, key, chosen):
+                raise unknown_key(key, text.partition("=")[2], chosen)
+            continue
+        if parsed.is_add() and not parsed.is_force_add():
+            plain = text.lstrip("+")
+            raise UserError(f"{text}: {key} exists already; write {plain} without the +.")
+        _check_type(setting, parsed, text)
+        keys.append(key)
+    return keys
+
+
+def unknown_key(key: str, value: Any = None, chosen: Mapping[str, str] | None = None) -> UserError:
+    """There is no such setting, or the option chosen for its group has it not."""
+    chosen = chosen or {}
+    shown = key if value is None else f"{key}={value}"
+    if key in (*HOMES, "env", "eval", "checkpoint"):
+        return UserError(f"{shown}: {key} is a group of settings, set {key}.<name>=... instead.")
+    owners = [s.option for s in known_settings(chosen) if s.key == key and s.option]
+    if owners:
+        homes = " or ".join("=".join(o) for o in owners if o and o[1] != "auto")
+        return UserError(
+            f"{shown}: the {key.partition('.')[0]} chosen here has no such setting;"
+            f" {key} belongs to {homes}."
+        )
+    parent, _, last = key.rpartition(".")
+    if (setting := find_setting(parent)) and "mapping" in type_words(setting.type):
+        return UserError(f"{shown}: to add {last} to {parent} write +{key}=... with a plus sign.")
+    return UserError(f"{shown}: there is no setting {key}.{_closest(key, chosen)}")
+
+
+def wrong_value(setting: Setting, value: Any) -> UserError:
+    """A value of another type than the setting's."""
+    metadata = setting.field.metadata
+    allowed = range_text(metadata)
+    wanted = type_words(setting.type) + (f", {allowed}" if allowed else "")
+    return UserError(
+        f"{setting.key}={value} has the wrong type: {wanted} is wanted"
+        f" ({metadata.get('help', setting.key)})."
+    )
+
+
+def _closest(key: str, chosen: Mapping[str, str]) -> str:
+    known = list(dict.fromkeys(s.key for s in known_settings(chosen)))
+    last = key.rpartition(".")[2]
+    same_name = [k for k in known if k.rpartition(".")[2] == last]
+    if same_name:
+        return f" Did you mean {' or '.join(same_name)}?"
+    if hint := suggestion(key, known if "." in key else [*known, *group_names()]):
+        return hint
+    names = {k.rpartition(".")[2]: k for k in reversed(known)}
+    close = difflib.get_close_matches(last, names, n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean {names[close[0]]}?"
+    return " trpo-run --help lists them all."
+
+
+def _several(text: str, key: str) -> UserError:
+    value = text.partition("=")[2]
+    return UserError(
+        f"{text} gives several values. For a run with each add -m; a list is written"
+        f" {key}=[{value}]."
+    )
+
+
+def _in_a_mapping(parsed: Override, key: str, chosen: Mapping[str, str]) -> bool:
+    """Whether a key is added to a setting that is a mapping, such as env.kwargs."""
+    if not (parsed.is_add() or parsed.is_force_add()):
+        return False
+    parts = key.split(".")
+    parents = [".".join(parts[:n]) for n in range(1, len(parts))]
+    found = [find_setting(parent, chosen) for parent in parents]
+    return any(one is not None and "mapping" in type_words(one.type) for one in found)
+
+
+def _check_type(setting: Setting, parsed: Override, text: str) -> None:
+    """Let OmegaConf try the value on the field alone."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    value, raw = parsed.value(), text.partition("=")[2]
+    if "${" in raw:
+        return  # it stands for something that only the whole configuration knows
+    try:
+        node: Any = OmegaConf.structured(setting.kind)
+        node[setting.field.name] = value
+    except OmegaConfBaseException as error:
+        raise wrong_value(setting, raw) from error
 
 
 def _parse(parser: OverridesParser, text: str) -> Override:
     if "=" not in text and not text.startswith("~"):
-        homes = [g for g, options in GROUPS.items() if text in options]
+        homes = [g for g, options in all_options().items() if text in options]
         hint = f" Did you mean {homes[0]}={text}?" if homes else " For example: algo=ppo."
         raise UserError(f"{text!r} has no '=': settings are written key=value.{hint}")
     if not text.partition("=")[0].strip("+~ "):
@@ -71,20 +192,18 @@ def _check_choice(parsed: Override, text: str) -> None:
         return
     value = parsed.value()
     if not isinstance(value, str) or not value:
-        if key not in GROUPS:
+        if key not in HOMES:
             raise UserError(f"{text}: {key} wants a Gymnasium id such as Hopper-v4.")
-        known = list(GROUPS[key])
+        known = list(all_options()[key])
         raise UserError(
             f"{text}: {key} wants one option, one of: {', '.join(known)}."
             + suggestion(str(value), known)
         )
 
 
-def _whole_numbers(key: str, text: str) -> str:
-    setting = find_setting(key)
-    if setting is None or "a number" in type_words(setting.type):
-        return text
-    if "whole number" not in type_words(setting.type):
+def _whole_numbers(setting: Setting, text: str) -> str:
+    words = type_words(setting.type)
+    if "a number" in words or "whole number" not in words:
         return text
     name, _, value = text.partition("=")
     return f"{name}={_FLOAT_INTEGER.sub(_as_integer, value)}"

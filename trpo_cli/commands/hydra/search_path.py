@@ -1,4 +1,7 @@
-"""Where Hydra looks for configuration, and ``env=<any Gymnasium id>`` as a real group option."""
+"""Where Hydra looks for configuration: our YAML files, a person's own, and what needs no file.
+
+``env=<any Gymnasium id>`` and ``algo=module:Class`` are real options, without a file of that name.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +9,78 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from trpo_cli.config import ATARI_ID, conf_dir
+from trpo_cli.components import ALSO, HOMES, conf_dir, load, set_by_rule
+from trpo_cli.config import ATARI_ID
 from trpo_cli.errors import UserError
 
-GYMNASIUM = "gymnasium"
+NO_FILE = "components"
 
 
-class GymnasiumSource(ConfigSource):
-    """Answers every ``env/<id>`` with ``{id: <id>}``; last on the path, so YAML files win.
+class FilesSource(FileConfigSource):
+    """A folder of YAML files laid out like conf/.
 
-    And ``atari/<algo>/<id>``, for the ids of Atari games, with the file conf/atari/<algo>.yaml.
+    What an update rule's file has under ``with`` is no part of the file's own content. It answers
+    as configurations of their own: ``with_value/<rule>/<value>`` and ``with_env/<rule>/<id>``.
     """
 
     @staticmethod
     def scheme() -> str:
-        return GYMNASIUM
+        return "conf"
 
     def load_config(self, config_path: str) -> ConfigResult:
-        name = config_path.removesuffix(".yaml")
-        if (preset := _preset(name)) is not None:
-            config, package = OmegaConf.load(preset), "_global_"
-        else:
-            config, package = OmegaConf.create({"id": name.removeprefix("env/")}), None
+        also = self._also(config_path)
+        if also:
+            return ConfigResult(
+                provider=self.provider,
+                path=self.full_path(),
+                config=OmegaConf.create(also),
+                header={"package": "_global_"},
+            )
+        result = super().load_config(config_path)
+        if config_path.startswith("algo/") and isinstance(result.config, DictConfig):
+            result.config.pop(ALSO, None)
+        return result
+
+    def is_config(self, config_path: str) -> bool:
+        return bool(self._also(config_path)) or super().is_config(config_path)
+
+    def _also(self, config_path: str) -> dict[str, Any]:
+        group, _, rest = config_path.removesuffix(".yaml").partition("/")
+        rule, _, choice = rest.partition("/")
+        folder = Path(self.path)
+        if group == "with_value":
+            also = set_by_rule(folder, rule, f"value={choice}")
+            return {"value": also} if also else {}
+        if group == "with_env" and ATARI_ID.search(choice):
+            return set_by_rule(folder, rule, "env=atari")
+        return {}
+
+
+class NoFileSource(ConfigSource):
+    """Answers ``env/<id>`` for every id, and ``<group>/<module>:<Class>`` with the settings of
+    somebody else's component. It is last on the path, so YAML files win."""
+
+    @staticmethod
+    def scheme() -> str:
+        return NO_FILE
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        group, _, name = config_path.removesuffix(".yaml").partition("/")
+        content: Any = {"id": name} if group == "env" else load(group, name)
+        config = OmegaConf.create(content) if group == "env" else OmegaConf.structured(content)
         return ConfigResult(
             provider=self.provider,
             path=self.full_path(),
             config=config,
-            header={"package": package},
+            header={"package": None},
         )
 
     def available(self) -> bool:
@@ -49,9 +90,8 @@ class GymnasiumSource(ConfigSource):
         return config_path.rstrip("/") == "env"
 
     def is_config(self, config_path: str) -> bool:
-        if config_path.startswith("env/"):
-            return len(config_path) > len("env/")
-        return _preset(config_path.removesuffix(".yaml")) is not None
+        group, _, name = config_path.removesuffix(".yaml").partition("/")
+        return bool(name) and (group == "env" or (group in HOMES and ":" in name))
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """The registered ids, for shell completion."""
@@ -62,37 +102,30 @@ class GymnasiumSource(ConfigSource):
         return sorted(gymnasium.registry)
 
 
-def _preset(name: str) -> Path | None:
-    """The file behind ``atari/<algo>/<id>``; None for other names and games."""
-    group, _, rest = name.partition("/")
-    algo, _, env = rest.partition("/")
-    path = conf_dir() / "atari" / f"{algo}.yaml"
-    return path if group == "atari" and ATARI_ID.search(env) and path.exists() else None
-
-
 class SearchPath(ConfigSearchPathImpl):
-    """A search path whose Gymnasium source stays behind whatever is appended later."""
+    """A search path whose source without files stays behind whatever is appended later."""
 
     def append(self, provider: str, path: str, anchor: Any = None) -> None:
         super().append(provider, path, anchor)
         elements = self.config_search_path
-        last = [e for e in elements if e.provider == GYMNASIUM]
+        last = [e for e in elements if e.provider == NO_FILE]
         schema = [e for e in elements if e.provider == "schema"]
         rest = [e for e in elements if e not in last and e not in schema]
         self.config_search_path = [*rest, *last, *schema]
 
 
 def search_path(config_dir: str | None) -> ConfigSearchPath:
-    """Hydra's own files, ours, the person's ``--config-dir``, any Gymnasium id, the schemas."""
-    SourcesRegistry.instance().register(GymnasiumSource)
+    """Hydra's own files, ours, the person's ``--config-dir``, what needs no file, the schemas."""
+    for source in (FilesSource, NoFileSource):
+        SourcesRegistry.instance().register(source)
     path = SearchPath()
     # Search-path plugins of other packages get their say: Hydra's function asks them.
-    for element in create_config_search_path(f"file://{conf_dir()}").get_path():
+    for element in create_config_search_path(f"conf://{conf_dir()}").get_path():
         path.append(element.provider, element.path)
     if config_dir is not None:
         folder = Path(config_dir).resolve()
         if not folder.is_dir():
             raise UserError(f"--config-dir {config_dir}: there is no such folder.")
-        path.append("command-line", f"file://{folder}")
-    path.append(GYMNASIUM, f"{GYMNASIUM}://")
+        path.append("command-line", f"conf://{folder}")
+    path.append(NO_FILE, f"{NO_FILE}://")
     return path

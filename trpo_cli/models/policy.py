@@ -6,19 +6,12 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from gymnasium import spaces
 
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import Distribution, Parameters
-from trpo_cli.models.heads import Head, make_head
+from trpo_cli.models.heads import Head
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import IdentityNormalizer, Normalizer
-
-CONVOLUTIONS = {
-    "nature_cnn": [(32, 8, 4), (64, 4, 2), (64, 3, 1)],
-    "trpo_cnn": [(16, 4, 2), (16, 4, 2)],
-}
-"""Channels, kernel and stride of each layer."""
 
 
 class NetworkLinearization(Protocol):
@@ -233,51 +226,3 @@ def _repeated(head: Head, outputs: Array, extra: Array, k: int) -> Distribution:
     outputs = outputs[:, : head.num_outputs]
     rows = namespace(outputs).arange(len(outputs) * k) // k
     return head.distribution(outputs[rows], extra)
-
-
-def build_policy(
-    config: Any,
-    observation_space: spaces.Box,
-    action_space: spaces.Space[Any],
-    generator: np.random.Generator,
-    device: str = "cpu",
-    with_value: bool = False,
-) -> Policy:
-    """The policy that a configuration describes, with its first parameters.
-
-    On a CPU the MLP works in closed form in numpy, on another device through autograd.
-    with_value: its network gives V(s) as well, in one more column (images only).
-    """
-    head = make_head(action_space, config)
-    if config.name in CONVOLUTIONS:
-        from trpo_cli.models.image_networks import image_network
-
-        columns = head.num_outputs + with_value
-        convolutional, start = image_network(
-            config, observation_space, columns, generator, config.output_gain, device
-        )
-        extra = np.full(head.num_extra, config.init_log_std, dtype=np.float32)
-        return Policy(
-            convolutional,
-            head,
-            IdentityNormalizer(),
-            convolutional.to_device(np.concatenate([start, extra])),
-        )
-    features = int(np.prod(observation_space.shape))
-    if config.name == "linear":
-        mlp = MLP([features, head.num_outputs], bias=config.bias)
-    else:
-        mlp = MLP([features, *config.hidden_sizes, head.num_outputs], config.activation)
-    normalizer = Normalizer(
-        observation_space.shape, config.observation_clip, config.normalize_observations
-    )
-    size = mlp.num_parameters
-    parameters = np.zeros(size + head.num_extra, dtype=np.float32)
-    mlp.initialize(parameters[:size], generator, config.output_gain)
-    parameters[size:] = config.init_log_std
-    if device == "cpu":
-        return Policy(mlp, head, normalizer, parameters)
-    from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
-
-    network = ModuleNetwork(torch_mlp(mlp), device)
-    return Policy(network, head, normalizer, network.to_device(parameters))

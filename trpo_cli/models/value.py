@@ -6,20 +6,12 @@ import math
 from typing import Any, Protocol
 
 import numpy as np
-from gymnasium import spaces
 
-from trpo_cli.config import Config
 from trpo_cli.distributed.split import WHOLE, Minibatches, Split
-from trpo_cli.errors import UserError
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.schedule import scheduled
-from trpo_cli.models.mlp import MLP
-from trpo_cli.models.policies import Network, Policy
-from trpo_cli.models.policy_values import LinearValue, NoValue, SharedValue
-
-MAX_FEATURES = 3000
-"""Most coefficients of a least-squares value function."""
+from trpo_cli.models.policy import Network
 
 
 class StateValue(Protocol):
@@ -149,52 +141,3 @@ class Value:
         self._adam.load_state(
             {k.removeprefix("adam/"): v for k, v in state.items() if k.startswith("adam/")}
         )
-
-
-def quadratic_features(inputs: np.ndarray) -> np.ndarray:
-    """x_i and x_i x_j, j >= i: inputs (n, k) -> (n, k + k (k + 1) / 2)."""
-    rows, columns = np.triu_indices(inputs.shape[1])
-    return np.concatenate([inputs, inputs[:, rows] * inputs[:, columns]], axis=1)
-
-
-def build_value(
-    config: Config, policy: Policy, space: spaces.Box, generator: np.random.Generator
-) -> StateValue:
-    """The value function that a configuration describes, with its first parameters."""
-    value = config.value
-    if value.name == "none":
-        return NoValue(policy)
-    if is_joint(config):
-        return SharedValue(policy)
-    if value.name == "shared":
-        return LinearValue(policy, policy.features, config.policy.hidden_size, value.ridge)
-    if value.name == "quadratic":
-        k = int(np.prod(space.shape))
-        return LinearValue(policy, quadratic_features, _quadratic_count(k), value.ridge)
-    if value.name == "cnn":
-        from trpo_cli.models.image_networks import image_network
-
-        device = str(policy.parameters.device)
-        network, start = image_network(config.policy, space, 1, generator, 0.01, device)
-        return Value(value, network, network.to_device(start))
-    mlp = MLP([int(np.prod(space.shape)), *value.hidden_sizes, 1], value.activation)
-    parameters = np.zeros(mlp.num_parameters, dtype=np.float32)
-    mlp.initialize(parameters, generator, output_gain=0.01)
-    return Value(value, mlp, parameters)
-
-
-def _quadratic_count(inputs: int) -> int:
-    """How many features, within what least squares bears."""
-    count = inputs + inputs * (inputs + 1) // 2
-    if count > MAX_FEATURES:
-        raise UserError(
-            f"value=quadratic has {count:,} coefficients for observations of {inputs} numbers, and "
-            f"at most {MAX_FEATURES:,} can be solved for; try value=mlp."
-        )
-    return count
-
-
-def is_joint(config: Config) -> bool:
-    """Whether the update rule fits V together with the policy, on one network."""
-    together = ("vpg", "ppo", "ppo_penalty", "dual")
-    return config.value.name == "shared" and config.algo.name in together

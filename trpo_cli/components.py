@@ -1,0 +1,252 @@
+"""Components that describe themselves: the update rules, samplers, policies, value functions and
+advantage estimators that a run is put together from.
+
+A component's settings are a dataclass with the decorator `component`. It says what the rest of the
+program has to know (its traits) and how the component is built (its method `build`, which alone
+imports what is heavy). Built-in ones stand in the folder of their group, in a file of their name,
+and their defaults in ``conf/<group>/<name>.yaml``. Other people's are named ``module:Class``; their
+defaults stand in the class.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from trpo_cli.errors import UserError
+from trpo_cli.settings import suggestion
+
+C = TypeVar("C")
+
+HOMES = {
+    "algo": "trpo_cli.algos",
+    "sampler": "trpo_cli.samplers",
+    "policy": "trpo_cli.models.policies",
+    "value": "trpo_cli.models.values",
+    "advantage": "trpo_cli.estimators",
+}
+"""The groups of components, and the folder that holds the built-in ones of each."""
+
+ALSO = "with"
+"""The key of an update rule's YAML file under which stands what it sets of other groups."""
+
+
+@dataclass(frozen=True)
+class RuleTraits:
+    """learns_from: kinds of records: "trajectories", "branches" (of a vine), "evaluations" (of
+    perturbed policies). bounds_kl: a bound on the KL fixes the step, so that its gradients and
+    Fisher products need full precision and a small network, and no other loss may bend the step.
+    minibatches: works on the samples of a batch one by one. fits_value: can fit V together with
+    the policy, on one network; `build` then gets the weight `value_coef` of its loss."""
+
+    learns_from: tuple[str, ...] = ("trajectories", "branches")
+    bounds_kl: bool = False
+    minibatches: bool = False
+    fits_value: bool = False
+
+
+@dataclass(frozen=True)
+class SamplerTraits:
+    """gives: the kind of its records, see `RuleTraits.learns_from`. processes: whether several
+    processes can share its environments."""
+
+    gives: str = "trajectories"
+    processes: bool = False
+
+
+@dataclass(frozen=True)
+class PolicyTraits:
+    """images: its network looks at images, and not at vectors of numbers. closed_form: it is an MLP
+    in numpy, of which many can act side by side."""
+
+    images: bool = False
+    closed_form: bool = False
+
+
+@dataclass(frozen=True)
+class ValueTraits:
+    """learned: there is a V at all. images: it looks at images as the policy does, and needs a
+    policy that does. on_policy: it stands on the policy's network, and a rule that `fits_value`
+    fits both together."""
+
+    learned: bool = True
+    images: bool = False
+    on_policy: bool = False
+
+
+@dataclass(frozen=True)
+class EstimatorTraits:
+    """needs_value: V is a part of the estimate. from_start: each estimate counts from the first
+    step of its trajectory."""
+
+    needs_value: bool = False
+    from_start: bool = False
+
+
+@dataclass(frozen=True)
+class AutoTraits:
+    """A stand-in, decided before training. choose: (rule's traits, images) -> an option's name;
+    shown: the option whose settings may be given to it. learned: see `ValueTraits`."""
+
+    choose: Callable[[RuleTraits, bool], str]
+    shown: str
+    learned: bool = True
+
+
+def component(group: str) -> Callable[[type[C]], type[C]]:
+    """The decorator of a component's settings, above ``@dataclass``.
+
+    It puts the field `name` in front, by which the command line and config.yaml name the
+    component, and gives every field without a default the value in the component's YAML file.
+    """
+
+    def made(kind: type[C]) -> type[C]:
+        module = kind.__module__
+        own = module.startswith(HOMES[group] + ".")
+        name = module.rpartition(".")[2] if own else f"{module}:{kind.__qualname__}"
+        known = {"help": f"the option of {group}", "choices": (name,)}
+        first = ("name", str, dataclasses.field(default=name, metadata=known))
+        result: Any = _filled(kind, [first], lambda: defaults(group, name))
+        result.group = group
+        return result
+
+    return made
+
+
+def from_file(section: str = "") -> Callable[[type[C]], type[C]]:
+    """The same for a plain section of the configuration: defaults from ``conf/config.yaml``."""
+
+    def content() -> dict[str, Any]:
+        whole = read_yaml(conf_dir() / "config.yaml")
+        return whole[section] if section else whole
+
+    return lambda kind: _filled(kind, [], content)
+
+
+def _filled(kind: type[C], first: list[Any], content: Callable[[], dict[str, Any]]) -> type[C]:
+    """A dataclass made again with more fields in front, its missing defaults read from a file."""
+
+    def default(key: str) -> Any:
+        values = content()
+        if key not in values:
+            raise TypeError(f"{kind.__module__}.{kind.__qualname__}: {key} has no default")
+        return copy.copy(values[key])
+
+    fields = list(first)
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        given: dict[str, Any] = {"default": field.default}
+        if field.metadata.get("in_file"):
+            given = {"default_factory": functools.partial(default, field.name)}
+        elif field.default_factory is not dataclasses.MISSING:
+            given = {"default_factory": field.default_factory}
+        fresh: Any = dataclasses.field(metadata=field.metadata, **given)
+        fields.append((field.name, field.type, fresh))
+    made: Any = dataclasses.make_dataclass(kind.__name__, fields, bases=(kind,))
+    made.__module__, made.__qualname__, made.__doc__ = (
+        kind.__module__, kind.__qualname__, kind.__doc__
+    )  # fmt: skip
+    return made
+
+
+def options(group: str) -> dict[str, type]:
+    """The built-in components of a group by their names: those that have a YAML file."""
+    names = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    return {name: load(group, name) for name in names}
+
+
+@functools.cache
+def load(group: str, name: str) -> Any:
+    """The settings class of a component, built-in or ``module:Class``.
+
+    Raises `UserError` when there is none of that name. A module is imported only because somebody
+    named it: on the command line, or in the configuration of the run that goes on.
+    """
+    if ":" in name:
+        return _foreign(group, name)
+    if not (conf_dir() / group / f"{name}.yaml").is_file():
+        known = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+        raise UserError(
+            f"{group}={name} is not one of its options: {', '.join(known)}."
+            + (suggestion(name, known) or f" One of your own is written {group}=module:Class.")
+        )
+    module = importlib.import_module(f"{HOMES[group]}.{name}")
+    return next(
+        kind
+        for kind in vars(module).values()
+        if getattr(kind, "group", None) == group and kind.__module__ == module.__name__
+    )
+
+
+def _foreign(group: str, name: str) -> Any:
+    """Somebody else's component."""
+    path, _, attribute = name.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # a file beside the person, as with python -m
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name and (path == error.name or path.startswith(error.name + ".")):
+            why = f"there is no module {error.name} on Python's path"
+        else:
+            why = f"it needs the module {error.name}, which is not installed"
+        raise UserError(
+            f"{group}={name}: {path} cannot be imported: {why}. Install it, or set PYTHONPATH to "
+            "the folder that holds it."
+        ) from None
+    except Exception as error:
+        raise UserError(
+            f"{group}={name}: importing {path} failed with {type(error).__name__}: {error}."
+        ) from error
+    kind = getattr(module, attribute, None)
+    if kind is None:
+        named = [key for key, value in vars(module).items() if hasattr(value, "group")]
+        raise UserError(
+            f"{group}={name}: the module {path} has no {attribute}.{suggestion(attribute, named)}"
+        )
+    theirs = getattr(kind, "group", None)
+    if theirs != group or not dataclasses.is_dataclass(kind):
+        what = f"a component of the group {theirs}" if theirs else "no component"
+        raise UserError(
+            f"{group}={name}: {attribute} is {what}. It has to be a dataclass with the decorator "
+            f'@component("{group}") above @dataclass.'
+        )
+    return kind
+
+
+def defaults(group: str, name: str) -> dict[str, Any]:
+    """The settings that a built-in component's YAML file gives it."""
+    content = read_yaml(conf_dir() / group / f"{name}.yaml")
+    section = content.get(group, {}) if group == "algo" else content
+    return {key: value for key, value in section.items() if key not in ("defaults", "name")}
+
+
+def set_by_rule(folder: Path, rule: str, choice: str) -> dict[str, Any]:
+    """What an update rule's YAML file sets where `choice` (such as value=mlp) was made."""
+    also: dict[str, Any] = read_yaml(folder / "algo" / f"{rule}.yaml").get(ALSO) or {}
+    return dict(also.get(choice) or {})
+
+
+@functools.cache
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The content of a YAML file; empty where there is no such file."""
+    import yaml
+
+    if not path.is_file():
+        return {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), loader) or {}
+    return content
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"

@@ -1,0 +1,139 @@
+"""What can be said against a configuration without an environment."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from trpo_cli.components import HOMES, load
+from trpo_cli.config.schema import Config, is_auto
+from trpo_cli.errors import UserError
+from trpo_cli.settings import check_ranges, walk
+
+KINDS = {
+    "trajectories": "trajectories",
+    "branches": "rollouts of several actions from one state",
+    "evaluations": "returns of whole perturbed policies",
+}
+"""What samplers give, in words."""
+
+
+def validate(config: Config) -> None:
+    """Check every range and every combination that can be judged without an environment.
+
+    Raises `UserError` naming the key, the value received and what to try.
+    """
+    check_ranges(config)
+    for group in HOMES:
+        section = getattr(config, group)
+        if is_auto(section):
+            _check_given(group, section)
+    if config.eval.every and not config.eval.episodes:
+        raise UserError(
+            f"eval.every={config.eval.every} asks for evaluations and eval.episodes=0 for none; "
+            "give eval.episodes a number, or leave eval.every out."
+        )
+    _check_records(config)
+    estimates = config.sampler.traits.gives == "trajectories"
+    if estimates and config.advantage.traits.needs_value and not config.value.traits.learned:
+        raise UserError(
+            f"advantage={config.advantage.name} needs a value function, and "
+            f"value={config.value.name} has none; try advantage=reward_to_go or "
+            f"average_baseline, or leave value={config.value.name} out."
+        )
+    for group in HOMES:
+        check = getattr(getattr(config, group), "check", None)
+        if check is not None:
+            check(config)
+
+
+def _check_given(group: str, section: Any) -> None:
+    """The settings given to an open choice are those of the option that stands for it."""
+    kind = load(group, section.traits.shown)
+    known = {f.name for f in dataclasses.fields(kind)}
+    for key, value in section.given.items():
+        if key not in known:
+            raise UserError(f"{group}.{key}={value}: {group}={section.name} has no such setting.")
+    check_ranges(dataclasses.replace(kind(), **section.given), f"{group}.")
+
+
+def _check_records(config: Config) -> None:
+    """Whether the update rule can learn from what the sampler gives."""
+    rule, sampler = config.algo, config.sampler
+    gives, wants = sampler.traits.gives, rule.traits.learns_from
+    if gives not in wants:
+        if "evaluations" in (gives, *wants):
+            raise UserError(
+                f"algo={rule.name} cannot be combined with sampler={sampler.name}: evolution "
+                "strategies (algo=es) compare whole perturbed policies, which is what "
+                "sampler=perturbations runs, and nothing else does. Leave sampler out."
+            )
+        raise UserError(
+            f"sampler={sampler.name} cannot be combined with algo={rule.name}: it gives "
+            f"{KINDS.get(gives, gives)}, and {rule.name} learns from "
+            f"{' or '.join(KINDS.get(kind, kind) for kind in wants)}"
+            + (
+                ": it works on the probability ratios of sampled actions one by one, in "
+                "minibatches, and the vine's objective has none. Try algo=trpo."
+                if rule.traits.minibatches
+                else ". Leave sampler out."
+            )
+        )
+    if gives != "evaluations":
+        return
+    for group, fits in (
+        ("value", not config.value.traits.learned),
+        ("advantage", config.advantage.traits.from_start),
+    ):
+        if not fits:
+            raise UserError(
+                f"{group}={getattr(config, group).name} cannot be used with algo={rule.name}, "
+                f"which looks at the returns of whole episodes alone. Leave {group} out."
+            )
+
+
+def check_read(config: Config, said: Iterable[str]) -> None:
+    """Refuse a setting that was given and that nothing reads in this configuration.
+
+    said: the dotted keys that the person gave. Raises `UserError` naming what it would take.
+    """
+    found = {key: (field, value) for key, field, value in walk(config)}
+    for key in said:
+        if key not in found:
+            continue
+        field, value = found[key]
+        when = field.metadata.get("when")
+        if when and not holds(config, key.partition(".")[0], when):
+            raise UserError(
+                f"{key}={value} would change nothing here: it is read {_in_words(key, when)}. "
+                "Leave it out."
+            )
+
+
+def holds(config: Config, section: str, when: str) -> bool:
+    """Whether a condition of `settings.setting` is met."""
+    if "=" not in when:
+        negated, trait = when.startswith("not "), when.removeprefix("not ")
+        group, _, name = trait.partition(".")
+        return bool(getattr(getattr(config, group).traits, name)) != negated
+    differs = "!=" in when
+    key, _, values = when.partition("!=" if differs else "=")
+    part, _, name = key.rpartition(".")
+    value = getattr(getattr(config, part or section), name)
+    shown = {True: "true", False: "false", None: "null"}.get(value, str(value))
+    return (shown in values.split("|")) != differs
+
+
+TRAITS = {
+    "algo.fits_value": "by rules that fit V together with the policy (vpg, ppo, ppo_penalty, dual)",
+    "not algo.fits_value": "by rules that do not fit V together with the policy (npg, trpo)",
+}
+
+
+def _in_words(key: str, when: str) -> str:
+    if "=" not in when:
+        return TRAITS[when]
+    section = key.partition(".")[0]
+    name = when if "." in when else f"{section}.{when}"
+    return f"where {name.replace('!=', ' is not ').replace('|', ' or ')}"

@@ -1,0 +1,63 @@
+"""config.yaml: a configuration as text, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from trpo_cli.components import HOMES, load
+from trpo_cli.config.checks import validate
+from trpo_cli.config.schema import Config, to_config, top_schema
+from trpo_cli.errors import UserError
+
+UNNAMED = {"advantage": "gae"}
+"""What a section without a name is: files from when there was one option."""
+
+
+def config_to_yaml(config: Config) -> str:
+    """The text of a run's ``config.yaml``: every setting, nothing left to interpolate."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
+
+
+def config_from_yaml(text: str, source: str = "config.yaml") -> Config:
+    """The validated configuration back from its text; `source` is named in errors.
+
+    Raises `UserError` for text that is no configuration, for keys that this version does not know
+    and for wrong types or values. A component of somebody else's is imported.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        data: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+        if not isinstance(data, dict):
+            raise UserError(f"{source} is not a configuration: it holds no settings.")
+        blank = OmegaConf.structured(top_schema())
+        for group in HOMES:
+            blank[group] = OmegaConf.structured(_option(group, data.get(group), source))
+        config = to_config(OmegaConf.merge(blank, data))
+    except YAMLError as error:
+        raise UserError(
+            f"{source} cannot be read as YAML: {' '.join(str(error).split())}"
+        ) from None
+    except OmegaConfBaseException as error:
+        key = error.full_key or "a key"
+        why = str(error.msg or error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{source}: {key} cannot be used: {why}. Was it written by another version of trpo_cli?"
+        ) from None
+    validate(config)
+    return config
+
+
+def _option(group: str, section: Any, source: str) -> Any:
+    """The settings class that a section's ``name`` chooses."""
+    name = section.get("name", UNNAMED.get(group)) if isinstance(section, dict) else None
+    try:
+        return load(group, str(name))
+    except UserError as error:
+        words = str(error).removeprefix(f"{group}={name}")
+        raise UserError(f"{source}: {group}.name={name}{words}") from error

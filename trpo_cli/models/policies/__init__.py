@@ -1,0 +1,1 @@
+"""The options of the group `policy`, one file each."""

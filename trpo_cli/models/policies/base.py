@@ -1,0 +1,111 @@
+"""What every policy's settings offer, and the settings that several have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from trpo_cli.components import PolicyTraits
+from trpo_cli.settings import setting
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
+
+    from trpo_cli.models.mlp import MLP
+    from trpo_cli.models.policy import Policy
+
+ACTIONS = "bounded actions: rescale [-1, 1] to the bounds, clip at them, or raw"
+ACTION_CHOICES = ("rescale", "clip", "raw")
+LOG_STD = "first log standard deviation (continuous actions)"
+NORMALIZE = "running mean and variance of observations"
+CLIP = "bound on normalised observations"
+
+
+PRECISION = (
+    "what the layers compute in (parameters and the last layer stay float32); auto: bfloat16 for "
+    "all rules but those that bound the KL where the processor is made for it, otherwise float32"
+)
+
+
+class PolicySettings(Protocol):
+    """The settings of a policy."""
+
+    name: str
+    traits: PolicyTraits
+
+    def build(
+        self,
+        observation_space: spaces.Box,
+        action_space: spaces.Space[Any],
+        generator: np.random.Generator,
+        device: str = "cpu",
+        with_value: bool = False,
+    ) -> Policy:
+        """The policy with its first parameters, drawn from the generator.
+
+        with_value: its network gives V(s) as well, in one more column behind the distribution's.
+        """
+        ...
+
+
+@dataclass
+class CNNConfig:
+    """The settings of a convolutional network. convolutions: channels, kernel and stride of each
+    layer. frame: height and width of an emulated game's frames; None: the usual ones."""
+
+    convolutions: ClassVar[tuple[tuple[int, int, int], ...]]
+    frame: ClassVar[tuple[int, int] | None] = None
+
+    hidden_size: int = setting(help="units of the layer behind the convolutions", low=1)
+    activation: str = setting(help="hidden activation", choices=["tanh", "relu"])
+    output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
+    init_log_std: float = setting(help=LOG_STD)
+    actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES)
+    precision: str = setting(help=PRECISION, choices=["auto", "float32", "bfloat16"])
+
+    def build(
+        self,
+        observation_space: spaces.Box,
+        action_space: spaces.Space[Any],
+        generator: np.random.Generator,
+        device: str = "cpu",
+        with_value: bool = False,
+    ) -> Policy:
+        from trpo_cli.models.image_networks import image_policy
+
+        return image_policy(self, observation_space, action_space, generator, device, with_value)
+
+
+def mlp_policy(
+    settings: Any,
+    mlp: MLP,
+    observation_space: spaces.Box,
+    action_space: spaces.Space[Any],
+    generator: np.random.Generator,
+    device: str,
+) -> Policy:
+    """A policy on an MLP: in closed form in numpy on a CPU, through autograd on another device.
+
+    settings: with `output_gain`, `init_log_std`, `normalize_observations`, `observation_clip` and
+    `actions`.
+    """
+    from trpo_cli.models.heads import make_head
+    from trpo_cli.models.normalizer import Normalizer
+    from trpo_cli.models.policy import Policy
+
+    head = make_head(action_space, settings.actions)
+    normalizer = Normalizer(
+        observation_space.shape, settings.observation_clip, settings.normalize_observations
+    )
+    size = mlp.num_parameters
+    parameters = np.zeros(size + head.num_extra, dtype=np.float32)
+    mlp.initialize(parameters[:size], generator, settings.output_gain)
+    parameters[size:] = settings.init_log_std
+    if device == "cpu":
+        return Policy(mlp, head, normalizer, parameters)
+    from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
+
+    network = ModuleNetwork(torch_mlp(mlp), device)
+    return Policy(network, head, normalizer, network.to_device(parameters))

@@ -1,0 +1,54 @@
+"""A policy that is linear in the observation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from trpo_cli.components import PolicyTraits, component
+from trpo_cli.models.policies.base import (
+    ACTION_CHOICES,
+    ACTIONS,
+    CLIP,
+    LOG_STD,
+    NORMALIZE,
+    mlp_policy,
+)
+from trpo_cli.settings import setting
+
+if TYPE_CHECKING:
+    import numpy as np
+    from gymnasium import spaces
+
+    from trpo_cli.models.policy import Policy
+
+
+@component("policy")
+@dataclass
+class LinearPolicyConfig:
+    """Linear-Gaussian policy u ~ N(Wx + b, sigma), or softmax of a linear map."""
+
+    traits: ClassVar = PolicyTraits(closed_form=True)
+
+    bias: bool = setting(help="add a constant term")
+    output_gain: float = setting(help="gain of the orthogonal start", low=0)
+    init_log_std: float = setting(help=LOG_STD)
+    normalize_observations: bool = setting(help=NORMALIZE)
+    observation_clip: float = setting(help=CLIP, above=0)
+    actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES)
+
+    def build(
+        self,
+        observation_space: spaces.Box,
+        action_space: spaces.Space[Any],
+        generator: np.random.Generator,
+        device: str = "cpu",
+        with_value: bool = False,
+    ) -> Policy:
+        from trpo_cli.models.heads import make_head
+        from trpo_cli.models.mlp import MLP
+
+        outputs = make_head(action_space, self.actions).num_outputs
+        mlp = MLP([math.prod(observation_space.shape), outputs], bias=self.bias)
+        return mlp_policy(self, mlp, observation_space, action_space, generator, device)

@@ -1,0 +1,54 @@
+"""V(s) by a multi-layer perceptron, fitted to returns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from trpo_cli.components import ValueTraits, component
+from trpo_cli.maths.schedule import SCHEDULES
+from trpo_cli.settings import setting
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
+
+    from trpo_cli.models.policy import Policy
+    from trpo_cli.models.value import Value
+
+
+@component("value")
+@dataclass
+class MLPValueConfig:
+    """State value V(s) by regression on the returns."""
+
+    traits: ClassVar = ValueTraits()
+
+    hidden_sizes: list[int] = setting(help="units of each hidden layer", low=1)
+    activation: str = setting(help="hidden activation", choices=["tanh", "relu"])
+    learning_rate: float = setting(help="Adam's step size", above=0)
+    schedule: str = setting(help="step size over training", choices=SCHEDULES)
+    epochs: int = setting(help="passes over each batch", low=1)
+    minibatch_size: int | None = setting(
+        help="samples per Adam step, at most the batch; null: all of it", low=1
+    )
+    max_grad_norm: float | None = setting(help="clip the gradient's norm; null: never", above=0)
+    normalize_targets: bool = setting(help="fit standardised returns (outputs preserved)")
+
+    def build(
+        self,
+        policy: Policy,
+        policy_settings: Any,
+        space: spaces.Box,
+        generator: np.random.Generator,
+        together: bool = False,
+    ) -> Value:
+        from trpo_cli.models.mlp import MLP
+        from trpo_cli.models.value import Value
+
+        mlp = MLP([math.prod(space.shape), *self.hidden_sizes, 1], self.activation)
+        parameters = np.zeros(mlp.num_parameters, dtype=np.float32)
+        mlp.initialize(parameters, generator, output_gain=0.01)
+        return Value(self, mlp, parameters)

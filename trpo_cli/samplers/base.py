@@ -1,0 +1,82 @@
+"""What every sampler is, and the world that it is built in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from trpo_cli.components import SamplerTraits
+from trpo_cli.distributed.processes import ALONE, Processes
+from trpo_cli.distributed.split import Split
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+    from trpo_cli.models.value import StateValue
+    from trpo_cli.simulators.base import Simulator
+
+
+@dataclass(frozen=True)
+class World:
+    """What a run is put together in: its root seed, the threads of this process, the processes."""
+
+    seed: int
+    threads: int = 1
+    processes: Processes = ALONE
+
+
+class Sampler(Protocol):
+    """Runs a policy in simulators and records what happened."""
+
+    simulators: list[Simulator]
+
+    def collect(
+        self,
+        policy: Policy,
+        generator: np.random.Generator,
+        value: StateValue,
+        branching: np.random.Generator,
+    ) -> Any:
+        """One iteration's experience: `Trajectories`, or `Evaluations` of perturbed policies.
+
+        generator: the noise of actions (or of parameters); branching: whatever else is drawn.
+        value: for what is not simulated to its end.
+        """
+        ...
+
+    def metrics(self, records: Any) -> dict[str, Any]:
+        """What only this sampler knows of its records."""
+        ...
+
+    @property
+    def why_not_restorable(self) -> str:
+        """Why the episodes in progress cannot be saved; empty when they can."""
+        ...
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The episodes in progress: arrays, and what JSON holds (see `samplers.episodes`)."""
+        ...
+
+    def load_state(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> str:
+        """Go on with saved episodes; returns why that is not possible, or "". Then `restart`."""
+        ...
+
+    def restart(self, generator: np.random.Generator) -> None:
+        """New episodes everywhere, their seeds drawn from the generator."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SamplerSettings(Protocol):
+    """The settings of a sampler."""
+
+    name: str
+    traits: SamplerTraits
+    num_envs: int
+    steps_per_env: int
+
+    def build(self, config: Any, world: World) -> tuple[Sampler, Split]:
+        """The sampler of a whole configuration, and which samples of a batch come from it here."""
+        ...

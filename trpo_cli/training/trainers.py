@@ -1,0 +1,134 @@
+"""One iteration of a run: collect, estimate, update, fit.
+
+`BatchTrainer` learns from steps, `PopulationTrainer` from the returns of whole perturbed policies.
+Both hand back the metrics of what they did; counting and saving are `Training`'s.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from trpo_cli.data.records import Evaluations, Trajectories
+from trpo_cli.estimators.batch import estimate
+from trpo_cli.maths.returns import explained_variance
+from trpo_cli.samplers.base import World
+from trpo_cli.system.clock import Clock
+from trpo_cli.training.build import Components
+from trpo_cli.training.episodes import EndedEpisodes
+from trpo_cli.training.guards import (
+    check_batch,
+    check_evaluations,
+    check_learned,
+    check_trajectories,
+)
+
+Generators = Mapping[str, np.random.Generator]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What one iteration gave. steps: simulated environment steps of all processes."""
+
+    steps: int
+    ended: EndedEpisodes
+    metrics: dict[str, Any]
+
+
+class Trainer(Protocol):
+    def iterate(self, generators: Generators, clock: Clock, step: int) -> Learned:
+        """Collect one batch and learn from it. step: environment steps before it."""
+        ...
+
+
+class BatchTrainer:
+    """Collect, estimate, update, fit."""
+
+    def __init__(self, parts: Components, world: World, clip_rewards: bool) -> None:
+        self._parts, self._processes, self._threads = parts, world.processes, world.threads
+        self._clip_rewards = clip_rewards
+
+    def iterate(self, generators: Generators, clock: Clock, step: int) -> Learned:
+        parts, processes = self._parts, self._processes
+        config, policy, value, split = parts.config, parts.policy, parts.value, parts.split
+        remaining = 1.0 - step / config.total_steps
+        _use_threads(1)  # the simulators have the other cores
+        with clock("collect"), processes.agreed():
+            trajectories: Trajectories = parts.sampler.collect(
+                policy, generators["action_noise"], value, generators["branching"]
+            )
+            check_trajectories(trajectories, policy, step)
+        _use_threads(self._threads)
+        with clock("estimate"):
+            batch = estimate(
+                trajectories,
+                policy,
+                value,
+                config.discount,
+                config.advantage,
+                clip_rewards=self._clip_rewards,
+                split=split,
+                estimator=parts.estimator,
+            )
+            with processes.agreed():
+                check_batch(batch, trajectories, value, step)
+        with clock("update"):
+            update = parts.rule.update(policy, batch, generators["policy_minibatches"], remaining)
+        with clock("value"):
+            fit = value.fit(
+                batch.features, batch.returns, generators["value_minibatches"], remaining, split
+            )
+        # All processes have computed the same from the same sums, but the libraries they did it
+        # with promise no bits, and on another kind of processor the last ones do differ.
+        processes.align(policy.parameters, value.parameters)
+        with processes.agreed():
+            after = step + trajectories.num_steps
+            check_learned(policy, value, update | fit, after, trajectories, batch)
+        # Only now: the policy that acted, the one updated and the one compared are one function.
+        policy.normalizer.update(trajectories.flat_observations, split)
+        if config.value.traits.learned:
+            # That of the predictions that the returns were made with.
+            explained = explained_variance(batch.values, batch.returns, split.average)
+            fit["value/explained_variance"] = explained
+        ended = EndedEpisodes.of(processes.gather(EndedEpisodes.in_(trajectories)))
+        also = parts.sampler.metrics(trajectories)
+        return Learned(trajectories.num_steps, ended, {**update, **fit, **also})
+
+
+class PopulationTrainer:
+    """Compare whole policies: nothing is estimated or fitted."""
+
+    def __init__(self, parts: Components) -> None:
+        self._parts = parts
+
+    def iterate(self, generators: Generators, clock: Clock, step: int) -> Learned:
+        parts = self._parts
+        policy, rule = parts.policy, parts.rule
+        remaining = 1.0 - step / parts.config.total_steps
+        with clock("collect"):
+            batch: Evaluations = parts.sampler.collect(
+                policy, generators["action_noise"], parts.value, generators["branching"]
+            )
+            check_evaluations(batch, step)
+        with clock("update"):
+            update = rule.update(policy, batch, generators["policy_minibatches"], remaining)
+        check_learned(policy, parts.value, update, step + batch.num_steps, batch)
+        policy.normalizer.update(batch.observations)
+        return Learned(batch.num_steps, EndedEpisodes.in_(batch), update)
+
+
+def make_trainer(parts: Components, world: World, clip_rewards: bool) -> Trainer:
+    """The trainer that learns from what the sampler gives."""
+    if parts.config.sampler.traits.gives == "evaluations":
+        return PopulationTrainer(parts)
+    return BatchTrainer(parts, world, clip_rewards)
+
+
+def _use_threads(threads: int) -> None:
+    """How many threads torch may use from here on; MLPs are numpy's business."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
