@@ -165,15 +165,10 @@ def test_nothing_heavy_at_the_top_of_what_help_and_errors_need() -> None:
     """torch, numpy, gymnasium and mujoco only inside functions there."""
     for name, tree in TREES.items():
         if layer_of(name) in {"commands", "config", "settings", "components", "errors", "__init__"}:
-<<<<<<< HEAD
             top: list[ast.stmt] = [
                 n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)
             ]
             found = {m.split(".")[0] for m in imports(ast.Module(top, []))}
-=======
-            top = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-            found = {m.split(".")[0] for m in imports(ast.Module([*top], []))}
->>>>>>> d8f1d6a (wip: rule of names)
             assert not found & {"torch", "numpy", "gymnasium", "mujoco"}, name
 
 
