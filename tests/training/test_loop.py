@@ -55,7 +55,12 @@ OWN = {
     "vpg": {"policy/skipped"},
     "npg": TRUST_REGION,
     "trpo": TRUST_REGION,
-    "ppo": {"policy/skipped", "policy/clip_fraction", "policy/epochs"},
+    "ppo": {
+        "policy/skipped",
+        "policy/clip_fraction",
+        "policy/epochs",
+        "policy/surrogate_unclipped",
+    },
 }
 
 
