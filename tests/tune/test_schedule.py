@@ -15,33 +15,14 @@ import pytest
 from scipy import stats
 
 from tests.support.priced_run import STEPS, worth
+from tests.support.running import REPOSITORY
+from tests.support.searching import LR, run
 from trpo_cli.errors import UserError
 from trpo_cli.sweeps.pool import Pool
 from trpo_cli.tune.report import FRESH_SEEDS, rank, report, write_csv
 from trpo_cli.tune.schedule import Plan, Schedule, return_at
 from trpo_cli.tune.space import Choice, Dimension, Interval, parse_space
 from trpo_cli.tune.study import Record, Search
-
-LR = "lr: {low: 1.0e-5, high: 1.0, log: true}"
-
-
-def run(
-    folder: Path,
-    trials: int,
-    *,
-    space: str = LR,
-    at_once: int = 2,
-    seeds: int = 2,
-    prune: bool = False,
-    overrides: tuple[str, ...] = (),
-    tick: float = 0.05,
-) -> tuple[list[Record], list[str]]:
-    said: list[str] = []
-    search = Search(folder, parse_space(space, "space"), "tpe", prune, 0)
-    with Pool(at_once, main="tests.support.priced_run") as pool:
-        plan = Plan(folder, overrides, tuple(range(seeds)), STEPS, trials)
-        Schedule(plan, search, pool, said.append).run(lambda: False, tick=tick)
-    return search.records(), said
 
 
 class TestTrials:
@@ -105,19 +86,9 @@ class TestTrials:
         assert len({record.settings["lr"] for record in both}) == 6  # no draw twice
 
 
-DRIVER = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {root!r})
-from tests.tune.test_schedule import run
-run(Path(sys.argv[1]), 12, overrides=("wait=0.2",))
-"""
-
-
 def test_a_killed_search_goes_on_where_it_was(tmp_path: Path) -> None:
-    root = str(Path(__file__).parents[2])
-    driver = [sys.executable, "-c", DRIVER.format(root=root), str(tmp_path)]
-    process = subprocess.Popen(driver)
+    driver = [sys.executable, "-m", "tests.support.searching", str(tmp_path)]
+    process = subprocess.Popen(driver, cwd=REPOSITORY)
     until = time.monotonic() + 60
     while len(list(tmp_path.glob("trials/*/*/manifest.json"))) < 5:
         assert time.monotonic() < until and process.poll() is None
