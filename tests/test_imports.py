@@ -8,15 +8,11 @@ prints the layers, what each of them imports, and any circle.
 from __future__ import annotations
 
 import ast
-import dataclasses
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-
-from trpo_cli.config import Config
-from trpo_cli.config.schema import all_options
 
 PACKAGE = Path(__file__).parents[1] / "trpo_cli"
 
@@ -57,9 +53,6 @@ THIRD_PARTY = {
     "maths": {"torch", "numpy"},
     "compare": {"numpy", "scipy", "yaml", "matplotlib"},  # it starts fast
 }
-# Until the components describe themselves (the settings beside the rules, config above none).
-OF_CONFIG = dict.fromkeys(["models", "samplers", "algos"], "config")
-TODAY = {"config": "maths data simulators", **OF_CONFIG}
 HYDRA_ONLY = {"commands", "config"}
 
 Graph = Mapping[str, set[str]]
@@ -132,7 +125,7 @@ def circle(graph: Graph) -> list[str]:
 def test_a_module_imports_what_its_layer_may(module: str) -> None:
     layer = layer_of(module)
     ours = {layer_of(m) for m in MODULES[module]} - {layer}
-    assert ours <= set(LAYERS[layer].split()) | set(TODAY.get(layer, "").split())
+    assert ours <= set(LAYERS[layer].split())
     foreign = {x.split(".")[0] for x in imports(TREES[module])}
     foreign -= {"trpo_cli", *sys.stdlib_module_names}
     assert foreign <= THIRD_PARTY.get(layer, foreign)
@@ -146,13 +139,9 @@ def test_a_layer_imports_lower_ones_only() -> None:
 
 
 def test_there_is_no_circle() -> None:
-    def without_todays(graph: Graph, circles: list[tuple[str, str]]) -> Graph:
-        return {a: {b for b in found if (a, b) not in circles} for a, found in graph.items()}
-
-    images = ("trpo_cli.models.image_networks", "trpo_cli.models.policies")
-    job = ("trpo_cli.commands.multirun.job", "trpo_cli.commands.run")
-    assert circle(without_todays(MODULES, [images, job])) == []
-    assert circle(without_todays(layer_graph(MODULES), [("config", "simulators")])) == []
+    job, run = "trpo_cli.commands.multirun.job", "trpo_cli.commands.run"  # until one error wrapper
+    assert circle({**MODULES, job: MODULES[job] - {run}}) == []
+    assert circle(layer_graph(MODULES)) == []
 
 
 def test_a_circle_would_be_found() -> None:
@@ -170,27 +159,6 @@ def test_nothing_heavy_at_the_top_of_what_help_and_errors_need() -> None:
             ]
             found = {m.split(".")[0] for m in imports(ast.Module(top, []))}
             assert not found & {"torch", "numpy", "gymnasium", "mujoco"}, name
-
-
-def test_every_setting_is_read_by_something() -> None:
-    """A setting that no code outside the configuration reads would be documented and void."""
-    read = {
-        node.attr
-        for name, tree in TREES.items()
-        if layer_of(name) not in {"config", "settings"}
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
-    }
-    kinds = [kind for options in all_options().values() for kind in options.values()]
-    sections = [type(getattr(Config(), f.name)) for f in dataclasses.fields(Config)]
-    kinds += [Config, *(s for s in sections if dataclasses.is_dataclass(s))]
-    unread = {
-        f"{kind.__name__}.{field.name}"
-        for kind in kinds
-        for field in dataclasses.fields(kind)
-        if field.name not in ("name", "given") and field.name not in read
-    }
-    assert unread == set()
 
 
 def main() -> None:

@@ -90,8 +90,26 @@ class Camera(gymnasium.Env[Any, Any]):
         return self._image(), reward, self._time >= self._length, False, {}
 
 
-if "Toy/Camera-v0" not in gymnasium.registry:
-    gymnasium.register("Toy/Camera-v0", "tests.support.toys:Camera")
+class Telescope(gymnasium.Env[Any, Any]):
+    """Shows dark images; pays for pointing at 1/2. Its images are large enough for any network."""
+
+    observation_space = spaces.Box(0, 255, (40, 40, 3), np.uint8)
+    action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.np_random.integers(0, 60, (40, 40, 3), dtype=np.uint8), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        image = self.np_random.integers(0, 60, (40, 40, 3), dtype=np.uint8)
+        return image, -float(abs(action[0] - 0.5)), bool(self.np_random.random() < 0.2), False, {}
+
+
+for _name in ("Camera", "Telescope"):
+    if f"Toy/{_name}-v0" not in gymnasium.registry:
+        gymnasium.register(f"Toy/{_name}-v0", f"tests.support.toys:{_name}")
 for _id, _space in SPACES.items():
     if _id not in gymnasium.registry:
         gymnasium.register(_id, "tests.support.toys:Toy", kwargs={"space": _space})

@@ -25,6 +25,7 @@ import numpy as np
 from trpo_cli.algos.base import Metrics
 from trpo_cli.components import RuleTraits, component
 from trpo_cli.data.records import Evaluations
+from trpo_cli.data.states import join, part
 from trpo_cli.maths.adam import Adam, clip_norm
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.evolution import antithetic_gradient, centred_ranks
@@ -91,7 +92,7 @@ class ES:
         }
 
     def state(self) -> dict[str, Array]:
-        return {f"adam/{k}": v for k, v in self._adam.state().items()}
+        return join({"adam": self._adam.state()})
 
     def load_state(self, state: dict[str, Array]) -> None:
-        self._adam.load_state({k.removeprefix("adam/"): v for k, v in state.items()})
+        self._adam.load_state(part(state, "adam"))

@@ -21,6 +21,7 @@ from trpo_cli.algos.base import Metrics, policy_metrics
 from trpo_cli.algos.objectives import objective_of
 from trpo_cli.components import RuleTraits, component
 from trpo_cli.data.records import Batch
+from trpo_cli.data.states import join, part
 from trpo_cli.maths.adam import Adam, clip_norm
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.schedule import SCHEDULES, scheduled
@@ -76,7 +77,7 @@ class VPG:
         }
 
     def state(self) -> dict[str, Array]:
-        return {f"adam/{k}": v for k, v in self._adam.state().items()}
+        return join({"adam": self._adam.state()})
 
     def load_state(self, state: dict[str, Array]) -> None:
-        self._adam.load_state({k.removeprefix("adam/"): v for k, v in state.items()})
+        self._adam.load_state(part(state, "adam"))

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from trpo_cli.data.states import join, part
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import Distribution, Parameters
 from trpo_cli.models.heads import Head
@@ -211,15 +212,12 @@ class Policy:
         return self._extra if isinstance(self._extra, np.ndarray) else self._extra.cpu().numpy()
 
     def state(self) -> dict[str, Array]:
-        normalizer = {f"normalizer/{k}": v for k, v in self.normalizer.state().items()}
+        normalizer = join({"normalizer": self.normalizer.state()})
         return {"parameters": self.parameters, **normalizer}
 
     def load_state(self, state: dict[str, Array]) -> None:
         self.parameters[:] = self.to_device(np.asarray(state["parameters"]))
-        prefix = "normalizer/"
-        self.normalizer.load_state(
-            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        )
+        self.normalizer.load_state(part(state, "normalizer"))
 
 
 def _repeated(head: Head, outputs: Array, extra: Array, k: int) -> Distribution:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from trpo_cli.data.states import join, part
 from trpo_cli.distributed.split import WHOLE, Minibatches, Split
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
@@ -132,12 +133,10 @@ class Value:
 
     def state(self) -> dict[str, Array]:
         statistics = [self._mean, self._std, self._count, self._square]
-        adam = {f"adam/{k}": v for k, v in self._adam.state().items()}
+        adam = join({"adam": self._adam.state()})
         return {"parameters": self.parameters, "statistics": np.array(statistics), **adam}
 
     def load_state(self, state: dict[str, Array]) -> None:
         self.parameters[:] = self.network.to_device(np.asarray(state["parameters"]))
         self._mean, self._std, self._count, self._square = state["statistics"].tolist()
-        self._adam.load_state(
-            {k.removeprefix("adam/"): v for k, v in state.items() if k.startswith("adam/")}
-        )
+        self._adam.load_state(part(state, "adam"))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from trpo_cli.data.states import join, part
 from trpo_cli.simulators.base import Snapshot, together
 
 Arrays = dict[str, np.ndarray]
@@ -32,7 +33,7 @@ def pack(groups: Sequence[Group]) -> tuple[Arrays, dict[str, Any]]:
         arrays[f"observations/{number}"] = group.observations
         if group.snapshot is not None:
             own = group.snapshot.arrays
-            arrays |= {f"simulator/{number}/{key}": array for key, array in own.items()}
+            arrays |= join({f"simulator/{number}": own})
     return arrays, {"simulators": [group.snapshot and group.snapshot.items for group in groups]}
 
 
@@ -40,8 +41,7 @@ def unpack(arrays: Arrays, state: dict[str, Any]) -> list[Group]:
     """The groups that were packed."""
     groups = []
     for number, items in enumerate(state["simulators"]):
-        prefix = f"simulator/{number}/"
-        own = {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
+        own = part(arrays, f"simulator/{number}")
         snapshot = None if items is None else Snapshot(own, items)
         groups.append(Group(arrays[f"observations/{number}"], snapshot))
     return groups

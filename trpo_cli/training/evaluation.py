@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trpo_cli.data.states import part
 from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.runs.directory import CONFIG
 from trpo_cli.system.clock import due
@@ -251,8 +252,7 @@ def load_policy(folder: Path, config: Config, simulator: Simulator) -> Policy:
     tensors, _ = load(folder)
     # The first parameters are overwritten.
     policy = build_policy(config, simulator, stream(0, "policy_init"))
-    prefix = "policy/"
-    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    state = part(tensors, "policy")
     try:
         policy.load_state(state)
     except (KeyError, RuntimeError, ValueError) as error:
