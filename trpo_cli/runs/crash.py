@@ -19,22 +19,18 @@ from trpo_cli.runs.directory import CONFIG
 BATCH, FACTS, TRACEBACK = "batch.safetensors", "fault.json", "traceback.txt"
 
 
-def folder_name(step: int) -> str:
-    """Below the run directory, after the environment steps that were done."""
-    return f"crash_{step}"
-
-
 def write_crash(
     run_dir: Path, error: BaseException, facts: Mapping[str, Any], config: str
 ) -> Path | None:
     """Write what is known about an error; an earlier crash at the same step is replaced.
 
     facts: of the run: step, iteration, checkpoint. config: the text of its configuration.
-    Returns the folder, None when it cannot be written or nothing could be learned from it.
+    Returns the folder, crash_<step>; None when it cannot be written or nothing could be learned
+    from it.
     """
     if isinstance(error, (CannotWrite, LostProcess)):
         return None
-    folder = run_dir / folder_name(int(facts["step"]))
+    folder = run_dir / f"crash_{int(facts['step'])}"
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
