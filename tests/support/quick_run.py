@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trpo_cli.commands.run import guarded
+from trpo_cli.commands.failures import guarded
 from trpo_cli.errors import UserError
 from trpo_cli.sweeps.lifeline import end_with_parent
 from trpo_cli.system.signals import Stop
@@ -51,11 +51,7 @@ def run(what: dict[str, Any]) -> None:
 def main() -> int:
     end_with_parent()
 
-    def stoppable() -> None:
-        with Stop(deferred=False):
-            run(json.loads(sys.argv[1]))
-
-    return guarded(stoppable, debug=False)
+    return guarded("trpo-run", lambda: run(json.loads(sys.argv[1])), debug=False)
 
 
 if __name__ == "__main__":

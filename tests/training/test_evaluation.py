@@ -14,6 +14,7 @@ from gymnasium import spaces
 from tests.support.running import lines
 from trpo_cli.commands.evaluate import main
 from trpo_cli.config import Config, EnvConfig, config_to_yaml
+from trpo_cli.config.settle import settle
 from trpo_cli.runs import checkpoint
 from trpo_cli.seeding import stream
 from trpo_cli.simulators.base import Step
@@ -178,7 +179,7 @@ class TestEvaluate:
 @pytest.fixture
 def run_dir(tmp_path):
     """A run directory as a training run of CartPole leaves it, policy untrained."""
-    config = Config(seed=5, env=EnvConfig("CartPole-v1"))
+    config = settle(Config(seed=5, env=EnvConfig("CartPole-v1")), images=False)
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.yaml").write_text(config_to_yaml(config))
@@ -312,7 +313,7 @@ class TestErrors:
         def crash(*_args: object, **_kwargs: object) -> None:
             raise RuntimeError("the simulator\nbroke")
 
-        monkeypatch.setattr("trpo_cli.commands.evaluate.evaluate", crash)
+        monkeypatch.setattr("trpo_cli.training.evaluation.evaluate", crash)
         self.refused(capsys, [run_dir.path], "RuntimeError: the simulator broke", status=3)
 
     def test_errors_do_not_pay_for_torch(self, run_dir):

@@ -1,22 +1,66 @@
-"""What the command lines of all commands but ``trpo-run`` share."""
+"""The command lines of all commands: one parser, and the types of numbers."""
 
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
+from trpo_cli import __version__
 from trpo_cli.errors import UserError
+
+SEE_ALSO = (
+    "commands: trpo-run trains, trpo-eval evaluates, trpo-compare compares, trpo-tune searches, "
+    "trpo-lab experiments"
+)
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are `UserError`s that name the command."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message[0].upper()}{message[1:]}. {self.prog} --help lists the options.")
+        takes_settings = self.get_default("overrides") is not None
+        hint = ""
+        if takes_settings and message.startswith("unrecognized"):
+            hint = " Settings are written without dashes, such as algo=ppo."
+        raise UserError(
+            f"{message[0].upper()}{message[1:]}.{hint} {self.prog} --help lists what there is."
+        )
 
 
-def positive(text: str) -> int:
-    """An option's value: 1, 2, ..."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return int(text)
+def make_parser(name: str, description: str | None, epilog: str = "", **options: Any) -> Parser:
+    """A command's parser, without its own arguments. The text of its help stays as written."""
+    return Parser(
+        prog=name,
+        allow_abbrev=False,
+        description=description,
+        epilog=epilog + SEE_ALSO,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **options,
+    )
+
+
+def add_common(parser: Parser) -> None:
+    """The options that come last in every command but ``trpo-run``."""
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument("--version", action="version", version=version_of(parser.prog))
+
+
+def version_of(name: str) -> str:
+    """ "trpo-lab lqr" has the version of trpo-lab."""
+    return f"{name.split()[0]} {__version__}"
+
+
+def whole_number(lowest: int, words: str) -> Callable[[str], int]:
+    """The type of an option whose value is lowest, lowest + 1, ..."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"{text} is not a {words}")
+        return int(text)
+
+    return parse
+
+
+positive = whole_number(1, "positive whole number")
+natural = whole_number(0, "whole number >= 0")

@@ -8,61 +8,47 @@ import json
 import math
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trpo_cli.commands.arguments import Parser
-from trpo_cli.compare import align
-from trpo_cli.compare.analyse import analyse
-from trpo_cli.compare.formats import Table, to_csv, to_json, to_markdown, to_text
-from trpo_cli.compare.groups import ALLOW, make_groups, refuse_mixtures
-from trpo_cli.compare.read import RETURN, Found, Run, find_runs
-from trpo_cli.compare.results import Comparison, Options
-from trpo_cli.compare.sweep import Sweep, find_sweeps
-from trpo_cli.compare.tables import all_tables
-from trpo_cli.compare.verdict import verdict
-from trpo_cli.errors import CannotWrite, RunFailed, UserError
+from trpo_cli.commands import arguments
+from trpo_cli.commands.failures import run_command
+from trpo_cli.errors import CannotWrite, UserError
 from trpo_cli.runs.directory import CONFIG, METRICS
 
-INTERRUPTED = 130
+if TYPE_CHECKING:
+    from trpo_cli.compare.formats import Table
+    from trpo_cli.compare.read import Found, Run
+    from trpo_cli.compare.results import Comparison
+    from trpo_cli.compare.sweep import Sweep
+
 PRINTED = ("Environment", "Group", "Runs", "Final", "95% interval", "Steps to threshold",
            "Each run's final")  # fmt: skip
 """Columns of the table of performance that the terminal has room for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0, 2 for bad input, 3 for a failure (a full disk), 130 for Ctrl-C."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    try:
-        compare(make_parser().parse_args(arguments))
-        return 0
-    except KeyboardInterrupt:
-        print("trpo-compare: interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
-        if "--debug" in arguments:
-            traceback.print_exc()
-        if isinstance(error, (UserError, RunFailed)):
-            print(f"trpo-compare: {error}", file=sys.stderr)
-            return error.exit_status
-        words = " ".join(str(error).split())
-        print(
-            f"trpo-compare: the comparison failed with {type(error).__name__}: {words} "
-            "(--debug shows where)",
-            file=sys.stderr,
-        )
-        return RunFailed.exit_status
+    return run_command("trpo-compare", lambda words: compare(make_parser().parse_args(words)), argv)
 
 
 def compare(args: argparse.Namespace) -> None:
     """Read, analyse, and only then write."""
+    from trpo_cli.compare.align import EVAL_CURVE
+    from trpo_cli.compare.analyse import analyse
+    from trpo_cli.compare.formats import to_text
+    from trpo_cli.compare.groups import make_groups, refuse_mixtures
+    from trpo_cli.compare.read import find_runs
+    from trpo_cli.compare.results import Options
+    from trpo_cli.compare.sweep import find_sweeps
+    from trpo_cli.compare.tables import all_tables
+    from trpo_cli.compare.verdict import verdict
+
     started = time.monotonic()
     out = output_folder(args.out)
     by = [key for keys in args.by for key in keys.split(",") if key]
     options = Options(args.x, args.curve, thresholds(args.threshold), args.normalise)
-    found = find_runs(args.dirs, () if args.curve == align.EVAL_CURVE else (args.curve,))
+    found = find_runs(args.dirs, () if args.curve == EVAL_CURVE else (args.curve,))
     runs, notes = complete(found, args.unfinished)
     notes += refuse_mixtures(runs, allowed(args.allow))
     comparison = analyse(make_groups(runs, by), options, notes)
@@ -117,6 +103,7 @@ def write(
 ) -> list[str]:
     """Tables, figures and the page; returns the paths."""
     from trpo_cli.compare.drawing import draw
+    from trpo_cli.compare.formats import to_csv, to_markdown
     from trpo_cli.compare.plots import all_plots
     from trpo_cli.compare.report import page
 
@@ -174,6 +161,8 @@ def thresholds(texts: Sequence[str]) -> dict[str, float]:
 
 
 def allowed(texts: Sequence[str]) -> set[str]:
+    from trpo_cli.compare.groups import ALLOW
+
     found = {name for text in texts for name in text.split(",") if name}
     unknown = sorted(found - set(ALLOW))
     if unknown:
@@ -189,6 +178,8 @@ def as_json(
     written: Sequence[str],
 ) -> dict[str, Any]:
     """Every table as a list of objects, numbers unrounded, null where there is none."""
+    from trpo_cli.compare.formats import to_json
+
     return {
         "verdict": words,
         "protocol": {"final": comparison.protocol.final, "best": comparison.protocol.best},
@@ -206,11 +197,13 @@ def as_json(
     }
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="trpo-compare",
-        allow_abbrev=False,
-        description="Compare runs: learning curves, tables, tests and a verdict, over seeds.",
+def make_parser() -> arguments.Parser:
+    from trpo_cli.compare.align import AXES, EVAL_CURVE
+    from trpo_cli.compare.groups import ALLOW
+    from trpo_cli.compare.read import RETURN
+
+    parser = arguments.make_parser(
+        "trpo-compare", "Compare runs: learning curves, tables, tests and a verdict, over seeds."
     )
     add = parser.add_argument
     add("dirs", nargs="+", metavar="DIR", help="a folder with runs anywhere below it")
@@ -223,7 +216,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add(
         "--x",
-        choices=list(align.AXES),
+        choices=list(AXES),
         default="steps",
         help="curves over environment steps or wall-clock seconds (steps)",
     )
@@ -231,7 +224,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--curve",
         default=RETURN,
         metavar="METRIC",
-        help=f"the metric of the curves ({RETURN}); {align.EVAL_CURVE}: evaluations",
+        help=f"the metric of the curves ({RETURN}); {EVAL_CURVE}: evaluations",
     )
     add(
         "--threshold",
@@ -258,7 +251,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--out", metavar="FOLDER", help="where the files go (outputs/compare/<date_time>)")
     add("--no-files", action="store_true", help="only print")
     add("--json", action="store_true", help="print one JSON object instead of words")
-    add("--debug", action="store_true", help="show tracebacks")
+    arguments.add_common(parser)
     return parser  # fmt: skip
 
 

@@ -5,74 +5,60 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trpo_cli.commands.arguments import Parser, positive
-from trpo_cli.commands.run import INTERRUPTED, limit_library_threads
-from trpo_cli.config import Config, config_from_yaml
+from trpo_cli.commands import arguments
+from trpo_cli.commands.arguments import natural, positive
+from trpo_cli.commands.failures import run_command
 from trpo_cli.distributed.processes import process_count, process_number
-from trpo_cli.errors import RunFailed, UserError
+from trpo_cli.errors import ToldElsewhere, UserError
 from trpo_cli.runs.checkpoint import find, step_of
 from trpo_cli.runs.directory import CONFIG, require
 from trpo_cli.runs.logger import append_eval
 from trpo_cli.system.machine import usable_cores
 from trpo_cli.terminal.display import PlainLines
-from trpo_cli.training.evaluation import (
-    MAX_ENVS,
-    MAX_STEPS,
-    evaluate,
-    evaluation_streams,
-    load_policy,
-)
+
+if TYPE_CHECKING:
+    from trpo_cli.config import Config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0, 2 for bad input, 3 for an evaluation that failed, 130 for Ctrl-C."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    limit_library_threads()
-    if process_count() > 1 and process_number() > 0:
-        return 0  # the first one says what is wrong
-    try:
-        if process_count() > 1:
-            raise UserError(
-                f"an evaluation takes one process, and the launcher started {process_count()}; "
-                "leave torchrun out."
+    return run_command("trpo-eval", evaluate_all, argv)
+
+
+def evaluate_all(words: list[str]) -> None:
+    """Look at all runs, then evaluate them one after another and print the results."""
+    refuse_launcher()
+    args = make_parser().parse_args(words)
+    runs = [(name, *read_run(Path(name), args.checkpoint)) for name in args.run_dirs]
+    out = PlainLines(sys.stdout)
+    for name, config, folder in runs:
+        for record in evaluate_run(Path(name), config, folder, args):
+            out.print(
+                json.dumps({"run_dir": name, **record})
+                if args.json
+                else f"{name}  step {record['step']:,}  {describe(record, args.max_steps)}"
             )
-        args = make_parser().parse_args(arguments)
-        # Everything is looked at before the first evaluation begins.
-        runs = [(name, *read_run(Path(name), args.checkpoint)) for name in args.run_dirs]
-        out = PlainLines(sys.stdout)
-        for name, config, folder in runs:
-            for record in evaluate_run(Path(name), config, folder, args):
-                out.print(
-                    json.dumps({"run_dir": name, **record})
-                    if args.json
-                    else f"{name}  step {record['step']:,}  {describe(record, args.max_steps)}"
-                )
-        return 0
-    except KeyboardInterrupt:
-        print("trpo-eval: interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
-        if "--debug" in arguments:
-            traceback.print_exc()
-        if isinstance(error, (UserError, RunFailed)):
-            print(f"trpo-eval: {error}", file=sys.stderr)
-            return error.exit_status
-        words = " ".join(str(error).split())
-        print(
-            f"trpo-eval: the evaluation failed with {type(error).__name__}: {words} "
-            "(--debug shows where)",
-            file=sys.stderr,
+
+
+def refuse_launcher() -> None:
+    """An evaluation takes one process."""
+    count = process_count()
+    if count > 1 and process_number() > 0:
+        raise ToldElsewhere("the first process says what is wrong")
+    if count > 1:
+        raise UserError(
+            f"an evaluation takes one process, and the launcher started {count}; leave torchrun "
+            "out."
         )
-        return RunFailed.exit_status
 
 
 def read_run(run_dir: Path, checkpoint: str) -> tuple[Config, Path]:
     """A run's configuration and the folder of one of its checkpoints."""
+    from trpo_cli.config import config_from_yaml
+
     path = require(run_dir) / CONFIG
     try:
         text = path.read_text(encoding="utf-8")
@@ -89,6 +75,7 @@ def evaluate_run(
     Returns one record per kind of actions, with "capped": episodes cut for want of a limit.
     """
     from trpo_cli.simulators.make import make_simulator
+    from trpo_cli.training.evaluation import MAX_ENVS, evaluate, evaluation_streams, load_policy
 
     seed = args.seed if args.seed is not None else (config.seed or 0)
     threads = args.threads or config.threads or usable_cores()
@@ -126,17 +113,17 @@ def describe(record: dict[str, Any], max_steps: int) -> str:
     return text
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="trpo-eval",
-        allow_abbrev=False,
-        description="Run whole episodes with the policy of one or more runs.",
+def make_parser() -> arguments.Parser:
+    from trpo_cli.training.evaluation import MAX_STEPS
+
+    parser = arguments.make_parser(
+        "trpo-eval", "Run whole episodes with the policy of one or more runs."
     )
     add = parser.add_argument
     add("run_dirs", nargs="+", metavar="RUN_DIR", help="a folder that trpo-run made")
     add("--episodes", type=positive, default=20, help="episodes per evaluation (20)")
     add("--checkpoint", default="last", help="last, best or step_<n> (last)")
-    add("--seed", type=_natural, help="root of the episodes' seeds (that of the run)")
+    add("--seed", type=natural, help="root of the episodes' seeds (that of the run)")
     add("--threads", type=positive, help="threads stepping environments (those of the run)")
     add(
         "--max-steps",
@@ -144,7 +131,6 @@ def make_parser() -> argparse.ArgumentParser:
         default=MAX_STEPS,
         help=f"cut episodes here if the environment has no time limit ({MAX_STEPS})",
     )
-    add("--debug", action="store_true", help="show tracebacks")
     add("--json", action="store_true", help="print one JSON object per evaluation")
     kinds = parser.add_mutually_exclusive_group()
     both = [True, False]
@@ -155,10 +141,5 @@ def make_parser() -> argparse.ArgumentParser:
         kinds.add_argument(
             name, dest="kinds", action="store_const", const=kind, default=both, help=text
         )
+    arguments.add_common(parser)
     return parser
-
-
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number >= 0")
-    return int(text)

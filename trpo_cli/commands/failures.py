@@ -1,21 +1,75 @@
-"""How a failure is told: one paragraph on stderr, an exit status, a traceback only when asked."""
+"""How the five commands run: what goes wrong becomes one paragraph on stderr and an exit status."""
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+from collections.abc import Callable, Sequence
 
 from trpo_cli.errors import RunFailed, ToldElsewhere, UserError, describe
+from trpo_cli.system.signals import Interrupted, Stop
+
+INTERRUPTED = 130
 
 
-def report(error: Exception, who: str = "trpo-run", *, debug: bool) -> int:
+def run_command(
+    name: str,
+    command: Callable[[list[str]], int | None],
+    argv: Sequence[str] | None,
+    switch: str = "--debug",
+) -> int:
+    """Run a command with its arguments; returns the exit status: 0, 2 for bad input, 3 for a
+    failure, 128 + n after signal n (130 for Ctrl-C).
+
+    switch: the argument that asks for tracebacks.
+    """
+    limit_library_threads()
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    debug = switch in map(str.lower, arguments)
+    return guarded(name, lambda: command(arguments), debug=debug, switch=switch)
+
+
+def limit_library_threads() -> None:
+    """One thread per BLAS or OpenMP call unless the person says otherwise.
+
+    Read once, when numpy and torch are imported. The matrices here are small, so more threads only
+    wait for each other; a run's own threads step environments.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
+def guarded(
+    name: str, action: Callable[[], int | None], *, debug: bool, switch: str = "debug=true"
+) -> int:
+    """Do something and return the exit status; say on stderr what went wrong."""
+    try:
+        with Stop(deferred=False):
+            return action() or 0
+    except Interrupted as signal:
+        print(f"{name}: interrupted by {signal}.", file=sys.stderr)
+        return signal.exit_status
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output (head, less) has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return report(error, name, debug=debug, switch=switch)
+
+
+def report(
+    error: Exception, who: str = "trpo-run", *, debug: bool, switch: str = "debug=true"
+) -> int:
     """Print what went wrong and return the exit status that says whose fault it is."""
     if isinstance(error, ToldElsewhere):
         return error.exit_status
     if debug:
         traceback.print_exception(error)
     known = isinstance(error, (UserError, RunFailed))
-    hint = "" if debug or known else " (debug=true shows where)"
+    hint = "" if debug or known else f" ({switch} shows where)"
     print(f"{who}: {words(error)}{hint}", file=sys.stderr, flush=True)
     return error.exit_status if isinstance(error, (UserError, RunFailed)) else RunFailed.exit_status
 

@@ -3,20 +3,16 @@ help and the errors come at once."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trpo_cli.commands.arguments import Parser
-from trpo_cli.errors import CannotWrite, RunFailed, UserError
+from trpo_cli.commands import arguments
+from trpo_cli.commands.failures import run_command
+from trpo_cli.errors import CannotWrite, UserError
 from trpo_cli.settings import suggestion
-
-INTERRUPTED = 130
 
 EXPERIMENTS = {
     "natural_gradient": "plain and natural ascent on a softmax of one parameter",
@@ -34,38 +30,28 @@ Small exact experiments with known answers: each prints a table and draws a figu
 
 {list}
 
-trpo-lab NAME --help explains an experiment's options.
+trpo-lab NAME --help explains an experiment's options; --version tells the version.
+{also}
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0, 2 for bad input, 3 for an experiment that failed, 130 for Ctrl-C."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    try:
-        if not arguments or arguments[0] in ("-h", "--help"):
-            names = "\n".join(f"  {name:18}{text}" for name, text in EXPERIMENTS.items())
-            print(USAGE.format(list=names), end="")
-            return 0
-        return _run(arguments[0], arguments[1:])
-    except KeyboardInterrupt:
-        print("trpo-lab: interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
-        if "--debug" in arguments:
-            traceback.print_exc()
-        if isinstance(error, UserError | RunFailed):
-            print(f"trpo-lab: {error}", file=sys.stderr)
-            return error.exit_status
-        words = " ".join(str(error).split())
-        print(
-            f"trpo-lab: the experiment failed with {type(error).__name__}: {words} "
-            "(--debug shows where)",
-            file=sys.stderr,
-        )
-        return RunFailed.exit_status
+    return run_command("trpo-lab", lab, argv)
 
 
-def _run(name: str, arguments: list[str]) -> int:
+def lab(words: list[str]) -> int:
+    """List the experiments, or run the one that is named first."""
+    if not words or words[0] in ("-h", "--help"):
+        names = "\n".join(f"  {name:18}{text}" for name, text in EXPERIMENTS.items())
+        print(USAGE.format(list=names, also=arguments.SEE_ALSO), end="")
+        return 0
+    if words[0] == "--version":
+        print(arguments.version_of("trpo-lab"))
+        return 0
+    return _run(words[0], words[1:])
+
+
+def _run(name: str, words: list[str]) -> int:
     key = name.replace("-", "_")
     if key not in EXPERIMENTS:
         known = list(EXPERIMENTS)
@@ -73,7 +59,7 @@ def _run(name: str, arguments: list[str]) -> int:
             f"{name} is no experiment.{suggestion(key, known)} There are {', '.join(known)}."
         )
     experiment = importlib.import_module(f"trpo_cli.lab.{key}")
-    args = _parser(key, experiment).parse_args(arguments)
+    args = _parser(key, experiment).parse_args(words)
     folder = Path(args.out)
     _check_folder(folder)
     findings = experiment.compute(args)
@@ -109,17 +95,12 @@ def _draw(experiment: Any, findings: Any, stem: Path) -> list[str]:
         raise CannotWrite(stem, error) from error
 
 
-def _parser(name: str, experiment: Any) -> Parser:
-    parser = Parser(
-        prog=f"trpo-lab {name}",
-        allow_abbrev=False,
-        description=experiment.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser(name: str, experiment: Any) -> arguments.Parser:
+    parser = arguments.make_parser(f"trpo-lab {name}", experiment.__doc__)
     experiment.add_options(parser)
     add = parser.add_argument
     add("--out", default="outputs/lab", help="folder of the figure (outputs/lab)")
     add("--no-figure", dest="figure", action="store_false", help="print the table only")
     add("--json", action="store_true", help="print one JSON object")
-    add("--debug", action="store_true", help="show tracebacks")
+    arguments.add_common(parser)
     return parser

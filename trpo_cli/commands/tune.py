@@ -14,12 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from trpo_cli.commands.arguments import Parser, positive
-from trpo_cli.commands.failures import report as tell
-from trpo_cli.commands.run import INTERRUPTED, limit_library_threads
+from trpo_cli.commands import arguments
+from trpo_cli.commands.arguments import positive
+from trpo_cli.commands.failures import run_command
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import write_atomically
-from trpo_cli.system.signals import Interrupted, Stop
+from trpo_cli.system.signals import Stop
 from trpo_cli.terminal.display import count
 
 FORMAT = 1
@@ -40,6 +40,7 @@ A search space has one line per setting, a range or a list of values:
   algo.learning_rate: {low: 1.0e-5, high: 1.0e-2, log: true}
   algo.epochs: {low: 1, high: 20}
   policy.activation: [tanh, relu]
+
 """
 
 
@@ -59,24 +60,16 @@ class Settings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0, 2 for bad input, 3 for a search that failed, 128 + n after signal n."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    limit_library_threads()
-    debug = "--debug" in arguments
-    try:
-        args = make_parser().parse_intermixed_args(arguments)
-        resumed = [o for o in args.overrides if o.startswith("resume=")]
-        if resumed:
-            return go_on(args, resumed)
-        return begin(args, ["trpo-tune", *arguments])
-    except Interrupted as error:
-        print(f"trpo-tune: interrupted by {error}.", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("trpo-tune: interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
-        return tell(error, "trpo-tune", debug=debug)
+    return run_command("trpo-tune", tune, argv)
+
+
+def tune(words: list[str]) -> int:
+    """Begin a search, or go on with one."""
+    args = make_parser().parse_intermixed_args(words)
+    resumed = [o for o in args.overrides if o.startswith("resume=")]
+    if resumed:
+        return go_on(args, resumed)
+    return begin(args, ["trpo-tune", *words])
 
 
 def begin(args: argparse.Namespace, command: list[str]) -> int:
@@ -260,14 +253,8 @@ def _read(folder: Path) -> Settings:
         raise UserError(f"{path} cannot be read as the settings of a search: {error}.") from error
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="trpo-tune",
-        allow_abbrev=False,
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def make_parser() -> arguments.Parser:
+    parser = arguments.make_parser("trpo-tune", DESCRIPTION, EXAMPLES)
     add = parser.add_argument
     add("overrides", nargs="*", metavar="key=value", help="settings of trpo-run for all trials")
     add("--space", metavar="FILE", help="the search space (ours for the update rule)")
@@ -279,7 +266,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--search-seed", type=int, metavar="N", help="of the draws (0)")
     add("--out", metavar="DIR", help="folder of the search (outputs/tune/<date_time>)")
     add("-cd", "--config-dir", metavar="DIR", help="a folder with YAML files of your own")
-    add("--debug", action="store_true", help="show tracebacks")
+    arguments.add_common(parser)
     return parser
 
 

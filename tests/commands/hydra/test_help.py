@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import subprocess
+import sys
+
 import pytest
 
 from tests.support.cli_stub import Cli
+from trpo_cli import __version__
 from trpo_cli.commands.hydra.options import all_settings, type_words
 from trpo_cli.config.schema import all_options
 from trpo_cli.settings import range_text
@@ -69,3 +74,33 @@ def test_every_type_has_words() -> None:
 def test_lines_fit_a_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert max(map(len, cli("--help").out.splitlines())) <= 100
+
+
+COMMANDS = {"run": "run", "evaluate": "eval", "compare": "compare", "tune": "tune", "lab": "lab"}
+
+
+@pytest.mark.parametrize(("module", "name"), COMMANDS.items())
+def test_every_command_tells_its_version_and_the_other_commands(
+    module: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = importlib.import_module(f"trpo_cli.commands.{module}").main
+
+    def said(option: str) -> str:
+        try:
+            assert main([option]) == 0
+        except SystemExit as leaving:
+            assert not leaving.code
+        return capsys.readouterr().out
+
+    assert said("--version") == f"trpo-{name} {__version__}\n"
+    assert all(f"trpo-{other} " in said("--help") for other in COMMANDS.values())
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_command_imports_nothing_heavy_before_it_sets_the_threads(module: str) -> None:
+    code = (
+        f"import sys, trpo_cli.commands.{module}; "
+        "print({'numpy', 'torch', 'hydra', 'gymnasium', 'mujoco'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

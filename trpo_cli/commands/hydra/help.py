@@ -38,6 +38,9 @@ COMMANDS = """\
 commands
   trpo-run                    train; the same as python -m trpo_cli
   trpo-eval RUN_DIR ...       evaluate trained policies
+  trpo-compare DIR ...        compare runs: learning curves, tables and a verdict
+  trpo-tune key=value ...     search for good settings
+  trpo-lab NAME               small exact experiments with known answers
 
 options
   -m, --multirun              a sweep: one run for each combination of comma-separated values

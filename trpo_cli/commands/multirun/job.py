@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trpo_cli.commands.failures import guarded, limit_library_threads
 from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.commands.launch import launch
 from trpo_cli.commands.resume import resume, resumed_config
-from trpo_cli.commands.run import guarded, limit_library_threads
 from trpo_cli.config import Config
 from trpo_cli.runs.lock import wait_until_free
 from trpo_cli.sweeps.lifeline import end_with_parent
 from trpo_cli.sweeps.look import clear_remains
-from trpo_cli.system.signals import Stop
 
+NAME = "trpo-run"
 LOCK_SECONDS = 60.0
 """How long a run waits for the process that had it: one that lost its parent is still ending."""
 
@@ -29,11 +29,11 @@ def run(what: dict[str, Any]) -> int:
     folder, overrides, config_dir = Path(what["folder"]), what["overrides"], what["config_dir"]
     if what["resume"]:
         config = resumed_config(folder, overrides, config_dir)
-        command = ["trpo-run", f"resume={folder}", *overrides]
-        return guarded(lambda: go_on(config, folder, command), debug=config.debug)
+        command = [NAME, f"resume={folder}", *overrides]
+        return guarded(NAME, lambda: go_on(config, folder, command), debug=config.debug)
     config = with_threads(compose(start_hydra(config_dir), overrides)[0], what["threads"])
-    command = ["trpo-run", *(["-cd", config_dir] if config_dir else []), *overrides]
-    return guarded(lambda: begin(config, folder, command), debug=config.debug)
+    command = [NAME, *(["-cd", config_dir] if config_dir else []), *overrides]
+    return guarded(NAME, lambda: begin(config, folder, command), debug=config.debug)
 
 
 def begin(config: Config, folder: Path, command: Sequence[str]) -> None:
@@ -63,11 +63,7 @@ def main() -> int:
     end_with_parent()
     what = json.loads(sys.argv[1])
 
-    def stoppable() -> int:
-        with Stop(deferred=False):
-            return run(what)
-
-    return guarded(stoppable, debug="debug=true" in what["overrides"])
+    return guarded(NAME, lambda: run(what), debug="debug=true" in what["overrides"])
 
 
 if __name__ == "__main__":
