@@ -320,6 +320,6 @@ class TestErrors:
         code = (
             "import sys; from trpo_cli.commands.evaluate import main; "
             f"status = main([{str(run_dir.path)!r}, '--checkpoint', 'step_5']); "
-            "sys.exit(status != 2 or bool({'torch', 'numpy', 'gymnasium'} & set(sys.modules)))"
+            "sys.exit(status != 2 or bool({'torch', 'gymnasium', 'mujoco'} & set(sys.modules)))"
         )
         assert subprocess.run([sys.executable, "-c", code]).returncode == 0
