@@ -52,6 +52,19 @@ class TestMetricsFile:
             log.write({**ROW, "policy/entropy": 1.0})
         assert len(lines(tmp_path / "metrics.jsonl")) == 1
 
+    def test_a_run_of_a_version_with_fewer_metrics_goes_on_with_those(self, tmp_path):
+        older = MetricsLogger(tmp_path, {})
+        older.write(ROW)
+        older.close()
+        log = MetricsLogger(tmp_path, {})
+        for step in (20, 30):
+            log.write({**ROW, "step": step, "policy/newer": 1.0})
+        with pytest.raises(ValueError, match="policy/entropy"):
+            log.write({**ROW, "policy/newer": 1.0, "policy/entropy": 1.0})
+        log.close()
+        rows = [ROW, {**ROW, "step": 20}, {**ROW, "step": 30}]
+        assert lines(tmp_path / "metrics.jsonl") == rows
+
     def test_what_is_not_finite_becomes_null(self, tmp_path):
         log = MetricsLogger(tmp_path, {})
         log.write({"step": 1, "a": math.nan, "b": math.inf, "c": -math.inf, "d": np.float64("nan")})

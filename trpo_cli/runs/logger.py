@@ -21,7 +21,7 @@ EVAL_KEYS = ("step", "deterministic", "episodes", "return_mean", "return_std", "
 class MetricsLogger:
     """Writes the rows of one run. Every row is on its way to the disk when `write` returns, so
     that a killed run loses nothing but the row it was computing. Rows that are there already are
-    gone on from.
+    gone on from, with their keys: an older version may have written fewer metrics.
 
     hyperparameters: name -> value, for TensorBoard's table (HParams) in this same run. Lists and
         other values are shown as text.
@@ -32,21 +32,25 @@ class MetricsLogger:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._metrics = os.open(run_dir / METRICS, flags, 0o644)
         self._keys = _first_keys(run_dir / METRICS)
+        self._left_out: frozenset[str] | None = None
         self._events = _open_events(run_dir, hyperparameters)
         self._closed = False
 
     def write(self, row: Mapping[str, Scalar]) -> None:
         """Append one row to metrics.jsonl and to TensorBoard at the step `row["step"]`.
 
-        The first row fixes the keys and their order. A key that was not there raises ValueError;
-        a missing one is written as null. So is a number that is not finite: JSON has no others.
+        The first row of the run fixes the keys and their order; of a resumed one's first row, keys
+        that the run has not are left out, then and later. Another new key raises ValueError; a
+        missing one is written as null. So is a number that is not finite: JSON has no others.
         Text and null stay out of TensorBoard. Raises `CannotWrite` when the disk refuses; no part
         of the row is left then.
         """
         if not self._keys:
             self._keys = tuple(row)
         values = {key: plain(row.get(key)) for key in self._keys}
-        new = row.keys() - values.keys()
+        if self._left_out is None:
+            self._left_out = frozenset(row.keys() - values.keys())
+        new = row.keys() - values.keys() - self._left_out
         if new:
             raise ValueError(
                 f"metrics {', '.join(sorted(new))}: not in the run's first row, which fixes the "
