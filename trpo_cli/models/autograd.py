@@ -5,14 +5,20 @@ Slower than the closed form and independent of it, so it is also the oracle in i
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor, nn
 
+from trpo_cli.models.heads import make_head
 from trpo_cli.models.mlp import MLP
+from trpo_cli.models.normalizer import Normalizer
+from trpo_cli.models.policy import Policy
 
 
 class ModuleLinearization:
@@ -104,3 +110,36 @@ def torch_mlp(shape: MLP) -> nn.Module:
             nn.ReLU() if shape.activation == "relu" else nn.Tanh(),
         ]
     return nn.Sequential(*layers[:-1])
+
+
+def module_policy(
+    build: Callable[[int, int], nn.Module],
+    observation_space: spaces.Box,
+    action_space: spaces.Space[Any],
+    generator: np.random.Generator,
+    device: str = "cpu",
+    *,
+    init_log_std: float = -1.0,
+    actions: str = "rescale",
+    normalize_observations: bool = True,
+    observation_clip: float = 10.0,
+) -> Policy:
+    """A policy on any torch module, for every update rule: gradients and Fisher products are
+    autograd's.
+
+    build: from the numbers of inputs n and outputs D to a module that maps (B, n) float32 to
+        (B, D). Layers that behave otherwise in training (dropout, batch normalisation) stay in
+        evaluation mode: pi is one function.
+    generator: decides what torch draws for the module's first parameters.
+    init_log_std, actions: of Box actions, see `heads.GaussianHead`.
+    normalize_observations, observation_clip: see `normalizer.Normalizer`.
+    """
+    head = make_head(action_space, actions)
+    with torch.random.fork_rng(devices=[]):  # the global generator is nobody's
+        torch.manual_seed(int(generator.integers(2**63)))
+        module = build(math.prod(observation_space.shape), head.num_outputs).eval().to(device)
+    network = ModuleNetwork(module, device)
+    flat = torch.cat([parameter.detach().reshape(-1) for parameter in module.parameters()])
+    extra = torch.full((head.num_extra,), init_log_std, device=device)
+    normalizer = Normalizer(observation_space.shape, observation_clip, normalize_observations)
+    return Policy(network, head, normalizer, torch.cat([flat, extra]).float())
