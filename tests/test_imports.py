@@ -31,7 +31,7 @@ LAYERS = {
     "runs": "__init__ errors system",
     "terminal": "errors runs",
     "config": "errors settings components system",
-    "simulators": "errors settings config",
+    "simulators": "errors settings components config",
     "models": "errors seeding maths settings components distributed data",
     "estimators": "errors maths settings components distributed data models",
     "samplers": "errors seeding maths settings components distributed data simulators models",

@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import importlib
 import sys
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,23 +188,7 @@ def load(group: str, name: str) -> Any:
 def _foreign(group: str, name: str) -> Any:
     """Somebody else's component."""
     path, _, attribute = name.partition(":")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # a file beside the person, as with python -m
-    try:
-        module = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name and (path == error.name or path.startswith(error.name + ".")):
-            why = f"there is no module {error.name} on Python's path"
-        else:
-            why = f"it needs the module {error.name}, which is not installed"
-        raise UserError(
-            f"{group}={name}: {path} cannot be imported: {why}. Install it, or set PYTHONPATH to "
-            "the folder that holds it."
-        ) from None
-    except Exception as error:
-        raise UserError(
-            f"{group}={name}: importing {path} failed with {type(error).__name__}: {error}."
-        ) from error
+    module = imported(path, f"{group}={name}")
     kind = getattr(module, attribute, None)
     if kind is None:
         named = [key for key, value in vars(module).items() if hasattr(value, "group")]
@@ -218,6 +203,29 @@ def _foreign(group: str, name: str) -> Any:
             f'@component("{group}") above @dataclass.'
         )
     return kind
+
+
+def imported(module: str, said: str) -> types.ModuleType:
+    """A module that somebody named, installed or a file in the working directory.
+
+    said: how it was named, for the `UserError` when it cannot be imported.
+    """
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # last: nothing that is installed can be hidden by it
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and (module == error.name or module.startswith(error.name + ".")):
+            reason = f"there is no module {error.name} on Python's path"
+            hint = "Install the package, or set PYTHONPATH to the folder that holds it."
+        else:
+            reason = f"it needs the module {error.name}, which is not installed"
+            hint = f"Install {error.name}."
+        raise UserError(f"{said}: {module} cannot be imported: {reason}. {hint}") from None
+    except Exception as error:
+        raise UserError(
+            f"{said}: importing {module} failed with {type(error).__name__}: {error}."
+        ) from error
 
 
 def defaults(group: str, name: str) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-import types
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from trpo_cli.components import imported
 from trpo_cli.config import ATARI_ID, EnvConfig
 from trpo_cli.errors import UserError
 from trpo_cli.settings import suggestion
@@ -71,24 +71,6 @@ def mujoco_class(spec: EnvSpec) -> tuple[str, bool] | None:
 def is_linear(spec: EnvSpec) -> bool:
     """Whether the id is exactly our linear-quadratic system."""
     return spec.entry_point == linear.ENTRY_POINT and not spec.additional_wrappers
-
-
-def imported(module: str, said: str) -> types.ModuleType:
-    """A module that somebody named; said: how, for the `UserError` when it cannot be imported."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name and (module == error.name or module.startswith(error.name + ".")):
-            reason = f"there is no module {error.name} on Python's path"
-            hint = "Install the package, or set PYTHONPATH to the folder that holds it."
-        else:
-            reason = f"it needs the module {error.name}, which is not installed"
-            hint = f"Install {error.name}."
-        raise UserError(f"{said}: {module} cannot be imported: {reason}. {hint}") from None
-    except Exception as error:
-        raise UserError(
-            f"{said}: importing {module} failed with {type(error).__name__}: {error}."
-        ) from error
 
 
 def _old_atari(name: str) -> bool:

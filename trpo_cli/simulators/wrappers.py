@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import gymnasium
 from gymnasium import spaces
 
+from trpo_cli.components import imported
 from trpo_cli.config import EnvConfig
 from trpo_cli.errors import UserError
 from trpo_cli.settings import suggestion
 from trpo_cli.simulators.base import shows_images
-from trpo_cli.simulators.resolve import imported
 
 Env = gymnasium.Env[Any, Any]
 

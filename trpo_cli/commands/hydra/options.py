@@ -87,7 +87,7 @@ def find_setting(key: str, chosen: Mapping[str, str] | None = None) -> Setting |
 
 
 def choices(overrides: Sequence[str]) -> dict[str, str]:
-    """group -> option, as far as override strings choose one; a sweep's choice of several is none."""
+    """group -> option, as far as override strings choose one (several, in a sweep, are none)."""
     pairs = (text.lstrip("+").partition("=")[::2] for text in overrides)
     return {key: value for key, value in pairs if key in group_names() and "," not in value}
 

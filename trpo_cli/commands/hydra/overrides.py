@@ -78,7 +78,8 @@ def check_settings(overrides: Sequence[str], is_group: Any) -> list[str]:
             if not is_group(key) and not _in_a_mapping(parsed, key, chosen):
                 raise unknown_key(key, text.partition("=")[2], chosen)
             continue
-        if parsed.is_add() and not parsed.is_force_add():
+        adds = parsed.is_add() and not parsed.is_force_add()
+        if adds and "mapping" not in type_words(setting.type):
             plain = text.lstrip("+")
             raise UserError(f"{text}: {key} exists already; write {plain} without the +.")
         _check_type(setting, parsed, text)
