@@ -132,11 +132,6 @@ class TestSmall:
         assert (config.sampler.num_envs, config.total_steps, config.seed) == (16, 5000, 9)
         assert (config.sampler.steps_per_env, config.threads) == (64, 1)
 
-    def test_minibatches_fit(self) -> None:
-        config = small(config_of("algo=ppo"), ["sampler.steps_per_env=4"])
-        batch = config.sampler.num_envs * config.sampler.steps_per_env
-        assert config.value.minibatch_size <= batch and config.algo.minibatch_size <= batch
-
 
 def test_differences_in_words() -> None:
     rows = [{"step": 1, "a": 1.0}, {"step": 2, "a": 2.0}]

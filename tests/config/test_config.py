@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from trpo_cli.algos.trpo import TRPOConfig
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.components import conf_dir, set_by_rule
 from trpo_cli.config import Config, config_from_yaml, config_to_yaml, validate
@@ -145,8 +146,8 @@ class TestChecks:
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -1.0])
     def test_numbers_must_be_inside_and_finite(self, value: float) -> None:
-        config = Config()
-        config.algo.max_kl = value
+        algo: Any = TRPOConfig(max_kl=value)
+        config = Config(algo=algo)
         with pytest.raises(UserError, match=r"algo\.max_kl"):
             check_ranges(config)
 

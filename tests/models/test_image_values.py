@@ -48,10 +48,8 @@ def problem(size=200, seed=3):
 
 
 def make(algo, value, policy):
-    config = Config(algo=algo, value=value, policy=POLICY)
-    return config.value.build(
-        policy, config.policy, SPACE, np.random.default_rng(0), fits_together(config)
-    )
+    together = fits_together(Config(algo=algo, value=value))
+    return value.build(policy, POLICY, SPACE, np.random.default_rng(0), together)
 
 
 class TestBuild:

@@ -5,7 +5,6 @@ import pytest
 from gymnasium import spaces
 
 from tests.support.small import global_generators, make_policy
-from trpo_cli.config import Config
 from trpo_cli.errors import UserError
 from trpo_cli.maths.returns import explained_variance
 from trpo_cli.models.mlp import MLP
@@ -165,9 +164,9 @@ class TestQuadratic:
     """value=quadratic: least squares on x_i and x_i x_j."""
 
     def make(self, size):
-        config = Config(value=QuadraticValueConfig(ridge=1e-9), policy=LinearPolicyConfig())
         space = spaces.Box(-1.0, 1.0, (size,))
-        return config.value.build(make_policy(), config.policy, space, generator())
+        settings = QuadraticValueConfig(ridge=1e-9)
+        return settings.build(make_policy(), LinearPolicyConfig(), space, generator())
 
     def test_features_by_hand(self):
         found = quadratic_features(np.array([[2.0, 3.0]]))

@@ -21,7 +21,8 @@ from trpo_cli.errors import UserError
 from trpo_cli.maths.distributions import mean_kl
 from trpo_cli.models.policy import Policy
 from trpo_cli.samplers.rollouts import roll_out
-from trpo_cli.samplers.vine import VineConfig, check_vine, choose_states, number_of_actions
+from trpo_cli.samplers.vine import VineConfig
+from trpo_cli.samplers.vine_sampler import check_vine, choose_states, number_of_actions
 from trpo_cli.simulators.make import make_simulator
 from trpo_cli.training.trainer import Training
 

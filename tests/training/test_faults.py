@@ -25,7 +25,7 @@ from trpo_cli.models.value import Value
 from trpo_cli.runs import checkpoint
 from trpo_cli.samplers.single_path import SinglePathSampler
 from trpo_cli.system.signals import Interrupted
-from trpo_cli.training import trainer as training_module
+from trpo_cli.training import trainers as training_module
 from trpo_cli.training.guards import check_learned, check_trajectories, finite
 from trpo_cli.training.loop import train
 from trpo_cli.training.trainer import Training

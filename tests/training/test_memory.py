@@ -1,6 +1,7 @@
 """The memory of an update's observations: counted, printed, refused."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ def simulator(shape, dtype, frame_stack=1):
 
 
 def config(num_envs, steps):
-    return Config(seed=0, sampler=SinglePathConfig(num_envs=num_envs, steps_per_env=steps))
+    sampler: Any = SinglePathConfig(num_envs=num_envs, steps_per_env=steps)
+    return Config(seed=0, sampler=sampler)
 
 
 def test_vectors_are_four_bytes_each():

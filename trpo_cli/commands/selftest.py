@@ -80,13 +80,7 @@ def small(config: Config, overrides: Sequence[str]) -> Config:
         steps_per_env=min(STEPS, config.sampler.steps_per_env),
     )
     batch = sampler.num_envs * sampler.steps_per_env
-    parts = {}
-    for name in ("algo", "value"):
-        part = getattr(config, name)
-        size = getattr(part, "minibatch_size", None)
-        fits = {} if size is None else {"minibatch_size": min(size, batch)}
-        parts[name] = cut(part, f"{name}.", **fits)
-    config = dataclasses.replace(config, sampler=sampler, **parts)
+    config = dataclasses.replace(config, sampler=sampler)
     config = cut(config, "", total_steps=ITERATIONS * batch)
     config = dataclasses.replace(
         config,

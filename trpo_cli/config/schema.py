@@ -9,6 +9,13 @@ from typing import Any
 
 from trpo_cli.components import HOMES, conf_dir, from_file, load, options, read_yaml
 from trpo_cli.config.env import EnvConfig
+from trpo_cli.config.sections import (
+    EstimatorSettings,
+    PolicySettings,
+    RuleSettings,
+    SamplerSettings,
+    ValueSettings,
+)
 from trpo_cli.settings import setting
 
 
@@ -49,8 +56,7 @@ def _default_of(group: str) -> Callable[[], Any]:
 @dataclass
 class Config:
     """What one run is. The five sections of components hold the settings of whichever was chosen,
-    built-in or somebody else's: what the program asks of them stands in the protocols
-    `RuleSettings`, `SamplerSettings`, `PolicySettings`, `ValueSettings`, `EstimatorSettings`."""
+    built-in or somebody else's (`sections` says what the program asks of them)."""
 
     seed: int | None = setting(help="root of every random stream; null draws one", low=0)
     total_steps: int = setting(
@@ -67,11 +73,11 @@ class Config:
         "total_steps, device, threads, debug, checkpoint.* and eval.* may be given with it",
     )
     env: EnvConfig = field(default_factory=EnvConfig)
-    sampler: Any = field(default_factory=_default_of("sampler"))
-    algo: Any = field(default_factory=_default_of("algo"))
-    policy: Any = field(default_factory=_default_of("policy"))
-    value: Any = field(default_factory=_default_of("value"))
-    advantage: Any = field(default_factory=_default_of("advantage"))
+    sampler: SamplerSettings = field(default_factory=_default_of("sampler"))
+    algo: RuleSettings = field(default_factory=_default_of("algo"))
+    policy: PolicySettings = field(default_factory=_default_of("policy"))
+    value: ValueSettings = field(default_factory=_default_of("value"))
+    advantage: EstimatorSettings = field(default_factory=_default_of("advantage"))
     eval: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
 

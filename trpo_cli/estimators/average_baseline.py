@@ -10,7 +10,7 @@ import numpy as np
 
 from trpo_cli.components import EstimatorTraits, component
 from trpo_cli.distributed.split import WHOLE, Split
-from trpo_cli.estimators.base import DISCOUNT_STATES, STANDARDIZE, VALUE_LAMBDA, Steps
+from trpo_cli.estimators.base import EstimatorConfig, Steps
 from trpo_cli.estimators.reward_to_go import reward_to_go
 from trpo_cli.maths.arrays import Array
 from trpo_cli.settings import setting
@@ -18,14 +18,11 @@ from trpo_cli.settings import setting
 
 @component("advantage")
 @dataclass
-class AverageBaselineConfig:
+class AverageBaselineConfig(EstimatorConfig):
     """Reward to go minus its average over previous rollouts, a constant."""
 
     traits: ClassVar = EstimatorTraits()
 
-    standardize: bool = setting(help=STANDARDIZE)
-    discount_states: bool = setting(help=DISCOUNT_STATES)
-    value_lambda: float = setting(help=VALUE_LAMBDA, low=0, high=1)
     rollouts: int = setting(help="previous rollouts that the baseline is the average of", low=1)
 
     def build(self) -> AverageBaseline:

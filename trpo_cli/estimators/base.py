@@ -8,17 +8,26 @@ judges, and would leave nothing of `average_baseline`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.maths.arrays import Array
+from trpo_cli.settings import setting
 
-STANDARDIZE = "subtract the batch's mean, divide by its standard deviation"
-DISCOUNT_STATES = (
-    "weight each sample by gamma^t, t steps into its episode, as the gradient of the discounted "
-    "return has it; usually dropped, since late states would hardly count"
-)
 VALUE_LAMBDA = "lambda of the returns that the value function is fitted to; 1: Monte Carlo"
+
+
+@dataclass
+class EstimatorConfig:
+    """The settings that every estimator has."""
+
+    standardize: bool = setting(help="subtract the batch's mean, divide by its standard deviation")
+    discount_states: bool = setting(
+        help="weight each sample by gamma^t, t steps into its episode, as the gradient of the "
+        "discounted return has it; usually dropped, since late states would hardly count"
+    )
+    value_lambda: float = setting(help=VALUE_LAMBDA, low=0, high=1)
 
 
 class Steps(NamedTuple):

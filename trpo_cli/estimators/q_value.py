@@ -7,21 +7,18 @@ from typing import Any, ClassVar
 
 from trpo_cli.components import EstimatorTraits, component
 from trpo_cli.errors import UserError
-from trpo_cli.estimators.base import DISCOUNT_STATES, STANDARDIZE, VALUE_LAMBDA, Formula
+from trpo_cli.estimators.base import EstimatorConfig, Formula
 from trpo_cli.maths.psi import lambda_returns
 from trpo_cli.settings import setting
 
 
 @component("advantage")
 @dataclass
-class QValueConfig:
+class QValueConfig(EstimatorConfig):
     """Q(s, a) by lambda-returns, without a baseline."""
 
     traits: ClassVar = EstimatorTraits()
 
-    standardize: bool = setting(help=STANDARDIZE)
-    discount_states: bool = setting(help=DISCOUNT_STATES)
-    value_lambda: float = setting(help=VALUE_LAMBDA, low=0, high=1)
     return_lambda: float = setting(
         help="lambda of the returns; 1: rewards to go, which need no V", low=0, high=1
     )

@@ -6,25 +6,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trpo_cli.components import EstimatorTraits, component
-from trpo_cli.estimators.base import DISCOUNT_STATES, STANDARDIZE, VALUE_LAMBDA, Formula, Steps
+from trpo_cli.estimators.base import EstimatorConfig, Formula, Steps
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.returns import td_residuals
-from trpo_cli.settings import setting
 
 
 @component("advantage")
 @dataclass
-class TDResidualConfig:
+class TDResidualConfig(EstimatorConfig):
     """r + gamma V(s') - V(s) (actor-critic); `gae` with lambda 0.
 
     All it knows of later rewards is V, so V is fitted to long returns and not to r + gamma V(s').
     """
 
     traits: ClassVar = EstimatorTraits(needs_value=True)
-
-    standardize: bool = setting(help=STANDARDIZE)
-    discount_states: bool = setting(help=DISCOUNT_STATES)
-    value_lambda: float = setting(help=VALUE_LAMBDA, low=0, high=1)
 
     def build(self) -> Formula:
         return Formula(td_residual)

@@ -6,22 +6,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trpo_cli.components import EstimatorTraits, component
-from trpo_cli.estimators.base import DISCOUNT_STATES, STANDARDIZE, VALUE_LAMBDA, Formula, Steps
+from trpo_cli.estimators.base import EstimatorConfig, Formula, Steps
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.psi import total_returns
-from trpo_cli.settings import setting
 
 
 @component("advantage")
 @dataclass
-class TotalReturnConfig:
+class TotalReturnConfig(EstimatorConfig):
     """The trajectory's discounted total return, for each of its steps (REINFORCE)."""
 
     traits: ClassVar = EstimatorTraits(from_start=True)
-
-    standardize: bool = setting(help=STANDARDIZE)
-    discount_states: bool = setting(help=DISCOUNT_STATES)
-    value_lambda: float = setting(help=VALUE_LAMBDA, low=0, high=1)
 
     def build(self) -> Formula:
         return Formula(total_return)

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from trpo_cli.components import SamplerTraits
 from trpo_cli.distributed.processes import ALONE, Processes
-from trpo_cli.distributed.split import Split
 
 if TYPE_CHECKING:
     from trpo_cli.models.policy import Policy
@@ -67,16 +65,3 @@ class Sampler(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-class SamplerSettings(Protocol):
-    """The settings of a sampler."""
-
-    name: str
-    traits: SamplerTraits
-    num_envs: int
-    steps_per_env: int
-
-    def build(self, config: Any, world: World) -> tuple[Sampler, Split]:
-        """The sampler of a whole configuration, and which samples of a batch come from it here."""
-        ...

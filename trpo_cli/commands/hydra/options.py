@@ -27,7 +27,6 @@ class Setting:
 
     key: str
     field: dataclasses.Field[Any]
-    kind: Any  # the dataclass that declares it
     type: Any
     default: Any
     option: tuple[str, str] | None  # (group, option name), None outside the groups
@@ -43,7 +42,7 @@ def settings_of(kind: Any, prefix: str, option: tuple[str, str] | None = None) -
         if dataclasses.is_dataclass(value):
             yield from settings_of(type(value), f"{prefix}{field.name}.", option)
         else:
-            yield Setting(prefix + field.name, field, kind, types[field.name], value, option)
+            yield Setting(prefix + field.name, field, types[field.name], value, option)
 
 
 def settings_of_option(group: str, name: str) -> Iterator[Setting]:

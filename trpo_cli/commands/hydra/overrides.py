@@ -6,6 +6,7 @@ errors have to be understood (`explain`).
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 from collections.abc import Mapping, Sequence
@@ -158,9 +159,9 @@ def _check_type(setting: Setting, parsed: Override, text: str) -> None:
     value, raw = parsed.value(), text.partition("=")[2]
     if "${" in raw:
         return  # it stands for something that only the whole configuration knows
+    alone = dataclasses.make_dataclass("Alone", [("value", setting.type, "???")])
     try:
-        node: Any = OmegaConf.structured(setting.kind)
-        node[setting.field.name] = value
+        OmegaConf.structured(alone).value = value
     except OmegaConfBaseException as error:
         raise wrong_value(setting, raw) from error
 

@@ -1,13 +1,12 @@
-"""What every policy's settings offer, and the settings that several have."""
+"""What several policies have in common."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from trpo_cli.components import PolicyTraits
 from trpo_cli.settings import setting
 
 if TYPE_CHECKING:
@@ -27,27 +26,6 @@ PRECISION = (
     "what the layers compute in (parameters and the last layer stay float32); auto: bfloat16 for "
     "all rules but those that bound the KL where the processor is made for it, otherwise float32"
 )
-
-
-class PolicySettings(Protocol):
-    """The settings of a policy."""
-
-    name: str
-    traits: PolicyTraits
-
-    def build(
-        self,
-        observation_space: spaces.Box,
-        action_space: spaces.Space[Any],
-        generator: np.random.Generator,
-        device: str = "cpu",
-        with_value: bool = False,
-    ) -> Policy:
-        """The policy with its first parameters, drawn from the generator.
-
-        with_value: its network gives V(s) as well, in one more column behind the distribution's.
-        """
-        ...
 
 
 @dataclass

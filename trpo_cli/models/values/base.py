@@ -1,37 +1,22 @@
-"""What every value function's settings offer."""
+"""What several value functions have in common."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
 
-import numpy as np
-
-from trpo_cli.components import ValueTraits
-
-if TYPE_CHECKING:
-    from gymnasium import spaces
-
-    from trpo_cli.models.policy import Policy
-    from trpo_cli.models.value import StateValue
+from trpo_cli.maths.schedule import SCHEDULES
+from trpo_cli.settings import setting
 
 
-class ValueSettings(Protocol):
-    """The settings of a value function."""
+@dataclass
+class RegressionConfig:
+    """The settings of a network that is fitted to returns (`models.value.Value`)."""
 
-    name: str
-    traits: ValueTraits
-
-    def build(
-        self,
-        policy: Policy,
-        policy_settings: Any,
-        space: spaces.Box,
-        generator: np.random.Generator,
-        together: bool = False,
-    ) -> StateValue:
-        """The value function with its first parameters.
-
-        policy_settings: those of the policy. space: of the observations. together: the update rule
-        fits it together with the policy.
-        """
-        ...
+    learning_rate: float = setting(help="Adam's step size", above=0)
+    schedule: str = setting(help="step size over training", choices=SCHEDULES)
+    epochs: int = setting(help="passes over each batch", low=1)
+    minibatch_size: int | None = setting(
+        help="samples per Adam step, at most the batch; null: all of it", low=1
+    )
+    max_grad_norm: float | None = setting(help="clip the gradient's norm; null: never", above=0)
+    normalize_targets: bool = setting(help="fit standardised returns (outputs preserved)")

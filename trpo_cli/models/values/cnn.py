@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from trpo_cli.components import ValueTraits, component
-from trpo_cli.maths.schedule import SCHEDULES
-from trpo_cli.settings import setting
+from trpo_cli.models.values.base import RegressionConfig
 
 if TYPE_CHECKING:
     from gymnasium import spaces
@@ -20,19 +19,10 @@ if TYPE_CHECKING:
 
 @component("value")
 @dataclass
-class CNNValueConfig:
+class CNNValueConfig(RegressionConfig):
     """State value V(s) of images by a network of its own, shaped as the policy's."""
 
     traits: ClassVar = ValueTraits(images=True)
-
-    learning_rate: float = setting(help="Adam's step size", above=0)
-    schedule: str = setting(help="step size over training", choices=SCHEDULES)
-    epochs: int = setting(help="passes over each batch", low=1)
-    minibatch_size: int | None = setting(
-        help="samples per Adam step, at most the batch; null: all of it", low=1
-    )
-    max_grad_norm: float | None = setting(help="clip the gradient's norm; null: never", above=0)
-    normalize_targets: bool = setting(help="fit standardised returns (outputs preserved)")
 
     def build(
         self,

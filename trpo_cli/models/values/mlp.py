@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from trpo_cli.components import ValueTraits, component
-from trpo_cli.maths.schedule import SCHEDULES
+from trpo_cli.models.values.base import RegressionConfig
 from trpo_cli.settings import setting
 
 if TYPE_CHECKING:
@@ -21,21 +21,13 @@ if TYPE_CHECKING:
 
 @component("value")
 @dataclass
-class MLPValueConfig:
+class MLPValueConfig(RegressionConfig):
     """State value V(s) by regression on the returns."""
 
     traits: ClassVar = ValueTraits()
 
     hidden_sizes: list[int] = setting(help="units of each hidden layer", low=1)
     activation: str = setting(help="hidden activation", choices=["tanh", "relu"])
-    learning_rate: float = setting(help="Adam's step size", above=0)
-    schedule: str = setting(help="step size over training", choices=SCHEDULES)
-    epochs: int = setting(help="passes over each batch", low=1)
-    minibatch_size: int | None = setting(
-        help="samples per Adam step, at most the batch; null: all of it", low=1
-    )
-    max_grad_norm: float | None = setting(help="clip the gradient's norm; null: never", above=0)
-    normalize_targets: bool = setting(help="fit standardised returns (outputs preserved)")
 
     def build(
         self,
