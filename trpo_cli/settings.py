@@ -16,6 +16,8 @@ from typing import Any
 
 from trpo_cli.errors import UserError
 
+CONTINUOUS = "continuous actions"
+"""The condition of a setting that nothing reads where the environment's actions are discrete."""
 IN_FILE: Any = object()
 """The default stands in a YAML file (see `components`)."""
 
@@ -41,7 +43,8 @@ def setting(
     low, high: inclusive bounds; above, below: exclusive ones. For lists they hold per element.
     choices: the allowed words of a string setting.
     when: the choice without which nothing reads the setting: ``key=value`` (or ``key=a|b``, or
-        ``key!=value``) of the same section or, with a dot, of another one.
+        ``key!=value``) of the same section or, with a dot, of another one; ``section.trait`` or
+        ``not section.trait`` of a component; or `CONTINUOUS`.
     """
     metadata = {
         "in_file": default is IN_FILE,

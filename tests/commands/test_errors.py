@@ -70,6 +70,23 @@ BAD = [
     ("env=ALE/Pong-v5 policy.hidden_sizes=[32]", "policy.hidden_sizes=[32]", "policy=trpo_cnn"),
     ("algo=ppo env=ALE/Pong-v5 value.epochs=3", "value.epochs=3", "value=shared"),
     ("env=ALE/Pong-v5 env.atari.frame_stack=60", "env.atari.frame_stack=60", "52 x 40"),
+    # settings that nothing would read
+    ("algo=npg algo.step_size=0.3", "algo.step_size=0.3", "algo.step_rule=fixed"),
+    ("algo=npg algo.step_rule=fixed algo.max_kl=0.1", "algo.max_kl=0.1", "normalized"),
+    ("algo=ppo algo.objective=unclipped algo.clip_range=0.3", "algo.clip_range=0.3", "clip_only"),
+    ("algo.max_backtracks=0 algo.backtrack_ratio=0.5", "algo.backtrack_ratio=0.5", "is not 0"),
+    ("env=ALE/Pong-v5 value=shared value.coef=0.3", "value.coef=0.3", "ppo"),
+    ("algo=ppo env=ALE/Pong-v5 value=shared value.ridge=0.3", "value.ridge=0.3", "trpo"),
+    ("sampler=vine sampler.proposal=all sampler.actions=3", "sampler.actions=3", "proposal"),
+    ("sampler=vine sampler.choose=all sampler.rollout_states=3", "rollout_states=3", "choose"),
+    ("policy=mlp policy.init_log_std=-2 env=CartPole-v1", "policy.init_log_std=-2", "continuous"),
+    ("policy.actions=clip env=CartPole-v1", "policy.actions=clip", "continuous"),
+    (
+        "policy=mlp policy.normalize_observations=false policy.observation_clip=5",
+        "policy.observation_clip=5",
+        "normalize_observations=true",
+    ),
+    ("-m env=CartPole-v1 policy=mlp policy.init_log_std=-1,-2", "init_log_std", "run 0"),
     # malformed text
     ("algo", "'algo' has no '='", "algo=ppo"),
     ("ppo", "'ppo' has no '='", "Did you mean algo=ppo?"),

@@ -9,11 +9,12 @@ import os
 import re
 import secrets
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trpo_cli.config import Config, config_to_yaml
+from trpo_cli.config import Config, check_read, config_to_yaml
 from trpo_cli.distributed.processes import ALONE, Processes, processes_here
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import LOCK
@@ -26,12 +27,17 @@ OUTPUTS = Path("outputs")
 AUTO = "auto"
 
 
-def check_surroundings(config: Config) -> Prepared:
+def check_surroundings(config: Config, words: Sequence[str] = ()) -> Prepared:
     """Raise `UserError` for what this machine, the environment or the networks chosen for it
-    cannot do; writes nothing. Returns what a run of the configuration is built from."""
+    cannot do, and for a setting among the words of the command line that nothing would read;
+    writes nothing. Returns what a run of the configuration is built from."""
     from trpo_cli.training.build import prepare
 
-    return prepare(config)
+    prepared = prepare(config)
+    said = [word.lstrip("+").partition("=")[0] for word in words]
+    continuous = type(prepared.simulator.action_space).__name__ == "Box"
+    check_read(prepared.config, said, continuous)
+    return prepared
 
 
 def warn_threads(threads: int | None) -> None:
@@ -110,7 +116,7 @@ def launch(
     with processes.agreed():
         if config.resume is not None:
             raise UserError(f"resume={config.resume} is written on the command line only.")
-        prepared = check_surroundings(config)
+        prepared = check_surroundings(config, command)
     drawn = config.seed is None
     if drawn:
         seed = processes.broadcast(secrets.randbits(31))

@@ -92,7 +92,7 @@ def begin(args: argparse.Namespace, command: list[str]) -> int:
     path = find_space(args.space, config.algo.name)
     space = path.read_text(encoding="utf-8")
     check_space(hydra, overrides, parse_space(space, str(path)), str(path))
-    check_surroundings(config)
+    check_surroundings(config, overrides)
     import_optuna()
     folder = Path(args.out) if args.out else None
     if folder is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from trpo_cli.components import HOMES, load
 from trpo_cli.config.schema import Config, is_auto
 from trpo_cli.errors import UserError
-from trpo_cli.settings import check_ranges, walk
+from trpo_cli.settings import CONTINUOUS, check_ranges, walk
 
 KINDS = {
     "trajectories": "trajectories",
@@ -93,10 +93,11 @@ def _check_records(config: Config) -> None:
             )
 
 
-def check_read(config: Config, said: Iterable[str]) -> None:
+def check_read(config: Config, said: Iterable[str], continuous: bool = True) -> None:
     """Refuse a setting that was given and that nothing reads in this configuration.
 
-    said: the dotted keys that the person gave. Raises `UserError` naming what it would take.
+    said: the dotted keys that the person gave. continuous: whether the actions are. Raises
+    `UserError` naming what it would take.
     """
     found = {key: (field, value) for key, field, value in walk(config)}
     for key in said:
@@ -104,7 +105,9 @@ def check_read(config: Config, said: Iterable[str]) -> None:
             continue
         field, value = found[key]
         when = field.metadata.get("when")
-        if when and not holds(config, key.partition(".")[0], when):
+        if when is None:
+            continue
+        if not (continuous if when == CONTINUOUS else holds(config, key.partition(".")[0], when)):
             raise UserError(
                 f"{key}={value} would change nothing here: it is read {_in_words(key, when)}. "
                 "Leave it out."
@@ -121,11 +124,12 @@ def holds(config: Config, section: str, when: str) -> bool:
     key, _, values = when.partition("!=" if differs else "=")
     part, _, name = key.rpartition(".")
     value = getattr(getattr(config, part or section), name)
-    shown = {True: "true", False: "false", None: "null"}.get(value, str(value))
+    shown = str(value).lower() if isinstance(value, bool) else str(value)
     return (shown in values.split("|")) != differs
 
 
-TRAITS = {
+CONDITIONS = {
+    CONTINUOUS: "where actions are continuous (Box), and these are discrete",
     "algo.fits_value": "by rules that fit V together with the policy (vpg, ppo, ppo_penalty, dual)",
     "not algo.fits_value": "by rules that do not fit V together with the policy (npg, trpo)",
 }
@@ -133,7 +137,7 @@ TRAITS = {
 
 def _in_words(key: str, when: str) -> str:
     if "=" not in when:
-        return TRAITS[when]
+        return CONDITIONS[when]
     section = key.partition(".")[0]
     name = when if "." in when else f"{section}.{when}"
     return f"where {name.replace('!=', ' is not ').replace('|', ' or ')}"

@@ -157,7 +157,7 @@ def check_all_surroundings(jobs: Iterable[tuple[int, Sequence[str], Config]]) ->
         kinds.setdefault(str(parts), (number, job, config))
     for number, job, config in kinds.values():
         with naming(number, job):
-            check_surroundings(config)
+            check_surroundings(config, job)
 
 
 @contextlib.contextmanager

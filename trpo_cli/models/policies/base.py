@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from trpo_cli.settings import setting
+from trpo_cli.settings import CONTINUOUS, setting
 
 if TYPE_CHECKING:
     from gymnasium import spaces
@@ -39,8 +39,8 @@ class CNNConfig:
     hidden_size: int = setting(help="units of the layer behind the convolutions", low=1)
     activation: str = setting(help="hidden activation", choices=["tanh", "relu"])
     output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
-    init_log_std: float = setting(help=LOG_STD)
-    actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES)
+    init_log_std: float = setting(help=LOG_STD, when=CONTINUOUS)
+    actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
     precision: str = setting(help=PRECISION, choices=["auto", "float32", "bfloat16"])
 
     def build(

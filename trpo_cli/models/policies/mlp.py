@@ -15,7 +15,7 @@ from trpo_cli.models.policies.base import (
     NORMALIZE,
     mlp_policy,
 )
-from trpo_cli.settings import setting
+from trpo_cli.settings import CONTINUOUS, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,10 +34,10 @@ class MLPPolicyConfig:
     hidden_sizes: list[int] = setting(help="units of each hidden layer", low=1)
     activation: str = setting(help="hidden activation", choices=["tanh", "relu"])
     output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
-    init_log_std: float = setting(help=LOG_STD)
+    init_log_std: float = setting(help=LOG_STD, when=CONTINUOUS)
     normalize_observations: bool = setting(help=NORMALIZE)
-    observation_clip: float = setting(help=CLIP, above=0)
-    actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES)
+    observation_clip: float = setting(help=CLIP, above=0, when="normalize_observations=true")
+    actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
 
     def build(
         self,
