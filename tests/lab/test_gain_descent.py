@@ -37,7 +37,7 @@ class TestExactMethods:
         """With a step below the best one, so that one eigenvalue decides and its factor is
         positive; the next one's share dies out like (second / first)^k."""
         system = system_of(states, seed)
-        spectrum = getattr(lq.rates(system), method)
+        spectrum = lq.spectra(system)[method]
         step = 0.5 * lq.best_step(spectrum)
         found = descend(system, zero(system), method, step, 400)
         measured = found.measured(1e-9)
@@ -62,7 +62,7 @@ class TestExactMethods:
     @pytest.mark.parametrize("method", METHODS)
     def test_cost_never_rises_and_ends_at_the_optimum(self, method: str) -> None:
         system = system_of(4)
-        step = lq.best_step(getattr(lq.rates(system), method))
+        step = lq.best_step(lq.spectra(system)[method])
         found = descend(system, zero(system), method, step, 400 if method == "gradient" else 60)
         assert (np.diff(found.gaps) <= 1e-28).all() and found.gaps[-1] < 1e-6
 
@@ -76,10 +76,10 @@ class TestExactMethods:
         """n iterations shrink by factor^n: from 1e-8 to 1e-12, where the asymptotics hold, the
         ratio of the numbers is that of the logarithms, up to a whole iteration of `natural`."""
         system = system_of(6)
-        spectra = lq.rates(system)
+        spectra = lq.spectra(system)
         numbers, logs = [], []
         for method in ("gradient", "natural"):
-            spectrum = getattr(spectra, method)
+            spectrum = spectra[method]
             found = descend(system, zero(system), method, 0.5 * lq.best_step(spectrum), 800)
             ends = [first_at(found.gaps, target) for target in (1e-8, 1e-12)]
             assert ends[0] is not None and ends[1] is not None

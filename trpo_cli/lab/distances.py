@@ -14,17 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.lab.divergences import (
-    MEASURES,
-    bretagnolle_huber,
-    gaussian_jensen_shannon,
-    gaussian_kl,
-    gaussian_total_variation,
-    gaussian_wasserstein,
-    kl,
-    pinsker,
-    total_variation,
-)
+from trpo_cli.lab.divergences import MEASURES, bretagnolle_huber, kl, pinsker, total_variation
 from trpo_cli.lab.findings import Findings, Table
 from trpo_cli.lab.options import number, whole
 
@@ -70,18 +60,12 @@ def compute(args: argparse.Namespace) -> Findings:
         f"{args.pairs} random pairs of categoricals: TV is at most {ratios.max():.4f} of Pinsker's "
         f"bound, {np.median(ratios):.4f} in the median."
     )
-    gaussians = [((0.0, 1.0), (float(shift), args.std)) for shift in SHIFTS]
-    curves = {
-        "KL": np.array([gaussian_kl(*pair) for pair in gaussians]),
-        "TV": np.array([gaussian_total_variation(*pair) for pair in gaussians]),
-        "Jensen-Shannon": np.array([gaussian_jensen_shannon(*pair) for pair in gaussians]),
-        "Wasserstein": np.array([gaussian_wasserstein(*pair) for pair in gaussians]),
-        "points": points,
-        "std": args.std,
+    curves: dict[str, Any] = {
+        name: np.array([measure((0.0, 1.0), (float(shift), args.std)) for shift in SHIFTS])
+        for name, (_, measure) in MEASURES.items()
     }
-    return Findings(
-        [Table("Distances, in nats where they have a unit", columns, rows)], [note], curves
-    )
+    table = Table("Distances, in nats where they have a unit", columns, rows)
+    return Findings([table], [note], {**curves, "points": points, "std": args.std})
 
 
 def _row(p_name: str, q_name: str, kind: int, p: Any, q: Any) -> list[Any]:

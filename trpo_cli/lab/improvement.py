@@ -15,10 +15,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from trpo_cli.lab.divergences import kl
 from trpo_cli.lab.tabular import (
     MDP,
     advantages,
-    divergence,
     greedy,
     mixture_penalty,
     penalty,
@@ -65,19 +65,19 @@ def algorithm_1(mdp: MDP, policy: np.ndarray) -> np.ndarray:
         return policy
 
     def excess(log_d: float) -> float:
-        multipliers = _with_multipliers(policy, values, math.exp(log_d))[1]
+        _, multipliers = within_each_state(policy, values, math.exp(log_d))
         return math.log(c) - math.log(weights @ multipliers)
 
     # The gain is at most span sqrt(d / 2) (Pinsker): at this d it is less than C d.
     high = math.log(0.5 * (span / c) ** 2)
     log_d = root(excess, high - RANGE, high)
-    return within_each_state(policy, values, math.exp(log_d))
+    return within_each_state(policy, values, math.exp(log_d))[0]
 
 
 def max_kl_step(mdp: MDP, policy: np.ndarray, delta: float) -> np.ndarray:
     """maximise L_old(new) subject to max_s D_KL(old || new) <= delta (TRPO, equation 11 with the
     maximum)."""
-    return within_each_state(policy, advantages(mdp, policy), delta)
+    return within_each_state(policy, advantages(mdp, policy), delta)[0]
 
 
 def mean_kl_step(mdp: MDP, policy: np.ndarray, delta: float) -> np.ndarray:
@@ -95,7 +95,7 @@ def mean_kl_step(mdp: MDP, policy: np.ndarray, delta: float) -> np.ndarray:
 
     def excess(log_multiplier: float) -> float:
         new = tilted(policy, values, math.exp(log_multiplier))
-        return math.log(delta) - math.log(max(float(weights @ divergence(policy, new)), TINY))
+        return math.log(delta) - math.log(max(float(weights @ kl(policy, new)), TINY))
 
     middle = math.log(scale)
     if excess(middle - RANGE) > 0.0:  # so nearly greedy that no step is that long
@@ -121,15 +121,11 @@ def tilted(policy: np.ndarray, values: np.ndarray, multiplier: float) -> np.ndar
     return new / new.sum(axis=1, keepdims=True)
 
 
-def within_each_state(policy: np.ndarray, values: np.ndarray, delta: float) -> np.ndarray:
-    """maximise sum_a p'_a c_a subject to D_KL(p || p') <= delta in every state alone: (S, A)."""
-    return _with_multipliers(policy, values, delta)[0]
-
-
-def _with_multipliers(
+def within_each_state(
     policy: np.ndarray, values: np.ndarray, delta: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same, and the multipliers lambda (S,): by how much a state's gain rises with delta.
+    """maximise sum_a p'_a c_a subject to D_KL(p || p') <= delta in every state alone: p' (S, A),
+    and the multipliers lambda (S,), by how much a state's gain rises with delta.
 
     With t = nu - max c and y_a = (max c - c_a) / t: p' = p / (1 + y) / Z, Z = sum p / (1 + y),
     lambda = t / Z, and D_KL = sum p log(1 + y) + log Z falls with t. Newton's method on log D_KL
@@ -149,9 +145,9 @@ def _with_multipliers(
         share = p / (1.0 + y)
         missing = share * y
         z = share.sum(axis=1)
-        kl = np.maximum((p * np.log1p(y)).sum(axis=1) + np.log1p(-missing.sum(axis=1)), TINY)
+        now = np.maximum((p * np.log1p(y)).sum(axis=1) + np.log1p(-missing.sum(axis=1)), TINY)
         slope = (missing / (1.0 + y)).sum(axis=1) / z - missing.sum(axis=1)
-        step = (np.log(kl) - target) * kl / np.minimum(slope, -TINY)
+        step = (np.log(now) - target) * now / np.minimum(slope, -TINY)
         # A state that is nearly greedy may have no step of that length: it stops at `lowest`.
         log_t = np.maximum(log_t - np.clip(step, -LONGEST, LONGEST), lowest)
     new, multipliers = policy.copy(), np.zeros(len(policy))

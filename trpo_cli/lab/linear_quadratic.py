@@ -169,9 +169,9 @@ def riccati(system: LinearSystem) -> tuple[np.ndarray, np.ndarray]:
     return value, np.linalg.solve(action_curvature(system, value), b.T @ value @ a)
 
 
-@dataclass(frozen=True)
-class Rates:
-    """Spectra that decide how fast the exact methods converge close to the optimum.
+def spectra(system: LinearSystem) -> dict[str, np.ndarray]:
+    """What decides how fast the exact methods converge close to the optimum of a deterministic
+    policy.
 
     There the error of the gain D moves by D <- D - 2 alpha M D Sigma (policy gradient),
     D - 2 alpha M D (natural), (1 - 2 alpha) D (Gauss-Newton), as P_K depends on D only to second
@@ -180,18 +180,11 @@ class Rates:
     gradient: products of eigenvalues of M and of Sigma, ascending. natural: eigenvalues of M.
     gauss_newton: one.
     """
-
-    gradient: np.ndarray
-    natural: np.ndarray
-    gauss_newton: np.ndarray
-
-
-def rates(system: LinearSystem) -> Rates:
-    """At the optimum of a deterministic policy."""
     value, gain = riccati(system)
     curvature = np.linalg.eigvalsh(action_curvature(system, value))
     states = np.linalg.eigvalsh(state_matrix(system, gain, np.zeros(system.actions)))
-    return Rates(np.sort(np.outer(curvature, states).ravel()), curvature, np.ones(1))
+    products = np.sort(np.outer(curvature, states).ravel())
+    return {"gradient": products, "natural": curvature, "gauss_newton": np.ones(1)}
 
 
 def best_step(spectrum: np.ndarray) -> float:

@@ -23,17 +23,16 @@ import numpy as np
 
 from trpo_cli.errors import UserError
 from trpo_cli.lab.findings import Findings, Table
-from trpo_cli.lab.gain_descent import METHODS, Descent, Gap, descend, expected_path, first_at
+from trpo_cli.lab.gain_descent import Descent, Gap, descend, expected_path, first_at
 from trpo_cli.lab.learned import LearnedRun, read_run
 from trpo_cli.lab.linear_quadratic import (
-    Rates,
     best_step,
     cost,
     episode_cost,
     factor,
     is_stable,
-    rates,
     riccati,
+    spectra,
     spectral_radius,
 )
 from trpo_cli.lab.options import number, whole
@@ -92,15 +91,14 @@ def compute(args: argparse.Namespace) -> Findings:
             "that grows by itself. Give another B, or a lower --discount."
         ) from None
     start = first_gain(system)
-    found = rates(system)
-    spectra = dict(zip(METHODS, (found.gradient, found.natural, found.gauss_newton), strict=True))
+    found = spectra(system)
     descents = {}
-    for method in METHODS:
-        step = getattr(args, f"{method}_step") or best_step(spectra[method])
+    for method, spectrum in found.items():
+        step = getattr(args, f"{method}_step") or best_step(spectrum)
         descents[method] = descend(system, start, method, step, args.iterations)
-    tables = [_methods(descents, spectra, args.gap)]
-    curves: dict[str, Any] = {"descents": descents, "spectra": spectra}
-    notes = [_words(system, found, start)]
+    tables = [_methods(descents, found, args.gap)]
+    curves: dict[str, Any] = {"descents": descents, "spectra": found}
+    notes = [_words(system, found, start, best)]
     if runs:
         curves["runs"] = [(run, *_expected(run)) for run in runs]
         tables.append(_runs(curves["runs"], best, args.gap))
@@ -146,10 +144,11 @@ def first_gain(system: LinearSystem) -> np.ndarray:
     return riccati(dear)[1]
 
 
-def _words(system: LinearSystem, found: Rates, start: np.ndarray) -> str:
-    best = riccati(system)[1]
+def _words(
+    system: LinearSystem, found: dict[str, np.ndarray], start: np.ndarray, best: np.ndarray
+) -> str:
     closed = spectral_radius(system.A - system.B @ best)
-    ratio = [spectrum[-1] / spectrum[0] for spectrum in (found.gradient, found.natural)]
+    ratio = [found[method][-1] / found[method][0] for method in ("gradient", "natural")]
     return (
         f"States {system.states}, actions {system.actions}, discount {system.discount:g}, spectral "
         f"radius {spectral_radius(system.A):.3g}, {closed:.3g} "
@@ -210,10 +209,8 @@ def _runs(runs: list[Any], best: np.ndarray, target: float) -> Table:
                 -episode_cost(system, best, np.zeros(system.actions), horizon),
             ]
         )
-    columns = [
-        "run", "rule", "iterations", "gap %", f"to {target:g}", "expected", "return", "optimum",
-    ]  # fmt: skip
-    return Table("Learned from samples", columns, rows)
+    columns = ["run", "rule", "iterations", "gap %", f"to {target:g}", "expected"]
+    return Table("Learned from samples", [*columns, "return", "optimum"], rows)
 
 
 def draw(findings: Findings, plt: Any) -> None:

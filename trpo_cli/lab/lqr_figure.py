@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.lab.figures import COLOURS, DASHES, MARKERS, look
+from trpo_cli.lab.figures import MARKERS, look
 from trpo_cli.lab.gain_descent import Descent
 from trpo_cli.lab.learned import LearnedRun
 from trpo_cli.lab.linear_quadratic import episode_cost, factor, riccati
@@ -54,51 +54,53 @@ def draw_factors(
 
 def draw_runs(axis: Any, runs: list[tuple[LearnedRun, np.ndarray, np.ndarray | None]]) -> None:
     """Exact gaps of the gains that were learned, one colour for each rule, and the expectation."""
-    rules = list(dict.fromkeys(run.algo for run, _, _ in runs))
-    labelled = set()
+    looks = _looks([run for run, _, _ in runs])
     for run, saved, _ in runs:
-        index = rules.index(run.algo)
-        colour = COLOURS[index % len(COLOURS)]
-        label = None if run.algo in labelled else f"{run.algo}, sampled"
-        labelled.add(run.algo)
-        single = {"marker": MARKERS[index % len(MARKERS)], "markersize": 4.0}
-        axis.semilogy(
-            list(run.saved), saved, color=colour, linestyle=DASHES[index % len(DASHES)],
-            linewidth=1.0, alpha=0.8, label=label, **(single if len(saved) <= FEW else {}),
-        )  # fmt: skip
+        marker = {} if len(saved) <= FEW else {"marker": ""}
+        style = {**looks[run.algo], **marker}
+        axis.semilogy(list(run.saved), saved, **style, label=f"{run.algo}, sampled")
     # On top, and once for each rule: the runs of a rule share it unless their settings differ.
     drawn: set[tuple[str, bytes]] = set()
     for run, _, expected in runs:
         if expected is None or (run.algo, expected.tobytes()) in drawn:
             continue
-        label = f"{run.algo}, expected" if run.algo not in {rule for rule, _ in drawn} else None
         drawn.add((run.algo, expected.tobytes()))
         kept = expected > FLOOR
         axis.semilogy(
             np.flatnonzero(kept), expected[kept], color="black", linewidth=1.0,
-            linestyle=DASHES[rules.index(run.algo) % len(DASHES)], label=label,
+            linestyle=looks[run.algo]["linestyle"], label=f"{run.algo}, expected",
         )  # fmt: skip
     low = min(float(saved.min()) for _, saved, _ in runs)
     axis.set_ylim(bottom=max(low / 3.0, FLOOR))
     axis.set(xlabel="iteration", ylabel="relative gap of the cost", title="From samples")
-    axis.legend()
+    _legend(axis)
 
 
 def draw_returns(axis: Any, runs: list[LearnedRun]) -> None:
     """Costs of the training episodes as logged, noise of the actions included, over the expected
     cost of an episode under the optimal gain without noise."""
-    rules = list(dict.fromkeys(run.algo for run in runs))
-    labelled = set()
+    looks = _looks(runs)
     for run in runs:
-        index = rules.index(run.algo)
         system, best = run.system, riccati(run.system)[1]
         optimum = episode_cost(system, best, np.zeros(system.actions), run.horizon)
-        label = None if run.algo in labelled else run.algo
-        labelled.add(run.algo)
-        axis.semilogy(
-            run.iterations, -run.returns / optimum, color=COLOURS[index % len(COLOURS)],
-            linestyle=DASHES[index % len(DASHES)], linewidth=1.0, alpha=0.8, label=label,
-        )  # fmt: skip
+        style = {**looks[run.algo], "marker": ""}
+        axis.semilogy(run.iterations, -run.returns / optimum, **style, label=run.algo)
     axis.axhline(1.0, color="black", linewidth=0.8, linestyle=":", label="optimum")
     axis.set(xlabel="iteration", ylabel="cost / optimum", title="Training episodes, as logged")
-    axis.legend()
+    _legend(axis)
+
+
+def _looks(runs: list[LearnedRun]) -> dict[str, dict[str, Any]]:
+    """One for each rule."""
+    common = {"markersize": 4.0, "linewidth": 1.0, "alpha": 0.8}
+    return {
+        rule: {**look(index), "marker": MARKERS[index % len(MARKERS)], **common}
+        for index, rule in enumerate(dict.fromkeys(run.algo for run in runs))
+    }
+
+
+def _legend(axis: Any) -> None:
+    """Each label once."""
+    lines, labels = axis.get_legend_handles_labels()
+    by_label = dict(zip(labels, lines, strict=True))
+    axis.legend(by_label.values(), by_label.keys())

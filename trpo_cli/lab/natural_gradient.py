@@ -30,12 +30,6 @@ def plain_gradient(theta: float, reward: float) -> float:
     return float((reward - 1.0) * decay / (1.0 + decay) ** 2)
 
 
-def fisher(theta: float) -> float:
-    """E[(d log p / d theta)^2] = p_1 p_2."""
-    decay = np.exp(-abs(theta))
-    return float(decay / (1.0 + decay) ** 2)
-
-
 def ascend(theta: float, step: float, iterations: int, reward: float, natural: bool) -> np.ndarray:
     """theta_0 ... theta_iterations of theta <- theta + step g, with g = J' or J' / Fisher."""
     path = np.empty(iterations + 1)
@@ -83,22 +77,15 @@ def compute(args: argparse.Namespace) -> Findings:
     predicted_plain = flow(args.theta, step * iterations, reward)
     predicted_natural = args.theta + (reward - 1.0) * step * iterations
     shown = sorted({int(k) for k in np.geomspace(1, n, 8).round()} | {0})
-    rows = [
-        [
-            k,
-            float(plain[k]),
-            float(predicted_plain[k]),
-            float(natural[k]),
-            float(predicted_natural[k]),
-            float(reward - objective(plain[k], reward)),
-            float(reward - objective(natural[k], reward)),
-        ]
-        for k in shown
-    ]
-    columns = [
-        "iteration", "plain theta", "flow", "natural theta", "line", "plain regret",
-        "natural regret",
-    ]  # fmt: skip
+    columns = {
+        "plain theta": plain,
+        "flow": predicted_plain,
+        "natural theta": natural,
+        "line": predicted_natural,
+        "plain regret": reward - objective(plain, reward),
+        "natural regret": reward - objective(natural, reward),
+    }
+    rows = [[k, *(float(column[k]) for column in columns.values())] for k in shown]
     note = (
         f"Natural: theta gains (reward - 1) step = {(reward - 1) * step:.4g} in every iteration. "
         "Plain: e^theta + 2 theta - e^-theta gains that much, so theta goes as its logarithm."
@@ -112,7 +99,7 @@ def compute(args: argparse.Namespace) -> Findings:
         "reward": reward,
     }
     title = f"Softmax of one parameter, rewards {reward:g} and 1, step size {step:g}"
-    return Findings([Table(title, columns, rows)], [note], curves)
+    return Findings([Table(title, ["iteration", *columns], rows)], [note], curves)
 
 
 def draw(findings: Findings, plt: Any) -> None:

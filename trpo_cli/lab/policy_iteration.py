@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from trpo_cli.errors import UserError
+from trpo_cli.lab.divergences import kl, total_variation
 from trpo_cli.lab.findings import Findings, Table
 from trpo_cli.lab.gain_descent import first_at
 from trpo_cli.lab.improvement import (
@@ -33,7 +34,6 @@ from trpo_cli.lab.options import number, whole
 from trpo_cli.lab.tabular import (
     MDP,
     advantages,
-    divergence,
     divergence_bound,
     drift_bound,
     optimal_performance,
@@ -44,7 +44,6 @@ from trpo_cli.lab.tabular import (
     random_policy,
     state_distributions,
     surrogate,
-    total_variation,
     uniform_policy,
     variation_bound,
 )
@@ -83,40 +82,24 @@ def compute(args: argparse.Namespace) -> Findings:
     paths = {name: improve(mdp, rule, args.iterations) for name, rule in rules.items()}
     best = optimal_performance(mdp)
     first = performance(mdp, uniform_policy(mdp))
+    ways = {name: (path["eta"] - first) / (best - first) for name, path in paths.items()}
     rows = []
     for name, path in paths.items():
-        way = (path["eta"] - first) / (best - first)
-        rows.append(
-            [
-                name,
-                float(way[-1]),
-                first_at(-way, -0.5),
-                first_at(-way, -0.9),
-                float(np.diff(path["eta"]).min()),
-                float(path["slack"].min()),
-                float(path["kl"][0]),
-            ]
-        )
-    columns = [
-        "rule",
-        "way to optimum",
-        "to 50%",
-        "to 90%",
-        "least gain",
-        "eta - bound",
-        "first KL",
-    ]
+        way, least_gain = ways[name], float(np.diff(path["eta"]).min())
+        reached = [float(way[-1]), first_at(-way, -0.5), first_at(-way, -0.9)]
+        rows.append([name, *reached, least_gain, float(path["slack"].min()), float(path["kl"][0])])
+    columns = ["rule", "way to optimum", "to 50%", "to 90%", "least gain", "eta - bound"]
+    columns += ["first KL"]
     c = penalty(mdp, uniform_policy(mdp))
     title = (
         f"{args.iterations} iterations on {args.states} states, {args.actions} actions, discount "
         f"{args.discount:g}; at first C = {c:.4g}"
     )
     tables = [Table(title, columns, rows), check(mdp, args.seed)]
-    notes = [
-        "least gain: of eta in one iteration. eta - bound: its least distance above L - C max KL.",
-    ]
-    ways = {name: (path["eta"] - first) / (best - first) for name, path in paths.items()}
-    return Findings(tables, notes, {"ways": ways, "image": along(mdp)})
+    note = (
+        "least gain: of eta in one iteration. eta - bound: its least distance above L - C max KL."
+    )
+    return Findings(tables, [note], {"ways": ways, "image": along(mdp)})
 
 
 def improve(
@@ -125,14 +108,14 @@ def improve(
     """eta (T + 1,), and for each step its largest divergence `kl` (T,) and the distance of eta
     above the bound L - C max KL, `slack` (T,)."""
     policy = uniform_policy(mdp)
-    eta, kl, slack = [performance(mdp, policy)], [], []
+    eta, largest, slack = [performance(mdp, policy)], [], []
     for _ in range(iterations):
         new = rule(mdp, policy)
         eta.append(performance(mdp, new))
-        kl.append(float(divergence(policy, new).max()))
+        largest.append(float(kl(policy, new).max()))
         slack.append(eta[-1] - divergence_bound(mdp, policy, new))
         policy = new
-    return {"eta": np.array(eta), "kl": np.array(kl), "slack": np.array(slack)}
+    return {"eta": np.array(eta), "kl": np.array(largest), "slack": np.array(slack)}
 
 
 def check(mdp: MDP, seed: int) -> Table:
@@ -155,7 +138,7 @@ def check(mdp: MDP, seed: int) -> Table:
         note("eta' - (L - C max KL), least", after - divergence_bound(mdp, old, new))
         slack = drift_bound(alpha, STEPS) - drift.sum(axis=1)
         note("2 (1 - (1 - TV)^t) - |p_t' - p_t|, least", float(slack.min()))
-        pinsker = divergence(old, new) / 2.0 - total_variation(old, new) ** 2
+        pinsker = kl(old, new) / 2.0 - total_variation(old, new) ** 2
         note("KL / 2 - TV^2, least", float(pinsker.min()))
     rows = [
         [name, max(values) if "largest" in name else min(values)] for name, values in found.items()
@@ -168,9 +151,9 @@ def along(mdp: MDP) -> dict[str, np.ndarray]:
     relative to eta there; up to five times the d that maximises the bound."""
     old = uniform_policy(mdp)
     values = advantages(mdp, old)
-    best = float(divergence(old, algorithm_1(mdp, old)).max())
+    best = float(kl(old, algorithm_1(mdp, old)).max())
     d = np.linspace(0.0, np.sqrt(5.0 * best), 60)[1:] ** 2
-    new = [within_each_state(old, values, float(x)) for x in d]
+    new = [within_each_state(old, values, float(x))[0] for x in d]
     before = performance(mdp, old)
     return {
         "d": d,

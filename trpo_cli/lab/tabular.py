@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trpo_cli.lab.divergences import kl, total_variation
+
 
 @dataclass(frozen=True)
 class MDP:
@@ -94,18 +96,6 @@ def surrogate(mdp: MDP, old: np.ndarray, new: np.ndarray) -> float:
     return performance(mdp, old) + float(gain)
 
 
-def total_variation(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """D_TV (S,) = 1/2 sum_a |old - new| in each state."""
-    return 0.5 * np.abs(old - new).sum(axis=1)
-
-
-def divergence(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """D_KL(old || new) (S,) in each state, infinite where new misses an action of old."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(old > 0.0, old * (np.log(old) - np.log(new)), 0.0)
-    return np.maximum(terms.sum(axis=1), 0.0)
-
-
 def penalty(mdp: MDP, policy: np.ndarray) -> float:
     """C = 4 epsilon gamma / (1 - gamma)^2 with epsilon = max |A_pi(s, a)| (TRPO, theorem 1)."""
     epsilon = float(np.abs(advantages(mdp, policy)).max())
@@ -128,7 +118,7 @@ def variation_bound(mdp: MDP, old: np.ndarray, new: np.ndarray) -> float:
 def divergence_bound(mdp: MDP, old: np.ndarray, new: np.ndarray) -> float:
     """L_old(new) - C max_s D_KL(old || new), the weaker bound that Algorithm 1 maximises (TRPO,
     equation 9)."""
-    return surrogate(mdp, old, new) - penalty(mdp, old) * float(divergence(old, new).max())
+    return surrogate(mdp, old, new) - penalty(mdp, old) * float(kl(old, new).max())
 
 
 def state_distributions(mdp: MDP, policy: np.ndarray, steps: int) -> np.ndarray:
