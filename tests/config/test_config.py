@@ -47,7 +47,10 @@ class TestComposition:
     def test_the_command_line_wins_over_files(self) -> None:
         assert config_of("env=Swimmer-v5", "discount=0.9").discount == 0.9
 
-    @pytest.mark.parametrize("algo", [name for name in all_options()["algo"] if name != "es"])
+    @pytest.mark.parametrize(
+        "algo",
+        [name for name in all_options()["algo"] if set_by_rule(conf_dir(), name, "env=atari")],
+    )
     def test_atari_games_have_presets(self, algo: str) -> None:
         """What the rule's file has under with: env=atari, whatever the game; others without."""
         preset: Any = set_by_rule(conf_dir(), algo, "env=atari")
