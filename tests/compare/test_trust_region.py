@@ -221,9 +221,9 @@ class TestDiagnosis:
     def test_a_rule_speaks_of_its_own_fault_only(self, rule, wrong, words, fine):
         (said,) = diagnose(dataclasses.replace(GOOD, **wrong))
         assert words in said
-        spoke = [r.name for r in RULES if r.holds(dataclasses.replace(GOOD, **wrong))]
+        spoke = [name for name, r in RULES.items() if r.holds(dataclasses.replace(GOOD, **wrong))]
         assert spoke == [rule]
         assert diagnose(dataclasses.replace(GOOD, **fine)) == []
 
     def test_every_rule_has_a_case(self):
-        assert [rule.name for rule in RULES] == [case[0] for case in CASES]
+        assert list(RULES) == [case[0] for case in CASES]

@@ -77,14 +77,13 @@ def complete(found: Found, unfinished: bool) -> tuple[list[Run], list[str]]:
         if run.finished or unfinished:
             kept.append(run)
         if not run.finished:
-            share = f"at {run.steps:,} of {int(run.config['total_steps']):,} steps"
-            what = f"{run.path} is {status} {share}"
-            if status == "failed":
-                why = " If learning made it fail, leaving it out flatters its group."
-                notes.append(f"{what} and is {'kept' if unfinished else 'left out'}."
-                             + ("" if unfinished else why))  # fmt: skip
-            else:
-                notes.append(f"{what} and is {'kept' if unfinished else 'left out'}.")
+            note = (
+                f"{run.path} is {status} at {run.steps:,} of {int(run.config['total_steps']):,} "
+                f"steps and is {'kept' if unfinished else 'left out'}."
+            )
+            if status == "failed" and not unfinished:
+                note += " If learning made it fail, leaving it out flatters its group."
+            notes.append(note)
     if not kept:
         raise UserError(
             f"None of the {len(found.runs)} runs is finished: {notes[-1]} --unfinished compares "
@@ -127,11 +126,8 @@ def write(
 
 def output_folder(given: str | None) -> Path:
     """Where the files go; raises `UserError` for a file and for a place inside a run."""
-    if given is None:
-        now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        out = Path("outputs") / "compare" / now
-    else:
-        out = Path(given)
+    now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    out = Path("outputs") / "compare" / now if given is None else Path(given)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {given} is a file; give a folder.")
     for folder in (out.resolve(), *out.resolve().parents):
@@ -252,7 +248,7 @@ def make_parser() -> arguments.Parser:
     add("--no-files", action="store_true", help="only print")
     add("--json", action="store_true", help="print one JSON object instead of words")
     arguments.add_common(parser)
-    return parser  # fmt: skip
+    return parser
 
 
 if __name__ == "__main__":

@@ -38,10 +38,7 @@ def curve(run: Run, key: str, axis: str = "steps") -> Curve:
     """A run's values of one metric. "eval/return_mean": its evaluations during training."""
     if key == EVAL_CURVE:
         return _evaluations(run, axis)
-    nothing = np.array([])
-    if key not in run.columns:
-        return Curve(nothing, nothing)
-    x, y = run.columns[AXES[axis]], run.columns[key]
+    x, y = run.columns[AXES[axis]], run.column(key)
     good = np.isfinite(y) & np.isfinite(x)
     return Curve(x[good], y[good])
 
@@ -49,10 +46,8 @@ def curve(run: Run, key: str, axis: str = "steps") -> Curve:
 def _evaluations(run: Run, axis: str) -> Curve:
     """One evaluation per step, the first: later lines are those of trpo-eval."""
     found: dict[float, float] = {}
-    kind = run.config.get("eval.deterministic")
-    for line in run.evals:
-        if "checkpoint" not in line and line.get("deterministic") == kind:
-            found.setdefault(float(line["step"]), float(line["return_mean"]))
+    for line in run.evaluations:
+        found.setdefault(float(line["step"]), float(line["return_mean"]))
     steps = np.array(sorted(found))
     values = np.array([found[step] for step in steps])
     if axis == "seconds" and steps.size:

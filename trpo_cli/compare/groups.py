@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from trpo_cli.compare.read import Run
 from trpo_cli.errors import UserError
@@ -18,6 +18,8 @@ SHORT |= {"value": "value.name"}
 FROM_MANIFEST = ("version", "folder")
 BOOKKEEPING = re.compile(r"(seed|threads|device|debug|resume|checkpoint\..*|eval\..*)$")
 """Settings that do not change what a run is a sample of."""
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,7 @@ def make_groups(runs: Sequence[Run], by: Sequence[str] = ()) -> Grouping:
     asked = [key for key in check_keys(runs, by) if key != "env.id"]
     keys = list(dict.fromkeys([*RULE, *asked]))
     labels = make_labels(runs, keys)
-    members: dict[tuple[str, str], list[Run]] = {}
-    for run, label in zip(runs, labels, strict=True):
-        members.setdefault((run.env, label), []).append(run)
+    members = grouped(runs, [(run.env, label) for run, label in zip(runs, labels, strict=True)])
     notes: list[str] = []
     made = {
         (env, label): Group(env, label, tuple(one_per_seed(found, notes)))
@@ -84,6 +84,14 @@ def check_keys(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
                 "trpo-run's command line, algo.max_kl for example."
             )
         found.append(key)
+    return found
+
+
+def grouped(runs: Sequence[Run], keys: Iterable[Key]) -> dict[Key, list[Run]]:
+    """The runs that share a key, in the order of first appearance. keys: one per run."""
+    found: dict[Key, list[Run]] = {}
+    for run, key in zip(runs, keys, strict=True):
+        found.setdefault(key, []).append(run)
     return found
 
 
@@ -148,18 +156,15 @@ def one_per_seed(runs: Sequence[Run], notes: list[str]) -> list[Run]:
     return list(kept.values())
 
 
-def differing(runs: Iterable[Run]) -> dict[str, list[Any]]:
+def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """Keys whose values differ between the runs that have them, with the values; bookkeeping
     never counts. An older version's run may lack a key, as may another kind of policy."""
-    values: dict[str, dict[str, Any]] = {}
-    runs = list(runs)
+    differ: dict[str, list[Any]] = {}
     for key in sorted({key for run in runs for key in run.config if not BOOKKEEPING.match(key)}):
         found = {repr(run.config[key]): run.config[key] for run in runs if key in run.config}
         if len(found) > 1:
-            values[key] = found
-    return {
-        key: sorted(found.values(), key=lambda v: natural(show(v))) for key, found in values.items()
-    }
+            differ[key] = sorted(found.values(), key=lambda v: natural(show(v)))
+    return differ
 
 
 def mixed_settings(groups: Iterable[Group], keys: Sequence[str]) -> list[str]:
@@ -195,35 +200,23 @@ def refuse_mixtures(runs: Sequence[Run], allow: Collection[str] = ()) -> list[st
 
 def mixed_tasks(runs: Sequence[Run]) -> Iterable[str]:
     """Versions of one task, and one id with other arguments, are different tasks."""
-    by_task: dict[str, dict[str, list[Run]]] = {}
-    by_id: dict[str, list[Run]] = {}
-    for run in runs:
-        by_task.setdefault(re.sub(r"-v\d+$", "", run.env), {}).setdefault(run.env, []).append(run)
-        by_id.setdefault(run.env, []).append(run)
-    for task, found in by_task.items():
+    for task, same in grouped(runs, [re.sub(r"-v\d+$", "", run.env) for run in runs]).items():
+        found = grouped(same, [run.env for run in same])
         if len(found) > 1:
             yield f"{task} is there in versions that are different tasks: {examples(found)}."
-    for env, same in by_id.items():
+    for env, same in grouped(runs, [run.env for run in runs]).items():
         atari = any(used(run, "ale-py") for run in same)
-        keys = [
-            key
-            for key in differing(same)
-            if key.startswith("env.") and (atari or not key.startswith("env.atari."))
-        ]
+        keys = [key for key in differing(same) if key.startswith("env.")]
+        keys = [key for key in keys if atari or not key.startswith("env.atari.")]
         if keys:
-            named: dict[str, list[Run]] = {}
-            for run in same:
-                what = ", ".join(f"{key}={show(run.config.get(key))}" for key in keys)
-                named.setdefault(what, []).append(run)
+            names = (", ".join(f"{k}={show(run.config.get(k))}" for k in keys) for run in same)
+            named = grouped(same, names)
             yield f"{env} was run with different arguments: {examples(named)}."
 
 
 def mixed_budgets(runs: Sequence[Run]) -> Iterable[str]:
-    by_env: dict[str, dict[str, list[Run]]] = {}
-    for run in runs:
-        steps = f"{int(run.config['total_steps']):,} steps"
-        by_env.setdefault(run.env, {}).setdefault(steps, []).append(run)
-    for env, found in by_env.items():
+    for env, same in grouped(runs, [run.env for run in runs]).items():
+        found = grouped(same, [f"{int(run.config['total_steps']):,} steps" for run in same])
         if len(found) > 1:
             yield f"The runs on {env} have different total_steps: {examples(found)}."
 
@@ -231,10 +224,8 @@ def mixed_budgets(runs: Sequence[Run]) -> Iterable[str]:
 def mixed_versions(runs: Sequence[Run]) -> Iterable[str]:
     """Versions that change results: ours, Gymnasium's, and the simulator's that was used."""
     for name in ("trpo_cli", "gymnasium", "mujoco", "ale-py"):
-        found: dict[str, list[Run]] = {}
-        for run in runs:
-            if used(run, name):
-                found.setdefault(f"{name} {run.versions.get(name)}", []).append(run)
+        users = [run for run in runs if used(run, name)]
+        found = grouped(users, [f"{name} {run.versions.get(name)}" for run in users])
         if len(found) > 1:
             yield f"The runs were made with different versions: {examples(found)}."
 

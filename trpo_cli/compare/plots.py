@@ -232,13 +232,8 @@ def effects(sweep: Sweep) -> Plot:
         f"Final performance of every run by the value of one key; diamonds, joined: means. "
         f"{len(sweep.settings)} settings. " + " ".join(sweep.warnings)
     )
-    return Plot(
-        f"settings_{sweep.file_name}",
-        f"Settings of {sweep.algo} on {sweep.env}",
-        caption,
-        panels,
-        {},
-    )
+    title = f"Settings of {sweep.algo} on {sweep.env}"
+    return Plot(f"settings_{sweep.file_name}", title, caption, panels, {})
 
 
 def effect_panel(title: str, settings: Sequence[Setting], key: str) -> Panel:

@@ -71,6 +71,18 @@ class Run:
     def steps(self) -> int:
         return int(self.columns["step"][-1])
 
+    def column(self, key: str) -> Floats:
+        """(rows,), NaN throughout where the run has no such column."""
+        return self.columns.get(key, np.full(self.columns["step"].shape, np.nan))
+
+    @property
+    def evaluations(self) -> list[Mapping[str, Any]]:
+        """Evaluations of the policy in training, and those of the same kind that trpo-eval added
+        behind them."""
+        kind = self.config.get("eval.deterministic")
+        lines = (line for line in self.evals if "checkpoint" not in line)
+        return [line for line in lines if line.get("deterministic") == kind]
+
     @property
     def finished(self) -> bool:
         return self.manifest.get("status") == "finished"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
+from html import escape
 from importlib.resources import files
 
 from trpo_cli.compare.drawing import Drawing
@@ -35,7 +35,7 @@ def page(
         if t.name == "published":
             body.append(f'<section id="{t.name}">{to_html(t, "h2")}</section>\n')
             names.append((t.name, t.title))
-    contents = "".join(f'<a href="#{name}">{_text(title)}</a>' for name, title in names)
+    contents = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in names)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -57,14 +57,14 @@ def place(table: Table, plots: set[str]) -> str:
 
 
 def heading(comparison: Comparison, words: str, folders: Sequence[str]) -> str:
-    notes = "".join(f"<li>{_text(note)}</li>" for note in comparison.notes)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
     where = ", ".join(folders[:4]) + (f" and {len(folders) - 4} more" if len(folders) > 4 else "")
     envs = ", ".join(e.env for e in comparison.envs)
     return (
-        f"<header><h1>{_text(' / '.join(comparison.labels))}</h1>"
-        f'<p class="facts">{_text(envs)} &middot; {comparison.runs} runs from '
-        f"{_text(where)}</p></header>\n"
-        f'<section id="verdict"><h2>Verdict</h2><p class="verdict">{_text(words)}</p>'
+        f"<header><h1>{escape(' / '.join(comparison.labels))}</h1>"
+        f'<p class="facts">{escape(envs)} &middot; {comparison.runs} runs from '
+        f"{escape(where)}</p></header>\n"
+        f'<section id="verdict"><h2>Verdict</h2><p class="verdict">{escape(words)}</p>'
         + (f'<details open class="notes"><summary>Notes</summary><ul>{notes}</ul></details>'
            if notes else "")
         + "</section>\n"
@@ -74,17 +74,17 @@ def heading(comparison: Comparison, words: str, folders: Sequence[str]) -> str:
 def section(drawing: Drawing, tables: Sequence[Table], extra: str) -> str:
     plot = drawing.plot
     panels = "".join(
-        f"<figure><figcaption>{_text(panel.title)}</figcaption>{svg}</figure>"
+        f"<figure><figcaption>{escape(panel.title)}</figcaption>{svg}</figure>"
         for panel, svg in zip(plot.panels, drawing.panels, strict=True)
     )
     keys = "".join(
-        f"<li>{key}{_text(label)}</li>"
+        f"<li>{key}{escape(label)}</li>"
         for label, key in zip(plot.legend, drawing.keys, strict=True)
     )
     legend = f'<ul class="legend">{keys}</ul>' if keys else ""
     return (
-        f'<section id="{plot.name}"><h2>{_text(plot.title)}</h2>{extra}{legend}'
-        f'<div class="panels">{panels}</div><p class="caption">{_text(plot.caption)}</p>'
+        f'<section id="{plot.name}"><h2>{escape(plot.title)}</h2>{extra}{legend}'
+        f'<div class="panels">{panels}</div><p class="caption">{escape(plot.caption)}</p>'
         f"{''.join(map(to_html, tables))}</section>\n"
     )
 
@@ -95,7 +95,7 @@ def diagnosis(comparison: Comparison, name: str) -> str:
         if name != updates_name(env):
             continue
         items = "".join(
-            f"<li><b>{_text(g.label)}</b>: {_text(found(g.diagnosis))}.</li>" for g in env.groups
+            f"<li><b>{escape(g.label)}</b>: {escape(found(g.diagnosis))}.</li>" for g in env.groups
         )
         return f'<ul class="diagnosis">{items}</ul>'
     return ""
@@ -109,7 +109,3 @@ def colours() -> str:
     light = "".join(f"--c{i}:{a};" for i, (a, _) in enumerate(COLOURS))
     dark = "".join(f"--c{i}:{b};" for i, (_, b) in enumerate(COLOURS))
     return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
-
-
-def _text(text: str) -> str:
-    return html.escape(text)

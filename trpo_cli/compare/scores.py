@@ -56,10 +56,8 @@ def final_evaluation(run: Run) -> Any:
     The first line of that step and kind: trpo-eval may have added others behind it, and lines with
     "checkpoint" are of another policy.
     """
-    kind = run.config.get("eval.deterministic")
-    for line in run.evals:
-        ours = "checkpoint" not in line and line.get("deterministic") == kind
-        if ours and line.get("step") == run.steps and _is_number(line.get("return_mean")):
+    for line in run.evaluations:
+        if line.get("step") == run.steps and _is_number(line.get("return_mean")):
             return line
     return None
 
@@ -73,7 +71,7 @@ def best_evaluation(run: Run) -> Any:
 def final_score(run: Run, protocol: Protocol) -> float:
     if protocol.final == FINAL_EVALUATION:
         return float(final_evaluation(run)["return_mean"])
-    values = run.columns.get(RETURN, np.array([]))
+    values = run.column(RETURN)
     finite = values[np.isfinite(values)]
     return float(finite[-1]) if finite.size else math.nan
 

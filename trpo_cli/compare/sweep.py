@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.compare.groups import differing, file_name, rule_of, show
+from trpo_cli.compare.groups import differing, file_name, grouped, rule_of, show
 from trpo_cli.compare.read import Run
 from trpo_cli.compare.scores import Protocol, final_score
 from trpo_cli.compare.statistics import ALPHA, Interval, holm, mean_interval, welch
@@ -65,9 +65,7 @@ class Sweep:
 def find_sweeps(runs: Sequence[Run], protocol: Protocol) -> list[Sweep]:
     """One per environment, algorithm and sampler whose runs differ in anything but the
     seed."""
-    by_rule: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        by_rule.setdefault((run.env, rule_of(run)), []).append(run)
+    by_rule = grouped(runs, [(run.env, rule_of(run)) for run in runs])
     sweeps = []
     for (env, algo), found in sorted(by_rule.items()):
         keys = list(differing(found))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
+from typing import Any
 
 from trpo_cli.compare import published
 from trpo_cli.compare.formats import Column, Table
@@ -39,6 +40,15 @@ def all_tables(comparison: Comparison, sweeps: Sequence[Sweep], against: bool) -
     return [table for table in found if table.rows]
 
 
+def interval(get: Callable[[Any], Any], write: Callable[[float], str] = number) -> list[Column]:
+    """Of bounds `low` and `high`: one column for people, two in files."""
+    return [
+        Column("", "95% interval", get, lambda found: bounds(found, write)),
+        Column("low", "", lambda row: get(row).low),
+        Column("high", "", lambda row: get(row).high),
+    ]
+
+
 def performance(c: Comparison) -> Table:
     envs = {e.env: e for e in c.envs}
 
@@ -67,9 +77,7 @@ def performance(c: Comparison) -> Table:
             Column("reached", "", lambda g: g.steps.reached),
             Column("steps_median", "", lambda g: g.steps.median),
             Column(
-                "",
-                "Steps to threshold",
-                lambda g: crossing(g.steps, f"> {envs[g.env].steps:,}"),
+                "", "Steps to threshold", lambda g: crossing(g.steps, f"> {envs[g.env].steps:,}")
             ),
             Column("seconds_median", "", lambda g: g.seconds.median),
             Column("", "Seconds to threshold", lambda g: crossing(g.seconds, "not reached")),
@@ -97,9 +105,7 @@ def pairs(c: Comparison) -> Table:
             Column("a", "First", lambda p: p.a),
             Column("b", "Second", lambda p: p.b),
             Column("difference", "Difference", lambda p: p.difference.value),
-            Column("", "95% interval", lambda p: p.difference, bounds),
-            Column("low", "", lambda p: p.difference.low),
-            Column("high", "", lambda p: p.difference.high),
+            *interval(lambda p: p.difference),
             Column("p_welch", "p (Welch)", lambda p: p.difference.p, p_value),
             Column("p_holm", "", lambda p: p.p),
             Column("", "p adjusted", adjusted),
@@ -123,9 +129,7 @@ def improvement(c: Comparison) -> Table:
             Column("envs", "Environments", lambda i: i.envs),
             Column("fewest_runs", "Fewest runs", lambda i: i.probability.n),
             Column("probability", "P(first > second)", lambda i: i.probability.value, two_digits),
-            Column("", "95% interval", lambda i: bounds(i.probability, two_digits)),
-            Column("low", "", lambda i: i.probability.low),
-            Column("high", "", lambda i: i.probability.high),
+            *interval(lambda i: i.probability, two_digits),
         ],
         c.improvements,
     )
@@ -147,9 +151,7 @@ def aggregate(c: Comparison) -> Table:
             Column("group", "Group", lambda row: row[0]),
             Column("fewest_runs", "Fewest runs", lambda row: row[1].n),
             Column("iqm", "Interquartile mean", lambda row: row[1].value, two_digits),
-            Column("", "95% interval", lambda row: bounds(row[1], two_digits)),
-            Column("low", "", lambda row: row[1].low),
-            Column("high", "", lambda row: row[1].high),
+            *interval(lambda row: row[1], two_digits),
         ],
         list(c.aggregate.items()),
     )
@@ -191,11 +193,9 @@ def settings(s: Sweep) -> Table:
             *map(swept, s.keys),
             Column("runs", "Runs", lambda row: row[1].interval.n),
             Column("", "Mean ± std", lambda row: row[1].interval, spread),
-            Column("", "95% interval", lambda row: row[1].interval, bounds),
             Column("mean", "", lambda row: row[1].interval.value),
             Column("std", "", lambda row: row[1].interval.std),
-            Column("low", "", lambda row: row[1].interval.low),
-            Column("high", "", lambda row: row[1].interval.high),
+            *interval(lambda row: row[1].interval),
             Column("worse_than_best", "", lambda row: int(row[1].worse)),
             Column("finals", "Each run", lambda row: row[1].finals),
         ],

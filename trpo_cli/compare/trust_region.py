@@ -35,7 +35,7 @@ class Measure:
 
 
 def column(key: str) -> Callable[[Run], Floats]:
-    return lambda run: run.columns.get(key, _nothing(run))
+    return lambda run: run.column(key)
 
 
 def allowed_kl(run: Run) -> Floats:
@@ -44,7 +44,7 @@ def allowed_kl(run: Run) -> Floats:
     max_kl = run.config.get("algo.max_kl")
     fixed = run.config.get("algo.step_rule") == "fixed"
     if max_kl is None or fixed:
-        return _nothing(run)
+        return np.full(run.columns["step"].shape, np.nan)
     schedule, total = str(run.config.get("algo.schedule")), float(run.config["total_steps"])
     shares = np.maximum(0.0, 1.0 - run.columns["step"] / total)
     shares = np.concatenate([[1.0], shares[:-1]])
@@ -53,40 +53,35 @@ def allowed_kl(run: Run) -> Floats:
 
 def accepted(run: Run) -> NDArray[np.bool_]:
     """(rows,) updates that moved the policy under a trust region."""
-    return column("trust_region/accepted")(run) == 1
+    return run.column("trust_region/accepted") == 1
 
 
 def kl_used(run: Run) -> Floats:
-    return _ratio(column("policy/kl")(run), allowed_kl(run), accepted(run))
+    return _ratio(run.column("policy/kl"), allowed_kl(run), accepted(run))
 
 
 def kl_against_model(run: Run) -> Floats:
-    return _ratio(column("policy/kl")(run), column("trust_region/predicted_kl")(run), accepted(run))
+    return _ratio(run.column("policy/kl"), run.column("trust_region/predicted_kl"), accepted(run))
 
 
 def improvement_against_model(run: Run) -> Floats:
     return _ratio(
-        column("trust_region/actual_improvement")(run),
-        column("trust_region/expected_improvement")(run),
+        run.column("trust_region/actual_improvement"),
+        run.column("trust_region/expected_improvement"),
         accepted(run),
     )
 
 
 def gain(run: Run) -> Floats:
-    return column("policy/surrogate_after")(run) - column("policy/surrogate_before")(run)
+    return run.column("policy/surrogate_after") - run.column("policy/surrogate_before")
 
 
 def rejected(run: Run) -> Floats:
-    return 1.0 - column("trust_region/accepted")(run)
+    return 1.0 - run.column("trust_region/accepted")
 
 
 MEASURES = (
-    Measure(
-        "KL of an update",
-        "nats; dashed: allowed",
-        column("policy/kl"),
-        log=True,
-    ),
+    Measure("KL of an update", "nats; dashed: allowed", column("policy/kl"), log=True),
     Measure("Allowed KL used", "achieved / allowed KL", kl_used),
     Measure("Quadratic model of the KL", "achieved / predicted KL", kl_against_model),
     Measure("Improvement of the surrogate", "after - before the update", gain),
@@ -106,9 +101,7 @@ MEASURES = (
     Measure("Curvature", "x'Fx", column("trust_region/curvature"), log=True),
     Measure("Clip fraction", "share of samples", column("policy/clip_fraction")),
     Measure(
-        "Explained variance",
-        "share of the returns' variance",
-        column("value/explained_variance"),
+        "Explained variance", "share of the returns' variance", column("value/explained_variance")
     ),
 )
 
@@ -203,9 +196,7 @@ def summarise(group: Group) -> Summary:
         improvement_model=_median(pooled(improvement_against_model)),
         rejected=_mean(pooled(rejected)),
         rejections={why: count / tried for why, count in reasons.most_common() if why},
-        backtracks=_mean(
-            pooled(lambda run: _where(column("trust_region/backtracks")(run), accepted(run)))
-        ),
+        backtracks=_mean(pooled(_accepted_backtracks)),
         cg_residual=_median(pooled(column("trust_region/cg_residual"))),
         cg_exhausted=_mean(pooled(_exhausted)),
         clip_fraction=_mean(pooled(column("policy/clip_fraction"))),
@@ -214,30 +205,25 @@ def summarise(group: Group) -> Summary:
     )
 
 
+def _accepted_backtracks(run: Run) -> Floats:
+    return run.column("trust_region/backtracks")[accepted(run)]
+
+
 def _exhausted(run: Run) -> Floats:
     limit = run.config.get("algo.cg_iterations")
-    spent = column("trust_region/cg_iterations")(run)
-    if limit is None:
-        return _nothing(run)
-    return np.where(np.isfinite(spent), (spent >= limit).astype(float), np.nan)
+    spent = run.column("trust_region/cg_iterations")
+    spent = spent[np.isfinite(spent)]
+    return np.array([]) if limit is None else (spent >= limit).astype(float)
 
 
 def _second_half(run: Run) -> Floats:
-    values = column("value/explained_variance")(run)
+    values = run.column("value/explained_variance")
     return values[values.size // 2 :]
 
 
 def _ratio(top: Floats, bottom: Floats, where: NDArray[np.bool_]) -> Floats:
     good = where & np.isfinite(top) & np.isfinite(bottom) & (bottom > 0)
     return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=good)
-
-
-def _where(values: Floats, where: NDArray[np.bool_]) -> Floats:
-    return np.where(where, values, np.nan)
-
-
-def _nothing(run: Run) -> Floats:
-    return np.full(run.columns["step"].shape, np.nan)
 
 
 def _mean(values: Floats) -> float:

@@ -84,11 +84,8 @@ def overall(comparison: Comparison) -> list[str]:
         found.append(
             f"Interquartile mean of normalised scores over {shared} environments: {named}."
         )
-    best = max(
-        comparison.improvements,
-        key=lambda i: abs(i.probability.value - 0.5),
-        default=None,
-    )
+    sided = sorted(comparison.improvements, key=lambda i: -abs(i.probability.value - 0.5))
+    best = next(iter(sided), None)
     if best is not None and len(comparison.envs) > 1:
         p, a, b = best.probability, best.a, best.b
         if p.value < 0.5:
