@@ -28,8 +28,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-CONFIDENCE = 0.95
 ALPHA = 0.05
+"""Level of the tests; intervals hold with probability 1 - ALPHA."""
 POWER = 0.8
 RESAMPLES = 2000
 MAX_PERMUTATIONS = 20_000
@@ -66,27 +66,27 @@ class Interval:
     high: float
 
 
-def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """Mean and Student's interval: m +- t_{(1+c)/2, n-1} s / sqrt(n).
+def mean_interval(values: ArrayLike) -> Interval:
+    """Mean and Student's 95% interval: m +- t_{0.975, n-1} s / sqrt(n).
 
     values: (n,), one per run. Without bounds for n = 1.
     """
     x = np.asarray(values, dtype=np.float64)
-    mean, low, high = (float(v[0]) for v in mean_band(x[:, None], confidence))
+    mean, low, high = (float(v[0]) for v in mean_band(x[:, None]))
     return Interval(int(x.size), mean, float(x.std(ddof=1)) if x.size > 1 else math.nan, low, high)
 
 
-def mean_band(curves: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats, Floats]:
+def mean_band(curves: Floats) -> tuple[Floats, Floats, Floats]:
     """`mean_interval` at each point of curves (runs, points): mean, low, high (points,).
 
-    Pointwise: each point's interval holds its mean with probability c; all points at once do so
+    Pointwise: each point's interval holds its mean with probability 95%; all points at once do so
     with less.
     """
     n = len(curves)
     mean = curves.mean(axis=0)
     if n < 2:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    half = t_quantile(0.5 + confidence / 2.0, n - 1) * curves.std(axis=0, ddof=1) / math.sqrt(n)
+    half = t_quantile(1.0 - ALPHA / 2.0, n - 1) * curves.std(axis=0, ddof=1) / math.sqrt(n)
     return mean, mean - half, mean + half
 
 
@@ -101,7 +101,7 @@ class Difference:
     p: float
 
 
-def welch(x: ArrayLike, y: ArrayLike, confidence: float = CONFIDENCE) -> Difference:
+def welch(x: ArrayLike, y: ArrayLike) -> Difference:
     """Welch's t test (Welch 1947): t = (mx - my) / s, s^2 = sx^2/n + sy^2/m, with the degrees of
     freedom s^4 / (sx^4/(n^2 (n-1)) + sy^4/(m^2 (m-1))) of Welch and Satterthwaite.
 
@@ -118,11 +118,11 @@ def welch(x: ArrayLike, y: ArrayLike, confidence: float = CONFIDENCE) -> Differe
         return Difference(value, math.nan, math.nan, p)
     s = math.sqrt(a + b)
     df = (a + b) ** 2 / (a**2 / (x.size - 1) + b**2 / (y.size - 1))
-    half = t_quantile(0.5 + confidence / 2.0, df) * s
+    half = t_quantile(1.0 - ALPHA / 2.0, df) * s
     return Difference(value, value - half, value + half, t_two_sided(value / s, df))
 
 
-def permutation_test(x: ArrayLike, y: ArrayLike, seed: int = 0) -> float:
+def permutation_test(x: ArrayLike, y: ArrayLike) -> float:
     """Two-sided p-value of |mx - my| when the labels of the runs are exchanged (Fisher, Pitman).
 
     All n! / (k! (n-k)!) labellings, or `MAX_PERMUTATIONS` random ones and the observed one where
@@ -139,7 +139,7 @@ def permutation_test(x: ArrayLike, y: ArrayLike, seed: int = 0) -> float:
         chosen = np.array(list(itertools.combinations(range(pooled.size), k)))
         extra = 0
     else:
-        order = np.random.default_rng(seed).random((MAX_PERMUTATIONS, pooled.size))
+        order = np.random.default_rng(0).random((MAX_PERMUTATIONS, pooled.size))
         chosen, extra = np.argpartition(order, k, axis=1)[:, :k], 1
     sums = pooled[chosen].sum(axis=1)
     differences = np.abs(sums / k - (pooled.sum() - sums) / (pooled.size - k))
@@ -176,9 +176,7 @@ def _superiority(x: ArrayLike, y: ArrayLike) -> float:
     return float(np.mean((gap > 0) + 0.5 * (gap == 0)))
 
 
-def improvement_interval(
-    samples: Sequence[tuple[ArrayLike, ArrayLike]], confidence: float = CONFIDENCE
-) -> Interval:
+def improvement_interval(samples: Sequence[tuple[ArrayLike, ArrayLike]]) -> Interval:
     """The probability of improvement and its score interval: every theta with
     (estimate - theta)^2 <= z^2 V(theta), V averaged over E environments as for independent ones,
 
@@ -190,7 +188,7 @@ def improvement_interval(
     """
     estimate = probability_of_improvement(samples)
     sizes = [(np.size(x), np.size(y)) for x, y in samples]
-    z = NormalDist().inv_cdf(0.5 + confidence / 2.0)
+    z = NormalDist().inv_cdf(1.0 - ALPHA / 2.0)
 
     def outside(theta: float) -> bool:
         shape = theta * (1.0 - theta)
@@ -226,15 +224,11 @@ def _interquartile_mean(scores: Floats, weights: Floats) -> Floats:
     return np.asarray((ranked * middle).sum(axis=1) / middle.sum(axis=1))
 
 
-def aggregate_interval(
-    strata: Sequence[ArrayLike],
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
-) -> Interval:
+def aggregate_interval(strata: Sequence[ArrayLike]) -> Interval:
     """The interquartile mean across environments with an interval over runs.
 
     Runs are resampled within each environment (stratified bootstrap, Agarwal et al. 2021). The
-    bootstrap's standard deviation b gives m +- t_{(1+c)/2, N-E} b sqrt(N / (N-E)), N runs in E
+    bootstrap's standard deviation b gives m +- t_{0.975, N-E} b sqrt(N / (N-E)), N runs in E
     environments: the root undoes the n - 1 in n by which a resample varies too little. Share of
     95% intervals that hold the truth, 3 environments: with 3, 5, 10 runs 0.96, 0.94, 0.96 for
     normal scores, 0.95, 0.95, 0.95 for exponential ones; the percentiles of the same bootstrap
@@ -250,18 +244,16 @@ def aggregate_interval(
     total, fewest = sum(sizes), min(sizes)
     if fewest < 2:
         return Interval(fewest, value, math.nan, math.nan, math.nan)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     drawn = [s[generator.integers(s.size, size=(RESAMPLES, s.size))] for s in samples]
     spread = float(_interquartile_mean(np.concatenate(drawn, axis=1), weights).std(ddof=1))
     spread *= math.sqrt(total / (total - len(samples)))
-    half = t_quantile(0.5 + confidence / 2.0, total - len(samples)) * spread
+    half = t_quantile(1.0 - ALPHA / 2.0, total - len(samples)) * spread
     return Interval(fewest, value, spread, value - half, value + half)
 
 
-def detectable_difference(
-    x: ArrayLike, y: ArrayLike, alpha: float = ALPHA, power: float = POWER
-) -> float:
-    """The smallest difference of means that a t test at `alpha` finds with probability `power`,
+def detectable_difference(x: ArrayLike, y: ArrayLike, alpha: float = ALPHA) -> float:
+    """The smallest difference of means that a t test at `alpha` finds with probability `POWER`,
     with as many runs as these and their pooled standard deviation: delta = d s sqrt(1/n + 1/m).
 
     d is the shift of the non-central t, with n + m - 2 degrees of freedom, that lies above the
@@ -277,7 +269,7 @@ def detectable_difference(
         return math.nan
     df = n + m - 2
     pooled = math.sqrt(((n - 1) * x.var(ddof=1) + (m - 1) * y.var(ddof=1)) / df)
-    shift = float(nctdtrinc(df, 1.0 - power, t_quantile(1.0 - alpha / 2.0, df)))
+    shift = float(nctdtrinc(df, 1.0 - POWER, t_quantile(1.0 - alpha / 2.0, df)))
     return shift * pooled * math.sqrt(1.0 / n + 1.0 / m)
 
 
