@@ -13,8 +13,8 @@ import pytest
 from tests.support.cli_stub import Cli
 from trpo_cli.algos.ppo import PPOConfig
 from trpo_cli.algos.vpg import VPGConfig
-from trpo_cli.commands.launch import claim
 from trpo_cli.errors import RunFailed, UserError
+from trpo_cli.runs.directory import claim
 
 REPOSITORY = Path(__file__).parents[2]
 BASIC = "hydra/launcher=basic"

@@ -128,8 +128,9 @@ class TestGoOn:
     def test_the_first_rows_keys_still_hold(self, tmp_path):
         fill(tmp_path)
         log = MetricsLogger(tmp_path, {})
+        log.write({"step": 40, "a": 1.0})
         with pytest.raises(ValueError, match="new"):
-            log.write({"step": 40, "a": 1.0, "new": 1.0})
+            log.write({"step": 50, "a": 1.0, "new": 1.0})
         log.close()
 
     @pytest.mark.parametrize("position", [5, 20, -3])

@@ -45,7 +45,7 @@ class TestManifest:
     @pytest.mark.parametrize("status", ["finished", "interrupted", "failed"])
     def test_how_it_ended(self, tmp_path, status):
         start(tmp_path).finish(status, "because", step=4096)
-        found = manifest.read(tmp_path).content
+        found = manifest.read(tmp_path)
         assert (found["status"], found["reason"], found["step"]) == (status, "because", 4096)
         assert datetime.fromisoformat(found["ended"]) >= datetime.fromisoformat(found["started"])
 
@@ -64,8 +64,7 @@ class TestManifest:
             manifest.read(tmp_path)
 
     def test_missing_or_newer(self, tmp_path):
-        with pytest.raises(UserError, match="not a run directory"):
-            manifest.read(tmp_path)
+        assert manifest.read(tmp_path) == {}
         (tmp_path / "manifest.json").write_text('{"format": 2}')
         with pytest.raises(UserError, match="newer"):
             manifest.read(tmp_path)
@@ -87,7 +86,7 @@ def git(folder, *arguments):
 
 
 def facts(folder: Path) -> Any:
-    return machine.Checkout(folder).facts()
+    return machine.checkout(folder)
 
 
 class TestCheckout:

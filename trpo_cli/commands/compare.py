@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import math
 import sys
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from trpo_cli.commands import arguments
 from trpo_cli.commands.failures import run_command
 from trpo_cli.errors import CannotWrite, UserError
-from trpo_cli.runs.directory import CONFIG, METRICS
+from trpo_cli.runs.directory import CONFIG, METRICS, OUTPUTS, moment
 
 if TYPE_CHECKING:
     from trpo_cli.compare.formats import Table
@@ -126,8 +125,7 @@ def write(
 
 def output_folder(given: str | None) -> Path:
     """Where the files go; raises `UserError` for a file and for a place inside a run."""
-    now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    out = Path("outputs") / "compare" / now if given is None else Path(given)
+    out = OUTPUTS / "compare" / moment() if given is None else Path(given)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {given} is a file; give a folder.")
     for folder in (out.resolve(), *out.resolve().parents):

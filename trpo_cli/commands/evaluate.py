@@ -57,14 +57,9 @@ def refuse_launcher() -> None:
 
 def read_run(run_dir: Path, checkpoint: str) -> tuple[Config, Path]:
     """A run's configuration and the folder of one of its checkpoints."""
-    from trpo_cli.config import config_from_yaml
+    from trpo_cli.config import read_config
 
-    path = require(run_dir) / CONFIG
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from error
-    return config_from_yaml(text, source=str(path)), find(run_dir, checkpoint)
+    return read_config(require(run_dir) / CONFIG), find(run_dir, checkpoint)
 
 
 def evaluate_run(

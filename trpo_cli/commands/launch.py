@@ -10,20 +10,18 @@ import re
 import secrets
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trpo_cli.config import Config, check_read, config_to_yaml
 from trpo_cli.distributed.processes import ALONE, Processes, processes_here
 from trpo_cli.errors import UserError
-from trpo_cli.runs.directory import LOCK
+from trpo_cli.runs.directory import LOCK, OUTPUTS, check_run_dir, claim, make, moment
 from trpo_cli.system.machine import usable_cores
 
 if TYPE_CHECKING:
     from trpo_cli.training.build import Prepared
 
-OUTPUTS = Path("outputs")
 AUTO = "auto"
 
 
@@ -52,54 +50,12 @@ def warn_threads(threads: int | None) -> None:
         )
 
 
-def check_run_dir(folder: Path, key: str = "hydra.run.dir") -> None:
-    """Raise `UserError` unless a run may be written there: new or empty, and writable."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{key}={folder} is a file; a run needs a folder of its own.")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(
-            f"{key}={folder} exists and is not empty; a run needs a folder of its own."
-            f" Leave {key} out to get a fresh one."
-        )
-    check_writable(folder, key)
-
-
-def check_writable(folder: Path, key: str) -> None:
-    """Raise `UserError` when the folder could not be created or written."""
-    nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"{key}={folder} cannot be written: no permission to write in {nearest}.")
-
-
-def make(folder: Path, key: str) -> None:
-    """Create a folder that the person named."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{key}={folder} cannot be made: {error.strerror}.") from error
-
-
 def default_run_dir(config: Config) -> Path:
     """outputs/<env>/<algo>/<sampler>/<date_time>_<seed>_<short hash of the configuration>."""
     safe = re.sub(r"[^\w.-]+", "_", config.env.id).strip("._") or "env"
     digest = hashlib.sha256(config_to_yaml(config).encode()).hexdigest()[:6]
-    moment = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    name = f"{moment}_{config.seed}_{digest}"
+    name = f"{moment()}_{config.seed}_{digest}"
     return OUTPUTS / safe / config.algo.name / config.sampler.name / name
-
-
-def claim(folder: Path) -> Path:
-    """Create a folder that is nobody else's, numbering it when two start in the same second."""
-    for attempt in range(1, 1000):
-        candidate = folder if attempt == 1 else folder.with_name(f"{folder.name}-{attempt}")
-        try:
-            candidate.mkdir(parents=True)
-            return candidate
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UserError(f"{candidate} cannot be made: {error.strerror}.") from error
-    raise UserError(f"{folder} and its 999 successors exist already; tidy that folder up.")
 
 
 def launch(
@@ -144,7 +100,6 @@ def launch(
 def make_run_dir(config: Config, run_dir: str) -> tuple[Path, list[Path]]:
     """The folder of a new run, and all folders that were made for it, innermost first."""
     if run_dir == AUTO:
-        check_writable(OUTPUTS, "outputs folder")
         folder = default_run_dir(config)
         before = _missing(folder)
         folder = claim(folder)

@@ -12,11 +12,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.commands.hydra.overrides import check_overrides
-from trpo_cli.commands.launch import check_surroundings, check_writable, warn_threads
-from trpo_cli.config import CHANGEABLE, Config, config_from_yaml, may_change, validate
+from trpo_cli.commands.launch import check_surroundings, warn_threads
+from trpo_cli.config import CHANGEABLE, Config, may_change, read_config, validate
 from trpo_cli.distributed.processes import ALONE, Processes
 from trpo_cli.errors import UserError
-from trpo_cli.runs.directory import CHECKPOINTS, CONFIG, require
+from trpo_cli.runs.directory import CHECKPOINTS, CONFIG, check_writable, require
 
 KEY = "resume="
 
@@ -49,7 +49,7 @@ def resumed_config(
         if not may_change(key):
             raise refused(text, key)
         keys.append(key)
-    config = read_config(run_dir)
+    config = read_config(require(run_dir) / CONFIG)
     if not keys:
         return config
     # Types, ranges and typos are checked as for a new run; only the named keys are taken over.
@@ -58,16 +58,6 @@ def resumed_config(
         config = _with(config, key.split("."), reduce(getattr, key.split("."), wanted))
     validate(config)
     return config
-
-
-def read_config(run_dir: Path) -> Config:
-    """The configuration in a run directory."""
-    path = require(run_dir) / CONFIG
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from error
-    return config_from_yaml(text, source=str(path))
 
 
 def resume(run_dir: str, config: Config, command: list[str], processes: Processes = ALONE) -> None:

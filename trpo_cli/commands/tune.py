@@ -10,7 +10,6 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,15 @@ from trpo_cli.commands import arguments
 from trpo_cli.commands.arguments import positive
 from trpo_cli.commands.failures import run_command
 from trpo_cli.errors import UserError
-from trpo_cli.runs.directory import write_atomically
+from trpo_cli.runs.directory import (
+    OUTPUTS,
+    check_run_dir,
+    claim,
+    make,
+    moment,
+    read_json,
+    write_atomically,
+)
 from trpo_cli.system.signals import Stop
 from trpo_cli.terminal.display import count
 
@@ -76,7 +83,7 @@ def begin(args: argparse.Namespace, command: list[str]) -> int:
     """Check everything, make the folder and search."""
     from trpo_cli.commands.hydra.compose import compose, start_hydra
     from trpo_cli.commands.hydra.overrides import check_overrides
-    from trpo_cli.commands.launch import check_run_dir, check_surroundings
+    from trpo_cli.commands.launch import check_surroundings
     from trpo_cli.tune.space import find_space, parse_space
     from trpo_cli.tune.study import import_optuna
 
@@ -108,7 +115,10 @@ def begin(args: argparse.Namespace, command: list[str]) -> int:
         args.search_seed or 0,
         str(Path(args.config_dir).resolve()) if args.config_dir else None,
     )
-    folder = make_folder(folder)
+    if folder is None:
+        folder = claim(OUTPUTS / "tune" / moment())
+    else:
+        make(folder, "--out")
     _write(folder, settings)
     return search(folder, settings, args, config)
 
@@ -221,16 +231,6 @@ def _refuse(overrides: Sequence[str]) -> None:
             raise UserError(f"{text}: a search makes its folders by itself; name one with --out.")
 
 
-def make_folder(folder: Path | None) -> Path:
-    from trpo_cli.commands.launch import OUTPUTS, check_writable, claim, make
-
-    if folder is not None:
-        make(folder, "--out")
-        return folder
-    check_writable(OUTPUTS, "outputs folder")
-    return claim(OUTPUTS / "tune" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
-
-
 def _write(folder: Path, settings: Settings) -> None:
     content = {"format": FORMAT, **dataclasses.asdict(settings)}
     write_atomically(folder / SETTINGS, json.dumps(content, indent=1).encode() + b"\n")
@@ -243,14 +243,11 @@ def _read(folder: Path) -> Settings:
             f"resume={folder}: no search was begun there (it has no {SETTINGS}). Give the folder "
             "that trpo-tune printed."
         )
-    try:
-        content = json.loads(path.read_bytes())
-        version = content.pop("format")
-        if version > FORMAT:
-            raise UserError(f"{path} has format {version}: a newer trpo_cli wrote it; use that.")
-        return Settings(**content)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read as the settings of a search: {error}.") from error
+
+    def settings(content: dict[str, Any]) -> Settings:
+        return Settings(**{key: value for key, value in content.items() if key != "format"})
+
+    return read_json(path, FORMAT, "the settings of a search", settings)
 
 
 def make_parser() -> arguments.Parser:

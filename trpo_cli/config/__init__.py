@@ -13,7 +13,7 @@ from trpo_cli.config.schema import (
     EvalConfig,
     may_change,
 )
-from trpo_cli.config.text import config_from_yaml, config_to_yaml
+from trpo_cli.config.text import config_from_yaml, config_to_yaml, read_config
 
 __all__ = [
     "ATARI_ID",
@@ -27,5 +27,6 @@ __all__ = [
     "config_from_yaml",
     "config_to_yaml",
     "may_change",
+    "read_config",
     "validate",
 ]

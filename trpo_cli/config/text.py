@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from trpo_cli.components import HOMES, load
@@ -19,6 +20,15 @@ def config_to_yaml(config: Config) -> str:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
+
+
+def read_config(path: Path) -> Config:
+    """`config_from_yaml` of a file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error
+    return config_from_yaml(text, source=str(path))
 
 
 def config_from_yaml(text: str, source: str = "config.yaml") -> Config:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trpo_cli.errors import CannotWrite, UserError
-from trpo_cli.runs.directory import CHECKPOINTS, sync_folder, write_durably
+from trpo_cli.runs.directory import CHECKPOINTS, sync_folder, too_new, write_durably
 from trpo_cli.runs.exact_json import decode, encode
 
 if TYPE_CHECKING:
@@ -54,10 +54,7 @@ def save(folder: Path, tensors: Mapping[str, Any], state: dict[str, Any]) -> Non
 
     Raises `CannotWrite` when the disk refuses: the checkpoints that are there stay whole.
     """
-    from safetensors.numpy import save as to_bytes
-
-    separate = {key: _array(value) for key, value in tensors.items()}
-    contents = {TENSORS: to_bytes(separate), STATE: encode(state)}
+    contents = {TENSORS: to_bytes(tensors), STATE: encode(state)}
     index = {
         "format": FORMAT,
         "files": {
@@ -81,13 +78,15 @@ def save(folder: Path, tensors: Mapping[str, Any], state: dict[str, Any]) -> Non
         raise CannotWrite(folder, error) from error
 
 
-def _array(value: Any) -> np.ndarray:
-    """A copy of its own: the files hold no views, and training may go on meanwhile."""
+def to_bytes(tensors: Mapping[str, Any]) -> bytes:
+    """Tensors as a file, each without gaps: the format knows no strides."""
     import numpy as np  # not before: finding a checkpoint needs none of it
+    from safetensors.numpy import save
 
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    return np.array(value, order="C")
+    arrays = {
+        k: v.detach().cpu().numpy() if hasattr(v, "detach") else v for k, v in tensors.items()
+    }
+    return save({key: np.array(value, order="C") for key, value in arrays.items()})
 
 
 def _put(temporary: Path, folder: Path) -> None:
@@ -242,10 +241,7 @@ def _verified(folder: Path) -> dict[str, bytes]:
         index = json.loads((folder / INDEX).read_bytes())
         version = int(index["format"])
         if version > FORMAT:
-            raise NewerFormat(
-                f"The checkpoint {folder} has format {version} and this version reads up to "
-                f"{FORMAT}: a newer trpo-cli wrote it; use that one."
-            )
+            raise NewerFormat(too_new(f"The checkpoint {folder}", version, FORMAT))
         contents = {}
         for name in (TENSORS, STATE):  # the names are ours, never the index's: no other file
             data, entry = (folder / name).read_bytes(), index["files"][name]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trpo_cli.errors import CannotWrite, LostProcess, RunFailed, describe
+from trpo_cli.runs.checkpoint import to_bytes
 from trpo_cli.runs.directory import CONFIG
 
 BATCH, FACTS, TRACEBACK = "batch.safetensors", "fault.json", "traceback.txt"
@@ -40,18 +41,9 @@ def write_crash(
         (folder / CONFIG).write_text(config)
         (folder / TRACEBACK).write_text("".join(traceback.format_exception(error)))
         if isinstance(error, RunFailed) and error.arrays:
-            from safetensors.numpy import save
-
-            (folder / BATCH).write_bytes(save({k: _whole(v) for k, v in error.arrays.items()}))
+            (folder / BATCH).write_bytes(to_bytes(error.arrays))
         return folder
     except Exception:  # the failure itself is what has to be told
         with contextlib.suppress(OSError):
             shutil.rmtree(folder)
         return None
-
-
-def _whole(array: Any) -> Any:
-    """A copy without gaps: the format knows no strides."""
-    import numpy as np
-
-    return np.array(array, order="C")

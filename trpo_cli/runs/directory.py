@@ -6,8 +6,12 @@ A run directory alone is enough to evaluate, resume and compare a run. No two ru
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 from trpo_cli.errors import CannotWrite, UserError
 
@@ -17,6 +21,10 @@ METRICS = "metrics.jsonl"
 EVAL = "eval.jsonl"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
+OUTPUTS = Path("outputs")
+"""Where the folders go that nobody has named."""
+
+T = TypeVar("T")
 
 
 def require(path: str | os.PathLike[str]) -> Path:
@@ -31,6 +39,78 @@ def require(path: str | os.PathLike[str]) -> Path:
             "printed, the one that holds the run's metrics.jsonl."
         )
     return folder
+
+
+def check_run_dir(folder: Path, key: str = "hydra.run.dir") -> None:
+    """Raise `UserError` unless a run may be written there: new or empty, and writable."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{key}={folder} is a file; a run needs a folder of its own.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(
+            f"{key}={folder} exists and is not empty; a run needs a folder of its own."
+            f" Leave {key} out to get a fresh one."
+        )
+    check_writable(folder, key)
+
+
+def check_writable(folder: Path, key: str) -> None:
+    """Raise `UserError` when the folder could not be created or written."""
+    nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{key}={folder} cannot be written: no permission to write in {nearest}.")
+
+
+def make(folder: Path, key: str) -> None:
+    """Create a folder that the person named."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{key}={folder} cannot be made: {error.strerror}.") from error
+
+
+def claim(folder: Path) -> Path:
+    """Create a folder below outputs/ that is nobody else's, numbering it when two start in the same
+    second."""
+    check_writable(OUTPUTS, "outputs folder")
+    for attempt in range(1, 1000):
+        candidate = folder if attempt == 1 else folder.with_name(f"{folder.name}-{attempt}")
+        try:
+            candidate.mkdir(parents=True)
+            return candidate
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{candidate} cannot be made: {error.strerror}.") from error
+    raise UserError(f"{folder} and its 999 successors exist already; tidy that folder up.")
+
+
+def moment() -> str:
+    """Now, as the name of a folder."""
+    return datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def read_json(path: Path, newest: int, what: str, make: Callable[[dict[str, Any]], T]) -> T:
+    """What `make` gives for the content of one of our JSON files.
+
+    newest: the highest "format" that this version knows. what: the file should be.
+    Raises `UserError` when it is not, or is of a newer format.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        version = int(content["format"])
+        if version > newest:
+            raise UserError(too_new(path, version, newest))
+        return make(content)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} cannot be read as {what}: {error}.") from error
+
+
+def too_new(what: object, version: int, newest: int) -> str:
+    """The sentence that refuses a file of a newer format."""
+    return (
+        f"{what} has format {version} and this version reads up to {newest}: a newer trpo-cli "
+        "wrote it; use that one."
+    )
 
 
 def append_line(path: Path, line: str) -> None:

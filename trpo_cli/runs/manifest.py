@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import trpo_cli
-from trpo_cli.errors import UserError
-from trpo_cli.runs.directory import MANIFEST, write_atomically
+from trpo_cli.runs.directory import MANIFEST, read_json, write_atomically
 from trpo_cli.system import machine
 
 FORMAT = 1
@@ -59,7 +58,6 @@ def start(
     command: the command line, program first. device: cpu or cuda. backend: the simulator's.
     processes: how many train together, with `threads` threads each.
     """
-    checkout = machine.Checkout(Path(trpo_cli.__file__).resolve().parents[1])
     content: dict[str, Any] = {
         "format": FORMAT,
         "status": "running",
@@ -77,8 +75,7 @@ def start(
         "versions": machine.versions(),
         "machine": machine.machine(device),
     }
-    git = checkout.facts()
-    if git is not None:
+    if git := machine.checkout(Path(trpo_cli.__file__).resolve().parents[1]):
         content["git"] = git
     manifest = Manifest(run_dir, content)
     manifest.write()
@@ -92,8 +89,8 @@ def resume(run_dir: Path, *, step: int, command: Sequence[str], **facts: Any) ->
     and the versions. command and the other facts are those of `start`, which a run that was killed
     before it had a manifest gets now.
     """
-    path = run_dir / MANIFEST
-    manifest = read(run_dir) if path.exists() else start(run_dir, command=command, **facts)
+    content = read(run_dir)
+    manifest = Manifest(run_dir, content) if content else start(run_dir, command=command, **facts)
     entry = {
         "time": _now(),
         "step": step,
@@ -110,30 +107,18 @@ def resume(run_dir: Path, *, step: int, command: Sequence[str], **facts: Any) ->
 
 def changed_versions(run_dir: Path) -> str:
     """Which versions are other than when the run was last started, in words; empty when none."""
-    path = run_dir / MANIFEST
-    content = read(run_dir).content if path.exists() else {}
+    content = read(run_dir)
     before = [content, *content.get("resumed", [])][-1].get("versions", {})
     now = machine.versions()
     changed = [name for name in before if now.get(name) != before[name]]
     return ", ".join(f"{name} {now.get(name)} instead of {before[name]}" for name in changed)
 
 
-def read(run_dir: Path) -> Manifest:
-    """Read a run's manifest; raises `UserError` when it is missing, broken or too new."""
+def read(run_dir: Path) -> dict[str, Any]:
+    """The content of a run's manifest, empty before it has one; raises `UserError` when that is
+    broken or too new."""
     path = run_dir / MANIFEST
-    try:
-        content = json.loads(path.read_bytes())
-        version = int(content["format"])
-    except FileNotFoundError:
-        raise UserError(f"{run_dir} has no {MANIFEST}: it is not a run directory.") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} cannot be read as a manifest: {error}.") from error
-    if version > FORMAT:
-        raise UserError(
-            f"{path} has format {version} and this version reads up to {FORMAT}: a newer "
-            "trpo-cli wrote it; use that one."
-        )
-    return Manifest(run_dir, content)
+    return read_json(path, FORMAT, "a manifest", dict) if path.exists() else {}
 
 
 def _now() -> str:

@@ -9,9 +9,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from trpo_cli.errors import UserError
-from trpo_cli.runs.directory import write_atomically
+from trpo_cli.runs.directory import read_json, write_atomically
 
 FORMAT = 1
 INDEX = "sweep.json"
@@ -89,19 +89,13 @@ def is_sweep(folder: Path) -> bool:
 
 def read(sweep_dir: Path) -> Index:
     """Raises `UserError` when the file is broken or too new."""
-    path = sweep_dir / INDEX
-    try:
-        content = json.loads(path.read_bytes())
-        version = int(content.pop("format"))
-        if version > FORMAT:
-            raise UserError(
-                f"{path} has format {version} and this version reads up to {FORMAT}: a newer "
-                "trpo_cli wrote it; use that one."
-            )
-        jobs = [
-            Job(job["number"], tuple(job["overrides"]), tuple(job["differs"]), job["folder"])
-            for job in content.pop("jobs")
-        ]
-        return Index(**{**content, "hydra": tuple(content["hydra"]), "jobs": tuple(jobs)})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read as the index of a sweep: {error}.") from error
+    return read_json(sweep_dir / INDEX, FORMAT, "the index of a sweep", _index)
+
+
+def _index(content: dict[str, Any]) -> Index:
+    del content["format"]
+    jobs = tuple(
+        Job(job["number"], tuple(job["overrides"]), tuple(job["differs"]), job["folder"])
+        for job in content["jobs"]
+    )
+    return Index(**{**content, "hydra": tuple(content["hydra"]), "jobs": jobs})

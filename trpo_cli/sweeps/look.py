@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trpo_cli.runs import manifest
-from trpo_cli.runs.directory import CONFIG, EVAL, LOCK, MANIFEST, METRICS
+from trpo_cli.runs.directory import CONFIG, EVAL, LOCK, METRICS
 
 TAIL = 1 << 16
 """Bytes read from the end of a file. A row has one to two thousand, an evaluation of many episodes
@@ -67,14 +67,9 @@ def has_begun(run_dir: Path) -> bool:
     return (run_dir / CONFIG).is_file()
 
 
-def state(run_dir: Path) -> dict[str, Any]:
-    """The run's manifest, empty before it has one. Raises `UserError` when it is broken."""
-    return manifest.read(run_dir).content if (run_dir / MANIFEST).is_file() else {}
-
-
 def is_finished(run_dir: Path, total_steps: int = 0) -> bool:
     """Whether a run has finished, with no more steps to do."""
-    content = state(run_dir)
+    content = manifest.read(run_dir)
     return content.get("status") == "finished" and content.get("step", 0) >= total_steps
 
 

@@ -107,47 +107,33 @@ def _gpu_name(device: str) -> str | None:
         return None
 
 
-class Checkout:
-    """The git checkout around the package: commit and whether files differ from it.
+def checkout(root: Path) -> dict[str, Any] | None:
+    """{"commit": 40 hex digits or null, "dirty": bool or null} of the git checkout in a folder.
 
-    git starts in `__init__` and is asked in `facts`, so that it works while the caller does
-    something else. A package installed from a wheel has no `.git` beside it, even when the
-    virtual environment lies inside some repository; it has no facts.
+    None where there is no `.git`: a package installed from a wheel has none beside it, even when
+    the virtual environment lies inside some repository.
     """
+    if not (root / ".git").exists():
+        return None
+    return {"commit": _head(root / ".git"), "dirty": _is_dirty(root)}
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._status: subprocess.Popen[bytes] | None = None
-        if not (root / ".git").exists():
-            return
-        # Inside a git hook these variables would point to another repository.
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-        with contextlib.suppress(OSError):  # no git here
-            self._status = subprocess.Popen(
-                ["git", "--no-optional-locks", "status", "--porcelain"],
-                cwd=root,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
 
-    def facts(self) -> dict[str, Any] | None:
-        """{"commit": 40 hex digits or null, "dirty": bool or null}, None outside a checkout."""
-        if not (self.root / ".git").exists():
-            return None
-        return {"commit": _head(self.root / ".git"), "dirty": self._dirty()}
-
-    def _dirty(self) -> bool | None:
-        if self._status is None:
-            return None
-        try:
-            output, _ = self._status.communicate(timeout=GIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._status.kill()
-            self._status.communicate()
-            return None
-        return bool(output.strip()) if self._status.returncode == 0 else None
+def _is_dirty(root: Path) -> bool | None:
+    # Inside a git hook these variables would point to another repository.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    with contextlib.suppress(OSError, subprocess.SubprocessError):  # no git, or too slow
+        status = subprocess.run(
+            ["git", "--no-optional-locks", "status", "--porcelain"],
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=GIT_SECONDS,
+            check=True,
+        )
+        return bool(status.stdout.strip())
+    return None
 
 
 def _head(git: Path) -> str | None:

@@ -101,7 +101,7 @@ class Session:
                 f"total_steps={total} lies behind the {training.step} steps that the run in "
                 f"{run_dir} has done; it cannot end there any more."
             )
-        if training.step >= total and _is_finished(run_dir):
+        if training.step >= total and manifest.read(run_dir).get("status") == "finished":
             raise UserError(
                 f"The run in {run_dir} is finished: it has done {training.step} of {total} steps. "
                 "Give a larger total_steps=... to train on."
@@ -246,8 +246,3 @@ class Session:
 def how_to_resume(run_dir: Path, processes: Processes) -> str:
     """The command that goes on with a run."""
     return f"{processes.command} resume={shlex.quote(str(run_dir))}"
-
-
-def _is_finished(run_dir: Path) -> bool:
-    path = run_dir / MANIFEST
-    return path.exists() and manifest.read(run_dir).content.get("status") == "finished"

@@ -21,8 +21,9 @@ from trpo_cli.commands.hydra.compose import to_config
 from trpo_cli.commands.multirun.job import begin, go_on, with_threads
 from trpo_cli.commands.multirun.preemption import requeued_when_preempted
 from trpo_cli.commands.resume import resumed_config
+from trpo_cli.runs.manifest import read
 from trpo_cli.sweeps.index import Index
-from trpo_cli.sweeps.look import has_begun, is_finished, state
+from trpo_cli.sweeps.look import has_begun, is_finished
 from trpo_cli.sweeps.overview import Row
 from trpo_cli.sweeps.supervise import conclude
 from trpo_cli.system.machine import usable_cores
@@ -66,7 +67,7 @@ class PluginLauncher:
             conclude(index.jobs, sweep_dir, {})
             raise
         failed = {
-            job.number: state(sweep_dir / job.folder).get("reason") or "its output says why."
+            job.number: read(sweep_dir / job.folder).get("reason") or "its output says why."
             for job, status in zip(index.jobs, statuses, strict=True)
             if status
         }

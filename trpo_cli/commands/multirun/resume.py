@@ -9,7 +9,6 @@ from hydra._internal.hydra import Hydra
 
 from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.commands.hydra.overrides import check_overrides
-from trpo_cli.commands.launch import check_writable
 from trpo_cli.commands.multirun.start import (
     check_all_surroundings,
     make_launcher,
@@ -21,6 +20,7 @@ from trpo_cli.commands.multirun.start import (
 from trpo_cli.commands.resume import refused, resumed_config
 from trpo_cli.config import Config, may_change
 from trpo_cli.errors import UserError
+from trpo_cli.runs.directory import check_writable
 from trpo_cli.runs.lock import Lock
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.index import Index, Job

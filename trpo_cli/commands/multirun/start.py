@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -17,19 +16,12 @@ from omegaconf import DictConfig, open_dict
 from trpo_cli.commands.hydra.compose import CONFIG_NAME, compose, start_hydra
 from trpo_cli.commands.hydra.launcher_schema import is_workers
 from trpo_cli.commands.hydra.overrides import check_overrides
-from trpo_cli.commands.launch import (
-    AUTO,
-    OUTPUTS,
-    check_run_dir,
-    check_surroundings,
-    check_writable,
-    claim,
-    make,
-)
+from trpo_cli.commands.launch import AUTO, check_surroundings
 from trpo_cli.commands.multirun.local import LocalLauncher
 from trpo_cli.commands.multirun.plugins import PluginLauncher
 from trpo_cli.config import Config
 from trpo_cli.errors import UserError
+from trpo_cli.runs.directory import OUTPUTS, check_run_dir, claim, make, moment
 from trpo_cli.runs.lock import Lock
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.overview import Row
@@ -197,9 +189,7 @@ def _make_sweep_dir(master: DictConfig) -> Path:
     if master.hydra.sweep.dir != AUTO:
         make(folder, "hydra.sweep.dir")
         return folder
-    check_writable(OUTPUTS, "outputs folder")
-    moment = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    folder = claim(OUTPUTS / "multirun" / moment)
+    folder = claim(OUTPUTS / "multirun" / moment())
     set_sweep_dir(master, folder)
     return folder
 
