@@ -79,6 +79,24 @@ def together(snapshots: Sequence[Snapshot]) -> Snapshot:
     return Snapshot(arrays, [item for snapshot in snapshots for item in snapshot.items])
 
 
+def as_ids(
+    ids: Sequence[int] | None, num_envs: int, snapshot: Snapshot | None = None
+) -> np.ndarray:
+    """Environment indices (E,) int32, all of them for None; raises `ValueError` for wrong ones.
+
+    snapshot: what is to be restored into these environments; it must be of as many.
+    """
+    chosen = np.arange(num_envs) if ids is None else np.asarray(ids, dtype=np.int64).reshape(-1)
+    if len(np.unique(chosen)) < len(chosen) or np.any((chosen < 0) | (chosen >= num_envs)):
+        raise ValueError(f"ids must be different indices below {num_envs}, got {chosen.tolist()}")
+    if snapshot is not None and len(snapshot.items) != len(chosen):
+        raise ValueError(
+            f"a snapshot of {len(snapshot.items)} environments cannot be restored into "
+            f"{len(chosen)}"
+        )
+    return chosen.astype(np.int32)
+
+
 def shows_images(space: spaces.Box) -> bool:
     """Whether observations are images: bytes in three dimensions."""
     return space.dtype == np.uint8 and len(space.shape) == 3

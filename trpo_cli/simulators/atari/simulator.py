@@ -14,7 +14,7 @@ from gymnasium import spaces
 from trpo_cli.errors import RunFailed
 from trpo_cli.simulators.atari.process import WorkerProcess, stop
 from trpo_cli.simulators.atari.shared import GameSettings, anonymous_file, map_arrays
-from trpo_cli.simulators.base import Snapshot, Step
+from trpo_cli.simulators.base import Snapshot, Step, as_ids
 
 _PADDED = ("state", "replay")
 _ROWS = ("screen", "stack", "counts", "carried")
@@ -89,7 +89,7 @@ class AtariSimulator:
     def reset(
         self, ids: Sequence[int] | None = None, seed: Sequence[int] | None = None
     ) -> np.ndarray:
-        chosen = self._chosen(ids)
+        chosen = as_ids(ids, self.num_envs).tolist()
         seeds = [None] * len(chosen) if seed is None else [int(value) for value in seed]
         self._tell("reset", dict(zip(chosen, seeds, strict=True)))
         self._begun[chosen] = True
@@ -145,7 +145,7 @@ class AtariSimulator:
 
     def snapshot(self, ids: Sequence[int] | None = None, portable: bool = True) -> Snapshot:
         """Every snapshot is portable."""
-        chosen = self._chosen(ids)
+        chosen = as_ids(ids, self.num_envs).tolist()
         self._check_begun(chosen)
         states: dict[int, dict[str, Any]] = {}
 
@@ -166,17 +166,12 @@ class AtariSimulator:
                 raise ValueError(f"environment {i} has not been reset")
 
     def reseed(self, ids: Sequence[int], seeds: Sequence[int]) -> None:
-        chosen = self._chosen(ids)
+        chosen = as_ids(ids, self.num_envs).tolist()
         self._check_begun(chosen)
         self._tell("reseed", dict(zip(chosen, map(int, seeds), strict=True)))
 
     def restore(self, snapshot: Snapshot, ids: Sequence[int] | None = None) -> np.ndarray:
-        chosen, arrays = self._chosen(ids), snapshot.arrays
-        if len(chosen) != len(snapshot.items):
-            raise ValueError(
-                f"a snapshot of {len(snapshot.items)} environments cannot be restored into "
-                f"{len(chosen)}"
-            )
+        chosen, arrays = as_ids(ids, self.num_envs, snapshot).tolist(), snapshot.arrays
         states = {}
         for row, i in enumerate(chosen):
             state = {name: arrays[name][row] for name in _ROWS}
@@ -186,12 +181,6 @@ class AtariSimulator:
         self._tell("set_state", states)
         self._begun[chosen] = True
         return self._arrays.observations
-
-    def _chosen(self, ids: Sequence[int] | None) -> list[int]:
-        chosen = list(range(self.num_envs)) if ids is None else [int(i) for i in ids]
-        if len(set(chosen)) < len(chosen) or not all(0 <= i < self.num_envs for i in chosen):
-            raise ValueError(f"ids must be different indices below {self.num_envs}, got {chosen}")
-        return chosen
 
     def close(self) -> None:
         self._closed = True

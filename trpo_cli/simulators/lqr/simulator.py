@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import seeding
 
-from trpo_cli.simulators.base import Snapshot, Step
+from trpo_cli.simulators.base import Snapshot, Step, as_ids
 from trpo_cli.simulators.lqr.environment import LQREnv
 
 
@@ -39,7 +39,7 @@ class LinearSimulator:
     def reset(
         self, ids: Sequence[int] | None = None, seed: Sequence[int] | None = None
     ) -> np.ndarray:
-        chosen = self._chosen(ids)
+        chosen = as_ids(ids, self.num_envs).tolist()
         if seed is not None:
             self.reseed(chosen, seed)
         self._begin(chosen)
@@ -69,17 +69,12 @@ class LinearSimulator:
         return Step(self._states, rewards, terminated, truncated, ended, final_observations)
 
     def snapshot(self, ids: Sequence[int] | None = None, portable: bool = True) -> Snapshot:
-        chosen = self._chosen(ids)
+        chosen = as_ids(ids, self.num_envs).tolist()
         arrays = {"states": self._states[chosen], "elapsed": self._elapsed[chosen]}
         return Snapshot(arrays, [self._generators[i].bit_generator.state for i in chosen])
 
     def restore(self, snapshot: Snapshot, ids: Sequence[int] | None = None) -> np.ndarray:
-        chosen = self._chosen(ids)
-        if len(chosen) != len(snapshot.items):
-            raise ValueError(
-                f"a snapshot of {len(snapshot.items)} environments cannot be restored into "
-                f"{len(chosen)}"
-            )
+        chosen = as_ids(ids, self.num_envs, snapshot).tolist()
         self._states[chosen] = snapshot.arrays["states"]
         self._elapsed[chosen] = snapshot.arrays["elapsed"]
         for i, state in zip(chosen, snapshot.items, strict=True):
@@ -89,12 +84,6 @@ class LinearSimulator:
     def reseed(self, ids: Sequence[int], seeds: Sequence[int]) -> None:
         for i, seed in zip(ids, seeds, strict=True):
             self._generators[i] = seeding.np_random(int(seed))[0]
-
-    def _chosen(self, ids: Sequence[int] | None) -> list[int]:
-        chosen = list(range(self.num_envs)) if ids is None else [int(i) for i in ids]
-        if len(set(chosen)) < len(chosen) or not all(0 <= i < self.num_envs for i in chosen):
-            raise ValueError(f"ids must be different indices below {self.num_envs}, got {chosen}")
-        return chosen
 
     def close(self) -> None:
         """Nothing is held open."""

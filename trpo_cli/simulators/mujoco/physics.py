@@ -119,13 +119,3 @@ class Physics:
         """Derived fields show the new state after the next step only."""
         self._state[ids] = state
         self._batch.warning[ids] = 0
-
-
-def as_ids(ids: Sequence[int] | None, num: int) -> np.ndarray:
-    """Environment indices as an int32 array; all of them for None."""
-    if ids is None:
-        return np.arange(num, dtype=np.int32)
-    array = np.asarray(ids, dtype=np.int64).reshape(-1)
-    if len(np.unique(array)) != len(array) or np.any((array < 0) | (array >= num)):
-        raise ValueError(f"ids must be different indices below {num}, got {list(ids)}")
-    return array.astype(np.int32)

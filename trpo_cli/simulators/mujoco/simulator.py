@@ -9,8 +9,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import seeding
 
-from trpo_cli.simulators.base import Snapshot, Step
-from trpo_cli.simulators.mujoco.physics import Physics, as_ids
+from trpo_cli.simulators.base import Snapshot, Step, as_ids
+from trpo_cli.simulators.mujoco.physics import Physics
 from trpo_cli.simulators.mujoco.tasks import Entry
 
 
@@ -51,7 +51,7 @@ class MujocoSimulator:
             template.model, num_envs, threads, template.frame_skip, contact_forces
         )
         self._task = entry.build(template, self._physics, v5)
-        self._generators: list[np.random.Generator | None] = [None] * num_envs
+        self._generators = [seeding.np_random(None)[0] for _ in range(num_envs)]
         self._limit = np.iinfo(np.int64).max if max_episode_steps is None else max_episode_steps
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
         shape = (num_envs, *self.observation_space.shape)
@@ -71,8 +71,7 @@ class MujocoSimulator:
     ) -> np.ndarray:
         chosen = as_ids(ids, self.num_envs)
         if seed is not None:
-            for i, value in zip(chosen, seed, strict=True):
-                self._generators[i] = seeding.np_random(int(value))[0]
+            self.reseed(chosen.tolist(), seed)
         self._restart(np.sort(chosen))
         return self._observations
 
@@ -80,10 +79,7 @@ class MujocoSimulator:
         """Start new episodes in `ids` (ascending) with the generators as they are."""
         starts = np.empty((len(ids), self._physics.coordinates.shape[1]))
         for row, i in zip(starts, ids.tolist(), strict=True):
-            generator = self._generators[i]
-            if generator is None:
-                generator = self._generators[i] = seeding.np_random(None)[0]
-            row[:] = self._task.draw(generator)
+            row[:] = self._task.draw(self._generators[i])
         self._physics.restart(ids, starts)
         self._elapsed[ids] = 0
         # Everything is observed once more, which costs less than picking rows out of every
@@ -147,29 +143,17 @@ class MujocoSimulator:
             "observations": self._observations[chosen],
             "progress": self._after[chosen],
         }
-        generators = [self._generators[i] for i in chosen]
-        return Snapshot(arrays, [g and g.bit_generator.state for g in generators])
+        return Snapshot(arrays, [self._generators[i].bit_generator.state for i in chosen])
 
     def restore(self, snapshot: Snapshot, ids: Sequence[int] | None = None) -> np.ndarray:
-        chosen = as_ids(ids, self.num_envs)
+        chosen = as_ids(ids, self.num_envs, snapshot)
         arrays = snapshot.arrays
-        if len(chosen) != len(snapshot.items):
-            raise ValueError(
-                f"a snapshot of {len(snapshot.items)} environments cannot be restored into "
-                f"{len(chosen)}"
-            )
         self._physics.set_state(chosen, arrays["state"])
         self._elapsed[chosen] = arrays["elapsed"]
         self._observations[chosen] = arrays["observations"]
         self._after[chosen] = arrays["progress"]
         for i, state in zip(chosen, snapshot.items, strict=True):
-            if state is None:
-                self._generators[i] = None
-                continue
-            generator = self._generators[i]
-            if generator is None:
-                generator = self._generators[i] = seeding.np_random(0)[0]
-            generator.bit_generator.state = state
+            self._generators[i].bit_generator.state = state
         return self._observations
 
     def reseed(self, ids: Sequence[int], seeds: Sequence[int]) -> None:

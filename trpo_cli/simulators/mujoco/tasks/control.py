@@ -8,6 +8,7 @@ import numpy as np
 
 from trpo_cli.simulators.mujoco.physics import Physics
 from trpo_cli.simulators.mujoco.tasks.parts import (
+    Rows,
     Task,
     coordinates,
     lengths,
@@ -29,23 +30,17 @@ def reacher(env: Any, physics: Physics, v5: bool) -> Task:
     shown = 2 if v5 else 3
     init_qpos, init_qvel = env.init_qpos.copy(), env.init_qvel.copy()
 
-    def observe(out: np.ndarray) -> None:
+    def observe(out: Rows) -> None:
         out[:, 0:2] = np.cos(qpos[:, :2])
         out[:, 2:4] = np.sin(qpos[:, :2])
         out[:, 4 : 2 + nq] = qpos[:, 2:]
         out[:, 2 + nq : 4 + nq] = qvel[:, :2]
         out[:, 4 + nq :] = (xpos[:, fingertip] - xpos[:, target])[:, :shown]
 
-    def progress(out: np.ndarray) -> None:
+    def progress(out: Rows) -> None:
         np.negative(lengths(xpos[:, fingertip] - xpos[:, target]), out=out)
 
-    def score(
-        actions: np.ndarray,
-        before: np.ndarray,
-        after: np.ndarray,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-    ) -> None:
+    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
         np.multiply(after if v5 else before, dist_weight, out=rewards)
         rewards += -row_sums(np.square(actions)) * control_weight
 
@@ -70,20 +65,14 @@ def pusher(env: Any, physics: Physics, v5: bool) -> Task:
     tips, item, goal = (model.body(name).id for name in ("tips_arm", "object", "goal"))
     init_qpos, init_qvel = env.init_qpos.copy(), env.init_qvel.copy()
 
-    def observe(out: np.ndarray) -> None:
+    def observe(out: Rows) -> None:
         out[:, 0:7] = physics.coordinates[:, :7]
         out[:, 7:14] = physics.coordinates[:, nq : nq + 7]
         out[:, 14:17] = xpos[:, tips]
         out[:, 17:20] = xpos[:, item]
         out[:, 20:23] = xpos[:, goal]
 
-    def score(
-        actions: np.ndarray,
-        before: np.ndarray,
-        after: np.ndarray,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-    ) -> None:
+    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
         near = -lengths(xpos[:, item] - xpos[:, tips]) * env._reward_near_weight
         dist = -lengths(xpos[:, item] - xpos[:, goal]) * env._reward_dist_weight
         control = -row_sums(np.square(actions)) * env._reward_control_weight
@@ -109,13 +98,7 @@ def pendulum(env: Any, physics: Physics, v5: bool) -> Task:
     """InvertedPendulum: 1 per step; version 5 pays nothing on the terminating step."""
     state = physics.coordinates
 
-    def score(
-        actions: np.ndarray,
-        before: np.ndarray,
-        after: np.ndarray,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-    ) -> None:
+    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
         fallen = np.abs(state[:, 1]) > 0.2
         np.logical_or(~np.isfinite(state).all(axis=1), fallen, out=terminated)
         if v5:
@@ -140,7 +123,7 @@ def double_pendulum(env: Any, physics: Physics, v5: bool) -> Task:
     angles = nq - 1
     shown = 1 if v5 else constraint.shape[1]
 
-    def observe(out: np.ndarray) -> None:
+    def observe(out: Rows) -> None:
         out[:, :1] = qpos[:, :1]
         out[:, 1 : 1 + angles] = np.sin(qpos[:, 1:])
         out[:, 1 + angles : 1 + 2 * angles] = np.cos(qpos[:, 1:])
@@ -148,13 +131,7 @@ def double_pendulum(env: Any, physics: Physics, v5: bool) -> Task:
         out[:, 1 + 2 * angles : after_angles] = np.clip(qvel, -10, 10)
         out[:, after_angles:] = np.clip(constraint[:, :shown], -10, 10)
 
-    def score(
-        actions: np.ndarray,
-        before: np.ndarray,
-        after: np.ndarray,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-    ) -> None:
+    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
         # `float_power` rounds as a scalar's ** does; an array's ** 2 is a product and differs in
         # the last bit now and then.
         square = np.float_power

@@ -9,6 +9,7 @@ import numpy as np
 from trpo_cli.simulators.mujoco.physics import Physics
 from trpo_cli.simulators.mujoco.tasks.parts import (
     Fill,
+    Rows,
     Task,
     control_cost,
     nothing,
@@ -35,7 +36,7 @@ def _observe(env: Any, physics: Physics, v5: bool) -> Fill:
     ends = np.cumsum([source.shape[1] for source in sources]).tolist()
     plan = list(zip([0, *ends[:-1]], ends, sources, strict=True))
 
-    def observe(out: np.ndarray) -> None:
+    def observe(out: Rows) -> None:
         for start, end, source in plan:
             out[:, start:end] = source
 
@@ -52,16 +53,10 @@ def humanoid(env: Any, physics: Physics, v5: bool) -> Task:
     run, cost = speed(env, env._forward_reward_weight), control_cost(env._ctrl_cost_weight)
     survive = survival(env, v5)
 
-    def progress(out: np.ndarray) -> None:
+    def progress(out: Rows) -> None:
         out[:] = (np.einsum("b,nbj->nj", masses, centres) / total)[:, 0]
 
-    def score(
-        actions: np.ndarray,
-        before: np.ndarray,
-        after: np.ndarray,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-    ) -> None:
+    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
         run(before, after, rewards)
         survive((least < heights) & (heights < most), rewards, terminated)
         costs = cost(physics.ctrl)
@@ -87,13 +82,7 @@ def standup(env: Any, physics: Physics, v5: bool) -> Task:
     impact_weight = env._impact_cost_weight if v5 else 0.5e-6
     least, most = env._impact_cost_range if v5 else (-np.inf, 10)
 
-    def score(
-        actions: np.ndarray,
-        before: np.ndarray,
-        after: np.ndarray,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-    ) -> None:
+    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
         np.divide(heights, timestep, out=rewards)
         rewards -= cost(physics.ctrl)
         rewards -= np.clip(impact_weight * row_sums(np.square(forces)), least, most)

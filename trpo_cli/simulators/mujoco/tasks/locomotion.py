@@ -9,6 +9,7 @@ import numpy as np
 from trpo_cli.simulators.mujoco.physics import Physics
 from trpo_cli.simulators.mujoco.tasks.parts import (
     Draw,
+    Rows,
     Task,
     column,
     control_cost,
@@ -32,13 +33,7 @@ def walker(env: Any, physics: Physics, v5: bool) -> Task:
     run, cost = speed(env, env._forward_reward_weight), control_cost(env._ctrl_cost_weight)
     survive = survival(env, v5)
 
-    def score(
-        actions: np.ndarray,
-        before: np.ndarray,
-        after: np.ndarray,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-    ) -> None:
+    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
         run(before, after, rewards)
         np.less(low, state, out=above)
         np.less(state, high, out=below)
@@ -82,13 +77,7 @@ def _runner(env: Any, physics: Physics, skip: int, draw: Draw) -> Task:
     """Speed minus control cost; the task never ends an episode."""
     run, cost = speed(env, env._forward_reward_weight), control_cost(env._ctrl_cost_weight)
 
-    def score(
-        actions: np.ndarray,
-        before: np.ndarray,
-        after: np.ndarray,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-    ) -> None:
+    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
         run(before, after, rewards)
         rewards -= cost(actions)
 
@@ -121,20 +110,14 @@ def ant(env: Any, physics: Physics, v5: bool) -> Task:
         low, high = env._contact_force_range
         return np.clip(forces, low, high)
 
-    def observe(out: np.ndarray) -> None:
+    def observe(out: Rows) -> None:
         if not see_contacts:
             copy(out)
             return
         copy(out[:, :num_coordinates])
         out[:, num_coordinates:] = contacts()[:, seen_from:]
 
-    def score(
-        actions: np.ndarray,
-        before: np.ndarray,
-        after: np.ndarray,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-    ) -> None:
+    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
         run(before, after, rewards)
         height = state[:, 2]
         healthy = np.isfinite(state).all(axis=1) & (least <= height) & (height <= most)

@@ -10,9 +10,11 @@ import numpy as np
 
 from trpo_cli.simulators.mujoco.physics import Physics
 
-Fill = Callable[[np.ndarray], None]
+Rows = np.ndarray
+"""An array with one row per simulation."""
+Fill = Callable[[Rows], None]
 Draw = Callable[[np.random.Generator], np.ndarray]
-Score = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
+Score = Callable[[Rows, Rows, Rows, Rows, Rows], None]
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,14 @@ class Task:
     draw: Draw
 
 
-def nothing(out: np.ndarray) -> None:
+def nothing(out: Rows) -> None:
     """The progress of a task whose reward looks at one state only."""
 
 
-def column(values: np.ndarray) -> Fill:
+def column(values: Rows) -> Fill:
     """Progress that is one column (N,) of the coordinates or of a derived field."""
 
-    def progress(out: np.ndarray) -> None:
+    def progress(out: Rows) -> None:
         out[:] = values
 
     return progress
@@ -68,7 +70,7 @@ def uniform_normal(env: Any, scale: float) -> Draw:
     return draw
 
 
-def row_sums(values: np.ndarray) -> np.ndarray:
+def row_sums(values: Rows) -> np.ndarray:
     """(N, k) -> (N,), each row summed in the order in which numpy sums a vector."""
     sums: np.ndarray = np.add.reduce(values, axis=1)
     return sums
@@ -89,10 +91,10 @@ def coordinates(physics: Physics, skip: int, clip: bool = False) -> Fill:
     """Positions without the first `skip`, then velocities, clipped to [-10, 10] if asked."""
     source, num_positions = physics.coordinates[:, skip:], physics.model.nq - skip
 
-    def copy(out: np.ndarray) -> None:
+    def copy(out: Rows) -> None:
         out[:] = source
 
-    def copy_clipped(out: np.ndarray) -> None:
+    def copy_clipped(out: Rows) -> None:
         out[:] = source
         velocities = out[:, num_positions:]
         np.maximum(velocities, -10.0, out=velocities)
@@ -101,11 +103,11 @@ def coordinates(physics: Physics, skip: int, clip: bool = False) -> Fill:
     return copy_clipped if clip else copy
 
 
-def speed(env: Any, weight: float) -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
+def speed(env: Any, weight: float) -> Callable[[Rows, Rows, Rows], None]:
     """(before, after, out), each (N,): weight * (after - before) / dt."""
     dt = env.dt
 
-    def fill(before: np.ndarray, after: np.ndarray, out: np.ndarray) -> None:
+    def fill(before: Rows, after: Rows, out: Rows) -> None:
         np.subtract(after, before, out=out)
         np.divide(out, dt, out=out)
         if weight != 1:
@@ -114,24 +116,24 @@ def speed(env: Any, weight: float) -> Callable[[np.ndarray, np.ndarray, np.ndarr
     return fill
 
 
-def control_cost(weight: float) -> Callable[[np.ndarray], np.ndarray]:
+def control_cost(weight: float) -> Callable[[Rows], Rows]:
     """(N, nu) -> (N,): weight * sum of squares, in the precision in which the actions come."""
 
-    def cost(actions: np.ndarray) -> np.ndarray:
+    def cost(actions: Rows) -> Rows:
         weighted: np.ndarray = weight * row_sums(np.square(actions))
         return weighted
 
     return cost
 
 
-def survival(env: Any, v5: bool) -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
+def survival(env: Any, v5: bool) -> Callable[[Rows, Rows, Rows], None]:
     """(healthy, rewards, terminated), each (N,): adds the bonus, fills the termination.
 
     Version 4 pays the bonus on the terminating step too, version 5 does not.
     """
     terminate, bonus = env._terminate_when_unhealthy, env._healthy_reward
 
-    def fill(healthy: np.ndarray, rewards: np.ndarray, terminated: np.ndarray) -> None:
+    def fill(healthy: Rows, rewards: Rows, terminated: Rows) -> None:
         if terminate and not v5:
             rewards += bonus
         else:
