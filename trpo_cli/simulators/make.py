@@ -18,11 +18,9 @@ from trpo_cli.simulators.base import Simulator
 from trpo_cli.simulators.resolve import check_env, is_linear, mujoco_class
 from trpo_cli.simulators.wrappers import remarks, short, wrapped
 
-# Why environments of a kind cannot be restored: tried out once, however many simulators of the
-# kind a run has.
-_VERDICTS: dict[str, str] = {}
-# ... and how their moments can be kept in memory, or why not.
-_WAYS: dict[str, tuple[str, str]] = {}
+# Why environments of a kind do not come back in a way: tried out once, however many simulators of
+# the kind a run has.
+_TRIED: dict[tuple[str, str], str] = {}
 
 
 def is_emulated(env: EnvConfig) -> bool:
@@ -91,23 +89,14 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
 
     kind = f"{spec} {limit} {sorted(env.kwargs.items())} {env.wrappers}"
 
-    def way_to_keep() -> tuple[str, str]:
-        if kind not in _WAYS:
-            from trpo_cli.simulators.gym import probe
+    def why_not(way: str) -> str:
+        if (kind, way) not in _TRIED:
+            from trpo_cli.simulators.gym.probe import why_not_exact
 
-            _WAYS[kind] = probe.way_to_keep(build)
-        return _WAYS[kind]
+            _TRIED[kind, way] = why_not_exact(build, way)
+        return _TRIED[kind, way]
 
-    def why_not() -> str:
-        if kind not in _VERDICTS:
-            from trpo_cli.simulators.gym.probe import why_not_restorable
-
-            _VERDICTS[kind] = why_not_restorable(build)
-        return _VERDICTS[kind]
-
-    return GymnasiumSimulator(
-        envs, env.id, limit, why_not, way_to_keep, first, remarks(template, env)
-    )
+    return GymnasiumSimulator(envs, env.id, limit, why_not, first, remarks(template, env))
 
 
 def _try_out(env: EnvConfig, made: gymnasium.Env[Any, Any]) -> None:

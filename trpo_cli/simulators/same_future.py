@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 
 from trpo_cli.simulators.base import Simulator
 
-PAST, FUTURE = 40, 100
+FUTURE = 100
 _SEED = 7
+_EARLY, _LATER = 7, 40
 
 
-def same_future(ours: Simulator, other: Simulator, portable: bool) -> str:
+def same_future(ours: Simulator, other: Simulator, portable: bool, future: int = FUTURE) -> str:
     """What differs after a moment of `ours` was kept and put back, in words; "" if nothing does.
 
-    ours, other: two simulators of one kind and size. portable: as in `Simulator.snapshot`.
+    ours, other: two simulators of one kind and size, `other` as it was made. portable: as in
+    `Simulator.snapshot`. future: the number of steps to compare.
 
+    Two moments are tried: one of a seeded episode, and one after episodes that go on from it.
     `ours` first goes on from the moment, which must not change what was kept; then both are put
     back and take the same actions, one after the other, through ends of episodes.
     """
-    space = ours.action_space
+    space = copy.deepcopy(ours.action_space)
     space.seed(_SEED)
 
     def live(simulator: Simulator, actions: list[np.ndarray]) -> list[dict[str, Any]]:
@@ -29,19 +33,20 @@ def same_future(ours: Simulator, other: Simulator, portable: bool) -> str:
     def draw(steps: int) -> list[np.ndarray]:
         return [np.array([space.sample() for _ in range(ours.num_envs)]) for _ in range(steps)]
 
-    ours.reset(seed=[_SEED + i for i in range(ours.num_envs)])
-    other.reset(seed=[_SEED - 1 - i for i in range(ours.num_envs)])
-    live(ours, draw(PAST))
-    moment, actions = ours.snapshot(portable=portable), draw(FUTURE)
-    expected = live(ours, actions)
-    for simulator, where in ((ours, "the same"), (other, "another")):
-        simulator.restore(moment)
-        for number, (a, b) in enumerate(zip(expected, live(simulator, actions), strict=True), 1):
-            if names := [name for name in a if a[name] != b[name]]:
-                return (
-                    f"put back in {where} environment it gave another future: {names[0]} differed "
-                    f"after {number} steps"
-                )
+    seeds = [_SEED + i for i in range(ours.num_envs)]
+    for seed, past in ((seeds, _EARLY), (None, _LATER)):
+        ours.reset(seed=seed)
+        live(ours, draw(past))
+        moment, actions = ours.snapshot(portable=portable), draw(future)
+        expected = live(ours, actions)
+        for simulator, where in ((ours, "the same"), (other, "another")):
+            simulator.restore(moment)
+            for number, (a, b) in enumerate(zip(expected, live(simulator, actions), strict=True)):
+                if names := [name for name in a if a[name] != b[name]]:
+                    return (
+                        f"put back in {where} environment it gave another future: {names[0]} "
+                        f"differed after {number + 1} steps"
+                    )
     return ""
 
 

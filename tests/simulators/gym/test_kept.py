@@ -12,7 +12,7 @@ from gymnasium import spaces
 from tests.support import hidden_state_envs  # noqa: F401  (registers them)
 from trpo_cli.config import EnvConfig
 from trpo_cli.errors import UserError
-from trpo_cli.simulators.gym.probe import way_to_keep
+from trpo_cli.simulators.gym.probe import why_not_exact
 from trpo_cli.simulators.make import make_simulator
 
 
@@ -62,11 +62,14 @@ def test_deep_copies(env: str) -> None:
             return made
         return gymnasium.wrappers.FlattenObservation(made)
 
-    assert way_to_keep(build) == ("copy", "")
+    assert why_not_exact(build, "copy") == ""
 
 
 def test_get_state_and_set_state_where_copies_fail() -> None:
-    assert way_to_keep(lambda: gymnasium.make("Kept/Locked-v0")) == ("state", "")
+    simulator: Any = make_simulator(EnvConfig("Kept/Locked-v0"), 1, 1)
+    assert simulator.why_not_branchable == ""
+    simulator.reset(seed=[0])
+    assert simulator.snapshot(portable=False).items[0].whole is None
 
 
 @pytest.mark.parametrize(
@@ -80,9 +83,9 @@ def test_get_state_and_set_state_where_copies_fail() -> None:
     ],
 )
 def test_refused_with_the_reason(env: str, reason: str) -> None:
-    way, why = way_to_keep(lambda: gymnasium.make(env))
-    assert way == ""
-    assert any(part in why for part in reason.split("|")), why
+    reasons = [why_not_exact(lambda: gymnasium.make(env), way) for way in ("copy", "state")]
+    assert all(reasons)
+    assert any(part in "; ".join(reasons) for part in reason.split("|")), reasons
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Kept/Locked-v0", "Hopper-v4", "Pendulum-v1"])

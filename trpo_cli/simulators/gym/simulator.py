@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from trpo_cli.errors import RunFailed, UserError
-from trpo_cli.simulators.base import Snapshot, Step
+from trpo_cli.simulators.base import Snapshot, Step, as_ids
 from trpo_cli.simulators.gym import wrapper_state
 from trpo_cli.simulators.gym.kept import Kept, go_back, keep, reseed
 from trpo_cli.simulators.gym.replay import (
@@ -22,6 +22,10 @@ from trpo_cli.simulators.gym.replay import (
     encode,
     generator_state,
 )
+
+
+class Mismatch(Exception):
+    """A replay did not come to the moment of the snapshot; the text says what differs."""
 
 
 class GymnasiumSimulator:
@@ -35,9 +39,8 @@ class GymnasiumSimulator:
     quicker ways; see `kept`.
 
     first: the number by which errors name the first of the environments.
-    why_not_restorable: tries out whether the replay is exact for this kind of environment, and
-        gives the reason if not. Called once, when the answer is first needed.
-    way_to_keep: the same for the quicker ways: which one, or why none.
+    why_not_exact: tries out whether environments of this kind come back exactly by "replay",
+        "copy" or "state", and gives the reason if not. Called when an answer is first needed.
     """
 
     backend = "gymnasium"
@@ -49,8 +52,7 @@ class GymnasiumSimulator:
         envs: Sequence[gymnasium.Env[Any, Any]],
         env_id: str,
         max_episode_steps: int | None,
-        why_not_restorable: Callable[[], str],
-        way_to_keep: Callable[[], tuple[str, str]],
+        why_not_exact: Callable[[str], str],
         first: int = 0,
         remarks: Sequence[str] = (),
     ) -> None:
@@ -64,7 +66,7 @@ class GymnasiumSimulator:
         self.max_episode_steps = max_episode_steps
         self._observations = np.zeros((self.num_envs, *space.shape), dtype=space.dtype)
         self._steps = 0
-        self._why_not_restorable, self._way_to_keep = why_not_restorable, way_to_keep
+        self._why_not_exact = why_not_exact
         self._origins: list[Origin | None] = [None] * self.num_envs
         self._log = ActionLog(self.num_envs, self.action_space.shape or (), dtype)
         self._returns = np.zeros(self.num_envs)
@@ -73,7 +75,7 @@ class GymnasiumSimulator:
 
     @cached_property
     def why_not_restorable(self) -> str:
-        return self._why_not_restorable()
+        return self._why_not_exact("replay")
 
     @property
     def why_not_branchable(self) -> str:
@@ -81,7 +83,14 @@ class GymnasiumSimulator:
 
     @cached_property
     def _way(self) -> tuple[str, str]:
-        return self._way_to_keep()
+        """The first of the quicker ways that is exact and "", or "" and why none is."""
+        reasons = []
+        for way in ("copy", "state"):
+            reason = self._why_not_exact(way)
+            if not reason:
+                return way, ""
+            reasons.append(reason)
+        return "", "; ".join(reasons)
 
     def reset(
         self, ids: Sequence[int] | None = None, seed: Sequence[int] | None = None
@@ -143,7 +152,7 @@ class GymnasiumSimulator:
         )
 
     def snapshot(self, ids: Sequence[int] | None = None, portable: bool = True) -> Snapshot:
-        chosen = self._chosen(ids)
+        chosen = as_ids(ids, self.num_envs).tolist()
         if not portable:
             way, reason = self._way
             if reason:
@@ -176,12 +185,7 @@ class GymnasiumSimulator:
     def restore(self, snapshot: Snapshot, ids: Sequence[int] | None = None) -> np.ndarray:
         """Raises `UserError` when an environment does not come back to exactly the moment of the
         snapshot; the environments `ids` are then anywhere, and have to be reset."""
-        chosen = self._chosen(ids)
-        if len(chosen) != len(snapshot.items):
-            raise ValueError(
-                f"a snapshot of {len(snapshot.items)} environments cannot be restored into "
-                f"{len(chosen)}"
-            )
+        chosen = as_ids(ids, self.num_envs, snapshot).tolist()
         for row, i in enumerate(chosen):
             item = snapshot.items[row]
             if isinstance(item, Kept):
@@ -190,30 +194,24 @@ class GymnasiumSimulator:
                 self._origins[i] = None  # from here on there is nothing to replay
                 continue
             try:
-                reason = self._replay(i, snapshot, row)
+                self._replay(i, snapshot, row)
             except Exception as error:
-                words = " ".join(str(error).split())
-                reason = f"the replay raised {type(error).__name__}: {words}"
-            if reason:
+                reason = " ".join(str(error).split())
+                if not isinstance(error, Mismatch):
+                    reason = f"the replay raised {type(error).__name__}: {reason}"
                 raise UserError(
                     f"env={self._id}: environment {i} of {self.num_envs} could not be brought "
                     f"back to where it was: {reason}. Either the environment depends on more than "
                     "its np_random and its actions, or it is not the one that the snapshot is of."
-                )
+                ) from error
         return self._observations
 
     def reseed(self, ids: Sequence[int], seeds: Sequence[int]) -> None:
         for i, seed in zip(ids, seeds, strict=True):
             reseed(self._envs[i], int(seed))
 
-    def _chosen(self, ids: Sequence[int] | None) -> list[int]:
-        chosen = list(range(self.num_envs)) if ids is None else [int(i) for i in ids]
-        if len(set(chosen)) < len(chosen) or not all(0 <= i < self.num_envs for i in chosen):
-            raise ValueError(f"ids must be different indices below {self.num_envs}, got {chosen}")
-        return chosen
-
-    def _replay(self, i: int, snapshot: Snapshot, row: int) -> str:
-        """Bring environment i to row `row` of a snapshot; returns what was not reproduced."""
+    def _replay(self, i: int, snapshot: Snapshot, row: int) -> None:
+        """Bring environment i to row `row` of a snapshot; raises `Mismatch`."""
         env, item, arrays = self._envs[i], snapshot.items[row], snapshot.arrays
         actions = arrays["actions"][row, : arrays["elapsed"][row]]
         self._log.put(i, actions)
@@ -225,15 +223,14 @@ class GymnasiumSimulator:
             self._observations[i] = self._shaped(observation)
             total += np.float64(reward)
             if terminated or truncated:
-                return "the episode ended earlier"
+                raise Mismatch("the episode ended earlier")
         self._returns[i] = total
         if self._observations[i].tobytes() != arrays["observations"][row].tobytes():
-            return "the observation is another one"
+            raise Mismatch("the observation is another one")
         if total.tobytes() != np.float64(arrays["returns"][row]).tobytes():
-            return "the rewards add up to another sum"
+            raise Mismatch("the rewards add up to another sum")
         if encode(generator_state(env)) != item["after"]:
-            return "its generator is in another state"
-        return ""
+            raise Mismatch("its generator is in another state")
 
     def close(self) -> None:
         for env in self._envs:
