@@ -142,7 +142,7 @@ def go_on(args: argparse.Namespace, resumed: list[str]) -> int:
     if args.trials is not None:
         settings = dataclasses.replace(settings, trials=args.trials)
         _write(folder, settings)
-    config, _ = compose(start_hydra(settings.config_dir), settings.overrides)
+    config, _ = compose(start_hydra(settings.config_dir), settings.overrides, recorded=True)
     return search(folder, settings, args, config)
 
 

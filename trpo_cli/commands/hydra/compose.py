@@ -43,8 +43,13 @@ def start_hydra(config_dir: str | None = None) -> Hydra:
     return Hydra.create_main_hydra2("trpo-run", search_path(config_dir))
 
 
-def compose(hydra: Hydra, overrides: Sequence[str]) -> tuple[Config, DictConfig]:
+def compose(
+    hydra: Hydra, overrides: Sequence[str], recorded: bool = False
+) -> tuple[Config, DictConfig]:
     """The validated configuration, and Hydra's own settings for this run.
+
+    recorded: the overrides were accepted when a sweep or search began, by this version or an older
+        one that did not refuse settings that nothing reads.
 
     Raises `UserError` naming the key, the value received and what to try.
     """
@@ -67,7 +72,8 @@ def compose(hydra: Hydra, overrides: Sequence[str]) -> tuple[Config, DictConfig]
         raise
     except Exception as error:
         raise explain(error, overrides) from error
-    check_read(config, said)
+    if not recorded:
+        check_read(config, said)
     return config, composed.hydra
 
 

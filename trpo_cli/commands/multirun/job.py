@@ -31,7 +31,8 @@ def run(what: dict[str, Any]) -> int:
         config = resumed_config(folder, overrides, config_dir)
         command = [NAME, f"resume={folder}", *overrides]
         return guarded(NAME, lambda: go_on(config, folder, command), debug=config.debug)
-    config = with_threads(compose(start_hydra(config_dir), overrides)[0], what["threads"])
+    config, _ = compose(start_hydra(config_dir), overrides, recorded=True)
+    config = with_threads(config, what["threads"])
     command = [NAME, *(["-cd", config_dir] if config_dir else []), *overrides]
     return guarded(NAME, lambda: begin(config, folder, command), debug=config.debug)
 

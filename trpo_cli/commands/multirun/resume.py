@@ -67,7 +67,7 @@ def resume_sweep(sweep_dir: Path, overrides: Sequence[str], config_dir: str | No
         check_all_surroundings(todo)
         threads = max((c.threads for _, _, c in todo if c.threads), default=listed.threads)
         first = listed.jobs[0].overrides
-        compose(hydra, [*given, *first])  # for its errors
+        compose(hydra, [*given, *first], recorded=True)  # for its errors
         master = make_master(hydra, given, first, first)
         set_sweep_dir(master, sweep_dir)
         launcher = make_launcher(hydra, master, len(todo), threads)
@@ -82,7 +82,7 @@ def _config(
     with naming(job.number, job.differs):
         if has_begun(folder):
             return resumed_config(folder, changes, listed.config_dir)
-        return compose(hydra, [*job.overrides, *changes])[0]
+        return compose(hydra, [*job.overrides, *changes], recorded=True)[0]
 
 
 def _settings_of_hydra(listed: Index, given: Sequence[str]) -> list[str]:
