@@ -274,6 +274,7 @@ class TestRun:
         manifest = json.loads((run_dir / "manifest.json").read_text())
         assert manifest["processes"] == manifest["resumed"][0]["processes"] == 2
 
+    @pytest.mark.slow
     def test_a_signal_saves_it_and_another_number_of_processes_resumes(
         self, tmp_path: Path
     ) -> None:
@@ -297,6 +298,7 @@ class TestRun:
             wanted = outcome(settings, rows + 2)["rows"]
             check_rows([running.untimed(row) for row in last], wanted[-2:])
 
+    @pytest.mark.slow
     def test_a_failure_in_one_process_is_that_of_all(self, tmp_path: Path) -> None:
         faulty = {"kind": "observation", "at": 75, "discrete": "true", "process": 1}
         settings = running.settings("trpo", "tests.support.faulty_envs:Faulty/Faulty-v0", **LONG)

@@ -93,6 +93,7 @@ def test_killed_and_continued(tmp_path: Path) -> None:
     assert code == 2 and "all its 4 runs are" in err
 
 
+@pytest.mark.slow
 def test_a_signal_stops_all_and_the_seeds_stay(tmp_path: Path) -> None:
     words = ["seed=null,1", "hydra.launcher.jobs=1"]
     process = start(*command(*words, **LONG), cwd=tmp_path)
@@ -115,6 +116,7 @@ def test_a_signal_stops_all_and_the_seeds_stay(tmp_path: Path) -> None:
         assert lines(folder / "metrics.jsonl")[-1]["step"] == total
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_does_not_wait_for_the_iteration(tmp_path: Path) -> None:
     changes = {**LONG, "sampler.steps_per_env": 10**6}
     process = start(*command("seed=1", **changes), cwd=tmp_path)
@@ -130,6 +132,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_iteration(tmp_path: Path) -> None
 @pytest.mark.skipif(
     importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None, reason="not installed"
 )
+@pytest.mark.slow
 def test_joblib(tmp_path: Path) -> None:
     words = ["seed=1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     code, _, err = finish(start(*command(*words), cwd=tmp_path))
@@ -143,6 +146,7 @@ def test_joblib(tmp_path: Path) -> None:
     importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is None,
     reason="not installed",
 )
+@pytest.mark.slow
 def test_submitit_brings_a_preempted_run_back(tmp_path: Path) -> None:
     total = 40 * BATCH
     words = ["seed=1", "hydra/launcher=submitit_local"]

@@ -103,6 +103,7 @@ def resume(run_dir: Path) -> None:
 
 
 class TestGame:
+    @pytest.mark.slow
     def test_killed_resumed_and_evaluated(self, tmp_path: Path, capsys: Any) -> None:
         """To the bit as if it had never been interrupted; then trpo-eval."""
         reference, run_dir = tmp_path / "reference", tmp_path / "run"

@@ -135,6 +135,7 @@ class TestSignals:
         assert checkpoint.latest(run_dir).name == f"step_{rows * BATCH}"
         return rows
 
+    @pytest.mark.slow
     def test_a_second_ctrl_c_does_not_wait_for_the_iteration(self, tmp_path: Path) -> None:
         run_dir = tmp_path / "run"
         changes = {"sampler.steps_per_env": 10**6, "sampler.num_envs": 8, "threads": 2}
