@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support import my_lab
 from tests.test_imports import LAYERS
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.commands.hydra.options import all_settings
@@ -45,6 +46,14 @@ PLACEHOLDER = re.compile(r"=\.\.\.$|\b[A-Z_]{2,}\b(?!/)|<\w+>|=$")
 UNFINISHED = ("...", "resume=")  # an ellipsis; a run that is there
 
 
+@pytest.fixture(autouse=True, scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The file my_lab.py, which the pages on components of your own write, can be imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(my_lab.write(tmp_path_factory.mktemp("lab")))
+        yield
+
+
 def found(path: str) -> list[Path]:
     return [hit for home in HOMES for hit in home.glob(path)]
 
@@ -53,6 +62,7 @@ def code(text: str) -> Iterator[str]:
     """What a reader may type: the lines of code blocks and what stands in backticks."""
     blocks: list[str] = []
     prose: list[str] = []
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)  # Python, YAML
     for line in text.replace("\\\n", " ").splitlines():
         (blocks if line.startswith("    ") else prose).append(line)
     yield from (line.strip() for line in blocks)

@@ -169,7 +169,7 @@ def load(group: str, name: str) -> Any:
     Raises `UserError` when there is none of that name. A module is imported only because somebody
     named it: on the command line, or in the configuration of the run that goes on.
     """
-    if ":" in name:
+    if ":" in name.strip(":"):
         return _foreign(group, name)
     if not (conf_dir() / group / f"{name}.yaml").is_file():
         known = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
@@ -201,6 +201,18 @@ def _foreign(group: str, name: str) -> Any:
         raise UserError(
             f"{group}={name}: {attribute} is {what}. It has to be a dataclass with the decorator "
             f'@component("{group}") above @dataclass.'
+        )
+    missing = [field.name for field in dataclasses.fields(kind) if field.metadata.get("in_file")]
+    if missing:
+        raise UserError(
+            f"{group}={name}: {attribute}.{missing[0]} has no default; "
+            "write setting(default, help)."
+        )
+    lacking = [part for part in ("traits", "build") if not hasattr(kind, part)]
+    if lacking:
+        raise UserError(
+            f"{group}={name}: {attribute} has no {lacking[0]}. Its traits say what the program has "
+            "to know of it, and its method build makes it."
         )
     return kind
 

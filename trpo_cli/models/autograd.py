@@ -61,9 +61,9 @@ class ModuleNetwork:
         """What `linearize` and `predict` take; the flat vector itself."""
         return flat
 
-    def to_device(self, x: np.ndarray) -> Tensor:
+    def to_device(self, x: np.ndarray | Tensor) -> Tensor:
         """x as this network's kind of array."""
-        return torch.from_numpy(x).to(self.device)
+        return torch.as_tensor(x, device=self.device)
 
     def forward(self, flat: Tensor, inputs: Tensor) -> Tensor:
         parts = flat.split([shape.numel() for shape in self._shapes.values()])
@@ -82,7 +82,7 @@ class ModuleNetwork:
         with torch.no_grad():
             return self.forward(flat, inputs)
 
-    def predict(self, flat: Tensor, inputs: np.ndarray) -> np.ndarray:
+    def predict(self, flat: Tensor, inputs: np.ndarray | Tensor) -> np.ndarray:
         """The same as numpy."""
         outputs: np.ndarray = self.outputs(flat, self.to_device(inputs)).cpu().numpy()
         return outputs
@@ -112,6 +112,21 @@ def torch_mlp(shape: MLP) -> nn.Module:
     return nn.Sequential(*layers[:-1])
 
 
+def flat_module(
+    build: Callable[[], nn.Module], generator: np.random.Generator, device: str = "cpu"
+) -> tuple[ModuleNetwork, Tensor]:
+    """A module as a network, and its first parameters on one flat vector (P,).
+
+    Layers that behave otherwise in training (dropout, batch normalisation) are put into evaluation
+    mode: the network is one function. generator: decides what torch draws for the parameters.
+    """
+    with torch.random.fork_rng(devices=[]):  # the global generator is nobody's
+        torch.manual_seed(int(generator.integers(2**63)))
+        module = build().eval().to(device)
+    flat = torch.cat([parameter.detach().reshape(-1) for parameter in module.parameters()])
+    return ModuleNetwork(module, device), flat.float()
+
+
 def module_policy(
     build: Callable[[int, int], nn.Module],
     observation_space: spaces.Box,
@@ -128,18 +143,13 @@ def module_policy(
     autograd's.
 
     build: from the numbers of inputs n and outputs D to a module that maps (B, n) float32 to
-        (B, D). Layers that behave otherwise in training (dropout, batch normalisation) stay in
-        evaluation mode: pi is one function.
-    generator: decides what torch draws for the module's first parameters.
+        (B, D). It and `generator`: see `flat_module`.
     init_log_std, actions: of Box actions, see `heads.GaussianHead`.
     normalize_observations, observation_clip: see `normalizer.Normalizer`.
     """
     head = make_head(action_space, actions)
-    with torch.random.fork_rng(devices=[]):  # the global generator is nobody's
-        torch.manual_seed(int(generator.integers(2**63)))
-        module = build(math.prod(observation_space.shape), head.num_outputs).eval().to(device)
-    network = ModuleNetwork(module, device)
-    flat = torch.cat([parameter.detach().reshape(-1) for parameter in module.parameters()])
+    inputs = math.prod(observation_space.shape)
+    network, flat = flat_module(lambda: build(inputs, head.num_outputs), generator, device)
     extra = torch.full((head.num_extra,), init_log_std, device=device)
     normalizer = Normalizer(observation_space.shape, observation_clip, normalize_observations)
-    return Policy(network, head, normalizer, torch.cat([flat, extra]).float())
+    return Policy(network, head, normalizer, torch.cat([flat, extra]))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -118,9 +119,9 @@ class MLP:
             weight[:] = gain * orthogonal(generator, *weight.shape)
             bias[:] = 0.0
 
-    def to_device(self, x: np.ndarray) -> np.ndarray:
-        """x as this network's kind of array."""
-        return x
+    def to_device(self, x: Any) -> np.ndarray:
+        """x as this network's kind of array; a tensor comes from a module for V."""
+        return np.asarray(x)
 
     def linearize(self, layers: Layers, inputs: np.ndarray) -> Linearization:
         """Outputs at inputs (B, n), and products with the Jacobian there; `layers` by `views`."""

@@ -51,9 +51,10 @@ def _unknown_option(error: MissingConfigException) -> UserError:
     known = list(all_options()[group]) if group in HOMES else list(error.options or ())
     if not known:
         return UserError(f"{group}={option}: the group {group} has no options here.")
+    own = f" One of your own is written {group}=module:Class." if group in HOMES else ""
     return UserError(
         f"{group}={option} is not one of its options: {', '.join(known)}."
-        + suggestion(option, known)
+        + (suggestion(option, known) or own)
     )
 
 

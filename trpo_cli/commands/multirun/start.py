@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,9 @@ def expand(hydra: Hydra, overrides: Sequence[str]) -> list[list[str]]:
     parsed = parser.parse_overrides(list(overrides))
     if any(o.is_sweep_override() and not o.is_discrete_sweep() for o in parsed):
         return []
-    return BasicSweeper.split_arguments(parsed, None)[0]
+    jobs = BasicSweeper.split_arguments(parsed, None)[0]
+    # Hydra escapes the colon of module:Name, which needs it in a list only.
+    return [[re.sub(r"^([\w./]+=[\w.]+)\\:", r"\1:", text) for text in job] for job in jobs]
 
 
 def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) -> list[Checked]:
