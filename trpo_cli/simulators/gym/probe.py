@@ -65,7 +65,7 @@ def why_not_exact(build: Callable[[], Env], way: str) -> str:
 
 
 def _try_out(first: Env, second: Env, way: str) -> str:
-    if first.render_mode == "human":
+    if way == "replay" and first.render_mode == "human":
         return "it renders to a window, and trying it out would open another"
     if way == "state" and not all(
         callable(getattr(first.unwrapped, name, None)) for name in ("get_state", "set_state")
@@ -78,15 +78,18 @@ def _try_out(first: Env, second: Env, way: str) -> str:
         for env in (first, second)
     )
     _live_through_an_episode(ours)
-    if generator_state(first) is None:
+    if way == "replay" and generator_state(first) is None:
         return "its np_random is not a generator of NumPy's"
     if reason := _drawn(before):
         return reason
     shared = _shared(first)
     found = same_future(ours, other, way == "replay", _FUTURE)
-    reason = _drawn(before) or found
-    if reason or way != "replay":
+    if reason := _drawn(before):
         return reason
+    if way != "replay":
+        return found
+    if found:
+        raise Mismatch(found)
     if name := difference(first, second, type(first).__name__):
         return (
             f"{name} was not the same after a replay of the episode: it is carried over from "
