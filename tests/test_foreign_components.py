@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from tests.support.small import explicit_fisher, oracle_log_prob, oracle_policy,
 from trpo_cli.algos.objectives import objective_of
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.commands.run import main
+from trpo_cli.models.autograd import ModuleNetwork
 from trpo_cli.models.policy import Policy
 from trpo_cli.training.trainer import Training
 
@@ -43,7 +46,7 @@ OURS = (
     "env=my_lab:Spring-v0",
     "env.wrappers=[{my_lab:Noise: {scale: 0.02}}]",
 )
-SMALL = ("seed=3", "threads=1", "sampler.num_envs=2", "sampler.steps_per_env=64")
+SMALL = ("seed=3", "threads=2", "sampler.num_envs=2", "sampler.steps_per_env=64")
 RUN = (*SMALL, "total_steps=1024", "checkpoint.every=128", "eval.episodes=2")
 
 
@@ -265,6 +268,21 @@ class TestModule:
         v = torch.randn(len(theta), generator=torch.Generator().manual_seed(0))
         fisher = torch.from_numpy(explicit_fisher(policy, space, batch.observations))
         torch.testing.assert_close(here.fisher_product(v), fisher @ v, rtol=1e-3, atol=1e-4)
+
+    def test_threads_do_not_see_each_other_s_parameters(self) -> None:
+        """A sampler's threads ask one network at a time; torch puts back the module's own
+        parameters after each call."""
+
+        class Slow(torch.nn.Linear):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                time.sleep(0.001)
+                return super().forward(x)
+
+        network = ModuleNetwork(Slow(1, 1))
+        flat, x = torch.tensor([2.0, 1.0]), np.ones((1, 1), dtype=np.float32)
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(lambda _: network.predict(flat, x).item(), range(40)))
+        assert found == [3.0] * 40
 
     def test_first_parameters_follow_the_seed_alone(self) -> None:
         runs = [training("algo=trpo", "env=CartPole-v1") for _ in range(2)]

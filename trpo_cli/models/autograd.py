@@ -6,6 +6,7 @@ Slower than the closed form and independent of it, so it is also the oracle in i
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -54,6 +55,7 @@ class ModuleNetwork:
 
     def __init__(self, module: nn.Module, device: str = "cpu") -> None:
         self.module, self.device = module, device
+        self._lock = threading.Lock()
         self._shapes = {name: p.shape for name, p in module.named_parameters()}
         self.num_parameters = sum(shape.numel() for shape in self._shapes.values())
 
@@ -71,7 +73,8 @@ class ModuleNetwork:
             name: part.view(shape)
             for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
         }
-        outputs: Tensor = torch.func.functional_call(self.module, parameters, (inputs,))
+        with self._lock:  # torch lends the module the parameters meanwhile; samplers have threads
+            outputs: Tensor = torch.func.functional_call(self.module, parameters, (inputs,))
         return outputs
 
     def linearize(self, flat: Tensor, inputs: Tensor) -> ModuleLinearization:
