@@ -29,6 +29,17 @@ PRECISION = (
 
 
 @dataclass
+class VectorConfig:
+    """The settings of a policy on vectors of numbers."""
+
+    output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
+    init_log_std: float = setting(help=LOG_STD, when=CONTINUOUS)
+    normalize_observations: bool = setting(help=NORMALIZE)
+    observation_clip: float = setting(help=CLIP, above=0, when="normalize_observations=true")
+    actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
+
+
+@dataclass
 class CNNConfig:
     """The settings of a convolutional network. convolutions: channels, kernel and stride of each
     layer. frame: height and width of an emulated game's frames; None: the usual ones."""
@@ -57,18 +68,14 @@ class CNNConfig:
 
 
 def mlp_policy(
-    settings: Any,
+    settings: VectorConfig,
     mlp: MLP,
     observation_space: spaces.Box,
     action_space: spaces.Space[Any],
     generator: np.random.Generator,
     device: str,
 ) -> Policy:
-    """A policy on an MLP: in closed form in numpy on a CPU, through autograd on another device.
-
-    settings: with `output_gain`, `init_log_std`, `normalize_observations`, `observation_clip` and
-    `actions`.
-    """
+    """A policy on an MLP: in closed form in numpy on a CPU, through autograd on another device."""
     from trpo_cli.models.heads import make_head
     from trpo_cli.models.normalizer import Normalizer
     from trpo_cli.models.policy import Policy

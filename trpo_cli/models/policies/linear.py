@@ -7,15 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trpo_cli.components import PolicyTraits, component
-from trpo_cli.models.policies.base import (
-    ACTION_CHOICES,
-    ACTIONS,
-    CLIP,
-    LOG_STD,
-    NORMALIZE,
-    mlp_policy,
-)
-from trpo_cli.settings import CONTINUOUS, setting
+from trpo_cli.models.policies.base import VectorConfig, mlp_policy
+from trpo_cli.settings import setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,17 +19,12 @@ if TYPE_CHECKING:
 
 @component("policy")
 @dataclass
-class LinearPolicyConfig:
+class LinearPolicyConfig(VectorConfig):
     """Linear-Gaussian policy u ~ N(Wx + b, sigma), or softmax of a linear map."""
 
     traits: ClassVar = PolicyTraits(closed_form=True)
 
     bias: bool = setting(help="add a constant term")
-    output_gain: float = setting(help="gain of the orthogonal start", low=0)
-    init_log_std: float = setting(help=LOG_STD, when=CONTINUOUS)
-    normalize_observations: bool = setting(help=NORMALIZE)
-    observation_clip: float = setting(help=CLIP, above=0, when="normalize_observations=true")
-    actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
 
     def build(
         self,

@@ -7,15 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trpo_cli.components import PolicyTraits, component
-from trpo_cli.models.policies.base import (
-    ACTION_CHOICES,
-    ACTIONS,
-    CLIP,
-    LOG_STD,
-    NORMALIZE,
-    mlp_policy,
-)
-from trpo_cli.settings import CONTINUOUS, setting
+from trpo_cli.models.policies.base import VectorConfig, mlp_policy
+from trpo_cli.settings import setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,18 +19,13 @@ if TYPE_CHECKING:
 
 @component("policy")
 @dataclass
-class MLPPolicyConfig:
+class MLPPolicyConfig(VectorConfig):
     """Gaussian or categorical policy with a multi-layer perceptron."""
 
     traits: ClassVar = PolicyTraits(closed_form=True)
 
     hidden_sizes: list[int] = setting(help="units of each hidden layer", low=1)
     activation: str = setting(help="hidden activation", choices=["tanh", "relu"])
-    output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
-    init_log_std: float = setting(help=LOG_STD, when=CONTINUOUS)
-    normalize_observations: bool = setting(help=NORMALIZE)
-    observation_clip: float = setting(help=CLIP, above=0, when="normalize_observations=true")
-    actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
 
     def build(
         self,
