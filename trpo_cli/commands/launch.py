@@ -63,16 +63,19 @@ def launch(
     run_dir: str,
     command: list[str],
     *,
+    words: Sequence[str] = (),
     processes: Processes = ALONE,
 ) -> None:
     """Check, seed, make the directory and train. `run_dir` "auto" gives the default one.
 
+    words: the overrides that nobody has checked yet, see `check_surroundings`; those of a sweep
+        were when it began.
     processes: the processes that do so together; the first one seeds and makes the directory.
     """
     with processes.agreed():
         if config.resume is not None:
             raise UserError(f"resume={config.resume} is written on the command line only.")
-        prepared = check_surroundings(config, command)
+        prepared = check_surroundings(config, words)
     drawn = config.seed is None
     if drawn:
         seed = processes.broadcast(secrets.randbits(31))

@@ -109,7 +109,7 @@ def prepare_training(args: argparse.Namespace, command: list[str], processes: Pr
     config, hydra = compose(start_hydra(args.config_dir), overrides)
     return lambda: guarded(
         NAME,
-        lambda: launch(config, hydra.run.dir, command, processes=processes),
+        lambda: launch(config, hydra.run.dir, command, words=overrides, processes=processes),
         debug=config.debug,
     )
 

@@ -64,7 +64,7 @@ def resume_sweep(sweep_dir: Path, overrides: Sequence[str], config_dir: str | No
                 f"The sweep in {sweep_dir} is finished: all its {len(rows)} runs are. Give a "
                 "larger total_steps=... to train on."
             )
-        check_all_surroundings(todo)
+        check_all_surroundings(todo, recorded=True)
         threads = max((c.threads for _, _, c in todo if c.threads), default=listed.threads)
         first = listed.jobs[0].overrides
         compose(hydra, [*given, *first], recorded=True)  # for its errors

@@ -144,15 +144,20 @@ def _check_sweep_dir(sweep_dir: Path, run_dir: Path) -> None:
     check_run_dir(run_dir, "hydra.sweep.dir")
 
 
-def check_all_surroundings(jobs: Iterable[tuple[int, Sequence[str], Config]]) -> None:
-    """`check_surroundings` once for all jobs of a kind; the error names the first of them."""
+def check_all_surroundings(
+    jobs: Iterable[tuple[int, Sequence[str], Config]], recorded: bool = False
+) -> None:
+    """`check_surroundings` once for all jobs of a kind; the error names the first of them.
+
+    recorded: see `compose`.
+    """
     kinds = dict[str, tuple[int, Sequence[str], Config]]()
     for number, job, config in jobs:
         parts = config.env, config.device, config.algo.name, config.policy, config.value
         kinds.setdefault(str(parts), (number, job, config))
     for number, job, config in kinds.values():
         with naming(number, job):
-            check_surroundings(config, job)
+            check_surroundings(config, () if recorded else job)
 
 
 @contextlib.contextmanager
