@@ -1,0 +1,1 @@
+"""Compiled loops. What needs them imports them when a run is built: numba is not for `--help`."""
