@@ -74,5 +74,6 @@ _ADVICE = {
     errno.EACCES: _LOCKED,
     errno.EPERM: _LOCKED,
     errno.EROFS: " It is mounted read-only.",
+    errno.ELOOP: " It is a symbolic link, and a run writes into its own folder only. Remove it.",
     errno.ENOENT: " Was the folder moved or removed meanwhile?",
 }

@@ -16,7 +16,7 @@ from trpo_cli.commands.launch import check_surroundings, warn_threads
 from trpo_cli.config import CHANGEABLE, Config, may_change, read_config, validate
 from trpo_cli.distributed.processes import ALONE, Processes
 from trpo_cli.errors import UserError
-from trpo_cli.runs.directory import CHECKPOINTS, CONFIG, check_writable, require
+from trpo_cli.runs.directory import CHECKPOINTS, CONFIG, check_writable, refuse_links, require
 
 KEY = "resume="
 
@@ -50,6 +50,7 @@ def resumed_config(
             raise refused(text, key)
         keys.append(key)
     config = read_config(require(run_dir) / CONFIG)
+    refuse_links(run_dir, [CHECKPOINTS])
     if not keys:
         return config
     # Types, ranges and typos are checked as for a new run; only the named keys are taken over.

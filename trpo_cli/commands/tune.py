@@ -18,12 +18,14 @@ from trpo_cli.commands.arguments import positive
 from trpo_cli.commands.failures import run_command
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import (
+    LOCK,
     OUTPUTS,
     check_run_dir,
     claim,
     make,
     moment,
     read_json,
+    refuse_links,
     write_atomically,
 )
 from trpo_cli.system.signals import Stop
@@ -31,6 +33,8 @@ from trpo_cli.terminal.display import count
 
 FORMAT = 1
 SETTINGS = "tune.json"
+WRITTEN = (SETTINGS, LOCK, "journal.log", "journal.log.lock", "report.md", "trials.csv", "trials")
+"""What a search writes in its folder."""
 
 DESCRIPTION = """\
 Search for good settings of trpo-run: every trial draws some, trains on several seeds and is worth
@@ -243,6 +247,10 @@ def _read(folder: Path) -> Settings:
             f"resume={folder}: no search was begun there (it has no {SETTINGS}). Give the folder "
             "that trpo-tune printed."
         )
+
+    refuse_links(folder, WRITTEN)
+    for runs in ("trials/*", "trials/*/*"):
+        refuse_links(folder, (str(path.relative_to(folder)) for path in folder.glob(runs)))
 
     def settings(content: dict[str, Any]) -> Settings:
         return Settings(**{key: value for key, value in content.items() if key != "format"})

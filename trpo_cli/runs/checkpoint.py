@@ -24,7 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trpo_cli.errors import CannotWrite, UserError
-from trpo_cli.runs.directory import CHECKPOINTS, sync_folder, too_new, write_durably
+from trpo_cli.runs.directory import (
+    CHECKPOINTS,
+    refuse_links,
+    sync_folder,
+    too_new,
+    write_durably,
+)
 from trpo_cli.runs.exact_json import decode, encode
 
 if TYPE_CHECKING:
@@ -64,6 +70,7 @@ def save(folder: Path, tensors: Mapping[str, Any], state: dict[str, Any]) -> Non
     }
     contents[INDEX] = json.dumps(index, indent=1).encode()
     temporary = folder.with_name(f".tmp-{folder.name}")
+    refuse_links(folder.parent.parent, [folder.parent.name])
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         for leftover in folder.parent.glob(".tmp-*"):  # of a run that was killed while it saved
@@ -193,6 +200,7 @@ def go_back(run_dir: Path, folder: Path, best: int | None) -> None:
 
     best: the step of its best checkpoint, None when it has none yet.
     """
+    refuse_links(run_dir, [CHECKPOINTS])
     step, proper = step_of(folder), path(run_dir, step_of(folder))
     for leftover in (run_dir / CHECKPOINTS).glob(".tmp-*"):
         _remove(leftover)

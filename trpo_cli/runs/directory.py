@@ -6,9 +6,11 @@ A run directory alone is enough to evaluate, resume and compare a run. No two ru
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +22,7 @@ MANIFEST = "manifest.json"
 METRICS = "metrics.jsonl"
 EVAL = "eval.jsonl"
 CHECKPOINTS = "checkpoints"
+EVENTS = "events.out.tfevents.*"
 LOCK = ".lock"
 OUTPUTS = Path("outputs")
 """Where the folders go that nobody has named."""
@@ -38,7 +41,26 @@ def require(path: str | os.PathLike[str]) -> Path:
             f"{path} is not a run directory: it has no {CONFIG}. Give the folder that trpo-run "
             "printed, the one that holds the run's metrics.jsonl."
         )
+    events = [path.name for path in folder.glob(EVENTS)]
+    refuse_links(folder, (CONFIG, MANIFEST, METRICS, EVAL, LOCK, *events))
     return folder
+
+
+def refuse_links(folder: Path, names: Iterable[str]) -> None:
+    """Raise `UserError` where something in a folder is a symbolic link, or neither file nor folder.
+
+    The folder may come from somebody else: a link would let a run write anywhere, a pipe would let
+    it wait for ever.
+    """
+    for name in names:
+        path = folder / name
+        if path.is_symlink():
+            raise UserError(
+                f"{path} is a symbolic link to {path.readlink()}, which is not followed: a run "
+                "writes into its own folder only. Put the file or folder itself there."
+            )
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UserError(f"{path} is neither a file nor a folder; a run has no use for it.")
 
 
 def check_run_dir(folder: Path, key: str = "hydra.run.dir") -> None:
@@ -113,9 +135,20 @@ def too_new(what: object, version: int, newest: int) -> str:
     )
 
 
+def open_own(path: Path, flags: int) -> int:
+    """Open a file to write to, and never what a symbolic link of its name points to: the directory
+    may come from somebody else. Raises OSError for a link, and for what is no file."""
+    # Without O_NONBLOCK a pipe would wait for its reader.
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
+    return descriptor
+
+
 def append_line(path: Path, line: str) -> None:
     """Append one whole line: two processes appending to one file never mix their lines."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    descriptor = open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         write_all(descriptor, line.encode() + b"\n")
     finally:
@@ -144,6 +177,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
+        temporary.unlink(missing_ok=True)  # of a run that was killed, or somebody's link
         write_durably(temporary, data)
         os.replace(temporary, path)
         sync_folder(path.parent)
@@ -155,7 +189,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file and wait until the disk has it."""
-    with open(path, "wb") as file:
+    with open(open_own(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -20,7 +20,7 @@ import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, types_pb2
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
-from trpo_cli.runs.directory import write_all, write_atomically
+from trpo_cli.runs.directory import EVENTS, open_own, write_all, write_atomically
 
 SESSION_START = "_hparams_/session_start_info"
 SESSION_END = "_hparams_/session_end_info"
@@ -34,7 +34,7 @@ class EventFile:
         now, there = time.time(), events_files(folder)
         if there:
             self.path = there[-1]
-            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+            self._file = open_own(self.path, os.O_WRONLY | os.O_APPEND)
             return
         name = f"events.out.tfevents.{now:.0f}.{platform.node()}.{os.getpid()}.0"
         self.path = folder / name
@@ -95,7 +95,7 @@ class EventFile:
 
 def events_files(folder: Path) -> list[Path]:
     """The events files of a run, oldest first."""
-    return sorted(folder.glob("events.out.tfevents.*"))
+    return sorted(folder.glob(EVENTS))
 
 
 def cut_events(path: Path, step: int, evaluated: bool) -> None:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from trpo_cli.errors import CannotWrite, UserError
-from trpo_cli.runs.directory import LOCK
+from trpo_cli.runs.directory import LOCK, open_own
 
 
 class Lock:
@@ -22,7 +22,7 @@ class Lock:
         """what: is in the directory. Raises `UserError` when another process holds it."""
         self._what = what
         try:
-            self._file = os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            self._file = open_own(run_dir / LOCK, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise CannotWrite(run_dir / LOCK, error) from error
         try:

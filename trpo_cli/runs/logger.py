@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trpo_cli.errors import CannotWrite
-from trpo_cli.runs.directory import EVAL, METRICS, append_line, sync_file, write_all
+from trpo_cli.runs.directory import EVAL, METRICS, append_line, open_own, sync_file, write_all
 
 Scalar = float | int | str | None
 
@@ -30,7 +30,7 @@ class MetricsLogger:
     def __init__(self, run_dir: Path, hyperparameters: Mapping[str, Any]) -> None:
         self._run_dir = run_dir
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._metrics = os.open(run_dir / METRICS, flags, 0o644)
+        self._metrics = open_own(run_dir / METRICS, flags)
         self._keys = _first_keys(run_dir / METRICS)
         self._left_out: frozenset[str] | None = None
         self._events = _open_events(run_dir, hyperparameters)

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from trpo_cli.errors import RunFailed, UserError
+from trpo_cli.runs.directory import open_own
 from trpo_cli.system.machine import usable_cores
 from trpo_cli.system.signals import HANDLED
 
@@ -177,7 +178,7 @@ class Process:
         paths = os.pathsep.join(path for path in sys.path if path)
         what = json.dumps({**dataclasses.asdict(run), "folder": str(run.folder), **settings})
         run.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(run.log, "ab") as log:
+        with open(open_own(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", main, what],
