@@ -20,6 +20,33 @@ CONTINUOUS = "continuous actions"
 """The condition of a setting that nothing reads where the environment's actions are discrete."""
 IN_FILE: Any = object()
 """The default stands in a YAML file (see `components`)."""
+ALSO_CALLED = {
+    "gamma": "discount",
+    "lr": "algo.learning_rate",
+    "step_size": "algo.learning_rate",
+    "lam": "advantage.gae_lambda",
+    "lambda": "advantage.gae_lambda",
+    "delta": "algo.max_kl",
+    "cg_iters": "algo.cg_iterations",
+    "batch_size": "algo.minibatch_size",
+    "n_epochs": "algo.epochs",
+    "ent_coef": "algo.entropy_coef",
+    "vf_coef": "value.coef",
+    "n_envs": "sampler.num_envs",
+    "n_steps": "sampler.steps_per_env",
+    "horizon": "sampler.steps_per_env",
+    "net_arch": "policy.hidden_sizes",
+    "hidden_size": "policy.hidden_sizes",
+    "steps": "total_steps",
+    "timesteps": "total_steps",
+    "total_timesteps": "total_steps",
+    "env_id": "env",
+    "env_name": "env",
+    "algorithm": "algo",
+    "agent": "algo",
+    "gpu": "cuda",
+}
+"""Words of other programs and of the papers, and what they are called here."""
 
 
 def setting(
@@ -86,15 +113,18 @@ def range_text(metadata: Any) -> str:
 def check_ranges(config: Any, prefix: str = "") -> None:
     """Raise `UserError` for the first setting outside its declared range."""
     for key, field, value in walk(config, prefix):
-        for item in value if isinstance(value, list) else [value]:
-            _check(key, field.metadata, item)
+        items = value if isinstance(value, list) else [value]
+        shown = f"[{','.join(map(str, items))}]" if isinstance(value, list) else value
+        for item in items:
+            _check(f"{key}={shown}", field.metadata, item, "each" if items is value else "it")
 
 
-def _check(key: str, metadata: Any, value: Any) -> None:
+def _check(said: str, metadata: Any, value: Any, what: str) -> None:
+    """said: the setting as it is written on a command line; what: the value, or each of a list."""
     choices = metadata.get("choices")
     if choices and value is not None and value not in choices:
         raise UserError(
-            f"{key}={value} is not one of its values: {', '.join(choices)}."
+            f"{said} is not one of its values: {', '.join(choices)}."
             + suggestion(str(value), choices)
         )
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -109,11 +139,13 @@ def _check(key: str, metadata: Any, value: Any) -> None:
     )
     if not inside:
         allowed = range_text(metadata) or "finite"
-        raise UserError(f"{key}={value} is out of range: it must be {allowed}.")
+        raise UserError(f"{said} is out of range: {what} must be {allowed}.")
 
 
 def suggestion(word: str, known: Sequence[str]) -> str:
     """' Did you mean X?' for the closest of the known words, or nothing."""
+    if (here := ALSO_CALLED.get(word.casefold())) in known:
+        return f" Did you mean {here}?"
     folded = {k.casefold(): k for k in known}
     close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
     return f" Did you mean {folded[close[0]]}?" if close else ""

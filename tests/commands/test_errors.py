@@ -26,7 +26,12 @@ BAD = [
     ("+algo.epoch=1", "algo.epoch", "Did you mean algo.epochs?"),
     ("algo=trpo algo.clip_range=0.1", "algo.clip_range=0.1", "algo=ppo"),
     ("eval=1", "eval=1", "eval.<name>"),
-    ("env.kwargs.mass=1", "env.kwargs.mass=1", "+env.kwargs.mass="),
+    ("env=CartPole-v1 env.kwargs.mass=1", "mass", "CartPole-v1"),
+    ("env.kwargs={render_mode:human}", "env.kwargs.render_mode=human", "nothing is drawn"),
+    ("gamma=0.9", "gamma=0.9", "Did you mean discount?"),
+    ("algo=ppo lr=1e-3", "lr=1e-3", "Did you mean algo.learning_rate?"),
+    ("lr=1e-3", "lr=1e-3", "algo.learning_rate? It belongs to algo=dual, algo=es, algo=ppo"),
+    ("experiment=lqr", "experiment=lqr", "write +experiment=lqr"),
     ("+algo.max_kl=0.1", "algo.max_kl", "without the +"),
     ("~algo.max_kl", "~algo.max_kl", "cannot be removed"),
     # unknown options and environments
@@ -57,9 +62,9 @@ BAD = [
     ("algo.max_kl=nan", "algo.max_kl=nan", "> 0"),
     ("algo.max_kl=null", "algo.max_kl=null", "a number"),
     ("policy.hidden_sizes=64", "policy.hidden_sizes=64", "[64,64]"),
-    ("policy.hidden_sizes=[64,0]", "policy.hidden_sizes", ">= 1"),
+    ("policy.hidden_sizes=[64,0]", "policy.hidden_sizes=[64,0]", "each must be >= 1"),
     ("policy.activation=tan", "policy.activation=tan", "Did you mean tanh?"),
-    ("device=gpu", "device=gpu", "cuda"),
+    ("device=gpu", "device=gpu", "Did you mean cuda?"),
     ("algo.name=ppo", "algo.name=ppo", "trpo"),
     ("seed=${no_such}", "no_such", "seed"),
     # impossible combinations
@@ -177,6 +182,8 @@ BAD = [
     ("--selftest algo=tpro", "algo=tpro", "Did you mean trpo?"),
     ("--selftest env=Taxi-v4", "Taxi-v4", "Box"),
     ("hydra.run.dir=", "hydra.run.dir=", "needs a folder"),
+    (f"hydra.run.dir={'x' * 300}", "xxx...", "the name is too long"),
+    (f"resume={'x' * 300}", "xxx...", "the name is too long"),
     ("hydra.run.dir=null", "hydra.run.dir=null", "cannot take that value"),
     ("hydra.run.dir=[a]", "hydra.run.dir=[a]", "cannot take that value"),
     ("-m hydra.sweep.dir=", "hydra.sweep.dir=", "needs a folder"),
@@ -200,6 +207,14 @@ def test_bad_input_is_one_paragraph_and_writes_nothing(
     assert outcome.err.startswith("trpo-run: ") and outcome.err.count("\n") == 1
     assert "Traceback" not in outcome.err and outcome.out == ""
     assert cli.trained == [] and cli.written() == []
+
+
+def test_arguments_of_an_environment_need_no_plus(cli: Cli) -> None:
+    spring = "env=Hopper-v5"
+    for words in (["env.kwargs={frame_skip: 2}"], ["env.kwargs.frame_skip=2"]):
+        assert cli.config(spring, *words).env.kwargs == {"frame_skip": 2}
+    both = ["env.kwargs.frame_skip=2", "env.kwargs.forward_reward_weight=3"]
+    assert cli.config(spring, *both).env.kwargs == {"frame_skip": 2, "forward_reward_weight": 3}
 
 
 def test_debug_shows_the_traceback(cli: Cli) -> None:

@@ -48,6 +48,24 @@ class TestGroups:
     def test_a_key_that_does_not_vary_is_not_named(self, make):
         assert make_groups(make({}, {}), ["algo.max_kl", "policy", "env"]).labels == ["trpo"]
 
+    def test_by_an_argument_of_the_environment(self, make):
+        runs = make(*({"env__kwargs": kwargs} for kwargs in ({"goal": 2}, {"goal": 10}, {})))
+        by = ["env.kwargs.goal"]
+        assert make_groups(runs, by).labels == ["trpo", "trpo goal=2", "trpo goal=10"]
+        assert refuse_mixtures(runs, by=by) == []
+        with pytest.raises(UserError, match="different arguments"):
+            refuse_mixtures(runs)
+
+    def test_another_argument_is_still_another_task(self, make):
+        runs = make({"env__kwargs": {"goal": 2}}, {"env__kwargs": {"goal": 3, "noise": 1}})
+        with pytest.raises(UserError, match="noise"):
+            refuse_mixtures(runs, by=["env.kwargs.goal"])
+
+    def test_a_setting_that_a_rule_has_not_is_no_part_of_its_name(self, make):
+        runs = make({"algo": "ppo"}, {"algo__max_kl": 0.1}, {"algo__max_kl": 0.2})
+        labels = make_groups(runs, ["algo.max_kl"]).labels
+        assert labels == ["trpo max_kl=0.1", "trpo max_kl=0.2", "ppo"]
+
     def test_other_settings_within_a_group_are_told_but_never_seeds(self, make):
         runs = make({}, {"algo__max_kl": 0.02}, {"threads": 2, "checkpoint__minutes": 5.0})
         (note,) = make_groups(runs).notes

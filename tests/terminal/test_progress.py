@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from trpo_cli.terminal import progress as progress_module
-from trpo_cli.terminal.display import PlainLines, duration, time_limit
+from trpo_cli.terminal.display import PlainLines, duration, time_limit, write_anything
 from trpo_cli.terminal.progress import Progress
 
 CONFIG = SimpleNamespace(
@@ -137,6 +137,16 @@ class TestPlain:
         assert f"'{folder}'" in out.getvalue()  # as a shell needs it
         assert "rejected" not in out.getvalue()  # an algorithm without a trust region
 
+    def test_a_failure_is_told_once_and_goes_on_only_from_a_checkpoint(self, tmp_path):
+        for there, words in ((False, 0), (True, 1)):
+            if there:
+                (tmp_path / "checkpoints").mkdir()
+            out = io.StringIO()
+            Progress(CONFIG, FACTS, tmp_path, out).summary("failed", "the arm fell off")
+            assert "failed after 0 of 100,000 steps" in out.getvalue()
+            assert "the arm" not in out.getvalue()  # that stands on stderr
+            assert out.getvalue().count("resume=") == words
+
     def test_a_reader_that_left_stops_nothing(self, tmp_path):
         class Closed(io.StringIO):
             def write(self, text: str) -> int:
@@ -157,8 +167,9 @@ class TestPlain:
     def test_a_terminal_of_few_characters(self, tmp_path):
         raw = io.BytesIO()
         out = io.TextIOWrapper(raw, encoding="ascii")
-        PlainLines(out).print("1 ± 2")
-        assert raw.getvalue() == b"1 ? 2\n"
+        write_anything(out)
+        PlainLines(out).print("1 ± 2 ▁█ é")
+        assert raw.getvalue() == b"1 +- 2 _# ?\n"
 
     def test_rich_is_not_imported(self):
         code = (

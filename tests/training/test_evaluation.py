@@ -227,6 +227,13 @@ class TestCommand:
         main([str(run_dir.path), "--episodes", "1"])
         assert contents() == before
 
+    def test_a_run_that_cannot_be_written_to_is_evaluated_all_the_same(self, run_dir, capsys):
+        (run_dir.path / "eval.jsonl").mkdir()  # opening it fails, for root too
+        assert main([str(run_dir.path), "--episodes", "1"]) == 0
+        captured = capsys.readouterr()
+        assert captured.out.count("return ") == 2
+        assert captured.err.startswith("warning: ") and "cannot be written" in captured.err
+
     def test_no_time_limit_is_said(self, run_dir, capsys):
         path = run_dir.path / "config.yaml"
         (run_dir.path.parent / "endless_env.py").write_text(ENDLESS)

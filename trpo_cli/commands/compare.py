@@ -49,7 +49,7 @@ def compare(args: argparse.Namespace) -> None:
     options = Options(args.x, args.curve, thresholds(args.threshold), args.normalise)
     found = find_runs(args.dirs, () if args.curve == EVAL_CURVE else (args.curve,))
     runs, notes = complete(found, args.unfinished)
-    notes += refuse_mixtures(runs, allowed(args.allow))
+    notes += refuse_mixtures(runs, allowed(args.allow), by)
     comparison = analyse(make_groups(runs, by), options, notes)
     sweeps = find_sweeps(runs, comparison.protocol)
     tables = all_tables(comparison, sweeps, args.against == "published")

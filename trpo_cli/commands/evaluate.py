@@ -13,7 +13,7 @@ from trpo_cli.commands import arguments
 from trpo_cli.commands.arguments import natural, positive
 from trpo_cli.commands.failures import run_command
 from trpo_cli.distributed.processes import process_count, process_number
-from trpo_cli.errors import ToldElsewhere, UserError
+from trpo_cli.errors import CannotWrite, ToldElsewhere, UserError
 from trpo_cli.runs.checkpoint import find, step_of
 from trpo_cli.runs.directory import CONFIG, require
 from trpo_cli.runs.logger import append_eval
@@ -84,7 +84,10 @@ def evaluate_run(
                 policy, simulator, args.episodes, deterministic, seeds, generator, args.max_steps
             )
             record = result.record(step_of(folder))
-            append_eval(run_dir, record)
+            try:
+                append_eval(run_dir, record)
+            except CannotWrite as error:  # the answer is worth more than its record
+                print(f"warning: {error}", file=sys.stderr)
             records.append({**record, "capped": result.capped})
     finally:
         simulator.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from trpo_cli.errors import RunFailed, ToldElsewhere, UserError, describe
 from trpo_cli.system.signals import Interrupted, Stop
+from trpo_cli.terminal.display import write_anything
 
 INTERRUPTED = 130
 
@@ -44,6 +46,8 @@ def guarded(
     name: str, action: Callable[[], int | None], *, debug: bool, switch: str = "debug=true"
 ) -> int:
     """Do something and return the exit status; say on stderr what went wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        write_anything(stream)
     try:
         with Stop(deferred=False):
             return action() or 0
@@ -66,6 +70,11 @@ def report(
     """Print what went wrong and return the exit status that says whose fault it is."""
     if isinstance(error, ToldElsewhere):
         return error.exit_status
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = str(error.filename)
+        error = UserError(
+            f"{name[:60]}...: the name is too long for the file system. Choose a shorter one."
+        )
     if debug:
         traceback.print_exception(error)
     known = isinstance(error, (UserError, RunFailed))

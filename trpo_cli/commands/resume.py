@@ -91,6 +91,7 @@ def require_run(run_dir: str) -> Path:
 
 def refused(text: str, key: str) -> UserError:
     """The error for a setting that a resumed run may not change."""
+    text = text.lstrip("+")
     if key.startswith(("hydra.", "hydra/")):
         return UserError(f"{text}: a resumed run goes on in its own directory; leave {key} out.")
     allowed = ", ".join(f"{name}*" if name[-1] == "." else name for name in CHANGEABLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Sequence
 
@@ -37,6 +38,8 @@ from trpo_cli.compare.statistics import (
     welch,
 )
 from trpo_cli.errors import UserError
+from trpo_cli.runs.directory import METRICS
+from trpo_cli.settings import suggestion
 
 REACH = 0.8
 """Default threshold: this part of the way from the start to the best group's end of the curve."""
@@ -114,6 +117,13 @@ def curves_of(groups: Sequence[Group], key: str) -> dict[str, dict[str, list[Cur
     """Axis -> group -> a curve per run; raises `UserError` for a run that has none."""
     for group in groups:
         for run in group.runs:
+            if key != align.EVAL_CURVE and key not in run.columns:
+                with open(run.path / METRICS, encoding="utf-8") as file:
+                    known = [*json.loads(file.readline()), align.EVAL_CURVE]
+                raise UserError(
+                    f"--curve {key}: {run.path} has no metric of that name."
+                    + (suggestion(key, known) or f" There are {', '.join(known)}.")
+                )
             if align.curve(run, key).empty:
                 raise UserError(
                     f"{run.path} has no value of {key} to draw: is the run too short for one "

@@ -19,6 +19,10 @@ FROM_MANIFEST = ("version", "folder")
 BOOKKEEPING = re.compile(r"(seed|threads|device|debug|resume|checkpoint\..*|eval\..*)$")
 """Settings that do not change what a run is a sample of."""
 
+KWARGS = "env.kwargs."
+ABSENT = object()
+"""The value of a setting that a run does not have."""
+
 Key = TypeVar("Key")
 
 
@@ -68,6 +72,7 @@ def make_groups(runs: Sequence[Run], by: Sequence[str] = ()) -> Grouping:
 
 def check_keys(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
     known = {key for run in runs for key in run.config} | set(FROM_MANIFEST)
+    known |= {KWARGS + name for run in runs for name in run.config.get("env.kwargs") or {}}
     found = []
     for name in by:
         key = {"env": "env.id", **SHORT}.get(name, name)
@@ -96,9 +101,12 @@ def grouped(runs: Sequence[Run], keys: Iterable[Key]) -> dict[Key, list[Run]]:
 
 
 def setting(run: Run, key: str) -> Any:
-    if key == "version":
-        return run.manifest.get("version")
-    return run.folder if key == "folder" else run.config.get(key)
+    """A run's value of a key that groups may be told apart by, or `ABSENT`."""
+    if key in FROM_MANIFEST:
+        return run.folder if key == "folder" else run.manifest.get("version")
+    if key.startswith(KWARGS):
+        return (run.config.get("env.kwargs") or {}).get(key.removeprefix(KWARGS), ABSENT)
+    return run.config.get(key, ABSENT)
 
 
 def rule_of(run: Run) -> str:
@@ -115,7 +123,10 @@ def make_labels(runs: Sequence[Run], keys: Sequence[str]) -> list[str]:
         values = [setting(run, key) for run in runs]
         if len({repr(value) for value in values}) > 1 and key not in RULE:
             name = key.rpartition(".")[2]
-            labels = [f"{old} {name}={show(v)}" for old, v in zip(labels, values, strict=True)]
+            labels = [
+                old if value is ABSENT else f"{old} {name}={show(value)}"
+                for old, value in zip(labels, values, strict=True)
+            ]
     return labels
 
 
@@ -183,12 +194,21 @@ def mixed_settings(groups: Iterable[Group], keys: Sequence[str]) -> list[str]:
 # Refusals -------------------------------------------------------------------------------------
 
 
-def refuse_mixtures(runs: Sequence[Run], allow: Collection[str] = ()) -> list[str]:
-    """Raise `UserError` where runs are not of one kind; what was allowed comes back as notes."""
-    checks = {"envs": mixed_tasks, "steps": mixed_budgets, "versions": mixed_versions}
+def refuse_mixtures(
+    runs: Sequence[Run], allow: Collection[str] = (), by: Collection[str] = ()
+) -> list[str]:
+    """Raise `UserError` where runs are not of one kind; what was allowed comes back as notes.
+
+    by: settings that the groups are told apart by; they may differ.
+    """
+    problems = {
+        "envs": mixed_tasks(runs, by),
+        "steps": mixed_budgets(runs),
+        "versions": mixed_versions(runs),
+    }
     notes = []
-    for name, check in checks.items():
-        for problem in check(runs):
+    for name, found in problems.items():
+        for problem in found:
             if name not in allow:
                 raise UserError(
                     f"{problem} Give folders that hold only one of them, or --allow {name} to "
@@ -198,7 +218,7 @@ def refuse_mixtures(runs: Sequence[Run], allow: Collection[str] = ()) -> list[st
     return notes
 
 
-def mixed_tasks(runs: Sequence[Run]) -> Iterable[str]:
+def mixed_tasks(runs: Sequence[Run], by: Collection[str] = ()) -> Iterable[str]:
     """Versions of one task, and one id with other arguments, are different tasks."""
     for task, same in grouped(runs, [re.sub(r"-v\d+$", "", run.env) for run in runs]).items():
         found = grouped(same, [run.env for run in same])
@@ -206,12 +226,20 @@ def mixed_tasks(runs: Sequence[Run]) -> Iterable[str]:
             yield f"{task} is there in versions that are different tasks: {examples(found)}."
     for env, same in grouped(runs, [run.env for run in runs]).items():
         atari = any(used(run, "ale-py") for run in same)
-        keys = [key for key in differing(same) if key.startswith("env.")]
+        keys = [key for key in differing(same) if key.startswith("env.") and key not in by]
+        if len(grouped(same, [other_arguments(run, by) for run in same])) == 1:
+            keys = [key for key in keys if key != "env.kwargs"]
         keys = [key for key in keys if atari or not key.startswith("env.atari.")]
         if keys:
             names = (", ".join(f"{k}={show(run.config.get(k))}" for k in keys) for run in same)
             named = grouped(same, names)
             yield f"{env} was run with different arguments: {examples(named)}."
+
+
+def other_arguments(run: Run, by: Collection[str]) -> str:
+    """The arguments of a run's environment, those left out that groups are told apart by."""
+    given = run.config.get("env.kwargs") or {}
+    return repr(sorted((k, repr(v)) for k, v in given.items() if KWARGS + k not in by))
 
 
 def mixed_budgets(runs: Sequence[Run]) -> Iterable[str]:

@@ -3,10 +3,28 @@ how durations, counts and time limits are worded."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import sys
 from typing import Any, TextIO
+
+PLAIN = {"±": "+-", "…": "...", "━": "-", "⋯": "..."}
+PLAIN |= dict(zip("▁▂▃▄▅▆▇█", "__--==##", strict=True))
+"""What stands for our characters where the terminal's encoding has none of them."""
+
+
+def write_anything(stream: Any) -> None:
+    """Let a stream whose encoding lacks a character show another one, instead of raising."""
+    codecs.register_error("trpo_cli", _shown)
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="trpo_cli")
+
+
+def _shown(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    missing = error.object[error.start : error.end]
+    return "".join(PLAIN.get(character, "?") for character in missing), error.end
 
 
 class PlainLines:
@@ -24,8 +42,6 @@ class PlainLines:
         """Print a line. A reader that has left (`trpo-run | head`) does not stop the run."""
         try:
             print(text, file=self._out, flush=True)
-        except UnicodeEncodeError:
-            self.print(text.encode("ascii", "replace").decode())
         except OSError:
             # Whatever is still in the buffer would fail again when Python exits.
             with contextlib.suppress(OSError):

@@ -129,7 +129,8 @@ class Progress:
         rate = steps / max(1e-9, seconds)
         self.note(
             f"{status} after {self._step:,} of {self._total:,} steps, {duration(seconds)}, "
-            f"{rate:,.0f} steps/s" + (f": {reason}" if reason else "")
+            f"{rate:,.0f} steps/s" + (f": {reason}" if reason and status != "failed" else "")
+            # A failure has a paragraph of its own, on stderr.
         )
         if math.isnan(self._first_return):
             self.note("no training episode has ended")
@@ -168,7 +169,7 @@ class Progress:
         self.note(f"run directory {self.run_dir}: {', '.join(there)}")
         if CHECKPOINTS in there:
             self.note(f"evaluate:  trpo-eval {folder}")
-        if status != "finished":
+        if status != "finished" and CHECKPOINTS in there:
             self.note(f"go on:     {self.facts.get('command', 'trpo-run')} resume={folder}")
         self.note(f"watch:     tensorboard --logdir {folder}")
 

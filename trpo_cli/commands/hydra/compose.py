@@ -74,7 +74,17 @@ def compose(
         raise explain(error, overrides) from error
     if not recorded:
         check_read(config, said)
+        _check_drawing(config)
     return config, composed.hydra
+
+
+def _check_drawing(config: Config) -> None:
+    """Nothing here opens a window: most environments are simulated without their own step."""
+    if config.env.kwargs.get("render_mode") == "human":
+        raise UserError(
+            "env.kwargs.render_mode=human: nothing is drawn in training. Leave it out; a trained "
+            "policy can be watched with gymnasium.make in a script of your own."
+        )
 
 
 def config_of(*overrides: str) -> Config:

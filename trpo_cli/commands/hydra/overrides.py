@@ -18,16 +18,17 @@ from hydra.errors import HydraException
 
 from trpo_cli.commands.hydra.options import (
     Setting,
+    all_settings,
     choices,
     find_setting,
     group_names,
     known_settings,
     type_words,
 )
-from trpo_cli.components import HOMES
-from trpo_cli.config.schema import all_options
+from trpo_cli.components import HOMES, conf_dir
+from trpo_cli.config.schema import all_options, default_option
 from trpo_cli.errors import UserError
-from trpo_cli.settings import range_text, suggestion
+from trpo_cli.settings import ALSO_CALLED, range_text, suggestion
 
 _FLOAT_INTEGER = re.compile(r"(?<![\w.])\d+(?:\.\d*)?[eE]\+?\d+(?![\w.])")
 
@@ -55,7 +56,10 @@ def check_overrides(overrides: Sequence[str]) -> list[str]:
             _check_choice(parsed, text)
         seen[key] = text
         setting = find_setting(key, chosen)
-        checked.append(text if setting is None else _whole_numbers(setting, text))
+        if parsed.is_add() or parsed.is_delete() or not _takes_any_name(key, chosen):
+            checked.append(text if setting is None else _whole_numbers(setting, text))
+        else:
+            checked.append(f"++{text}")  # Hydra would ask for the plus signs
     return checked
 
 
@@ -76,7 +80,7 @@ def check_settings(overrides: Sequence[str], is_group: Any) -> list[str]:
             raise _several(text, key)
         setting = find_setting(key, chosen)
         if setting is None:
-            if not is_group(key) and not _in_a_mapping(parsed, key, chosen):
+            if not is_group(key) and not _takes_any_name(key, chosen):
                 raise unknown_key(key, text.partition("=")[2], chosen)
             continue
         adds = parsed.is_add() and not parsed.is_force_add()
@@ -94,6 +98,8 @@ def unknown_key(key: str, value: Any = None, chosen: Mapping[str, str] | None = 
     shown = key if value is None else f"{key}={value}"
     if key in (*HOMES, "env", "eval", "checkpoint"):
         return UserError(f"{shown}: {key} is a group of settings, set {key}.<name>=... instead.")
+    if key.isidentifier() and (conf_dir() / key).is_dir():
+        return UserError(f"{shown}: write +{shown}, with a plus sign: it adds to the defaults.")
     owners = [s.option for s in known_settings(chosen) if s.key == key and s.option]
     if owners:
         homes = " or ".join("=".join(o) for o in owners if o and o[1] != "auto")
@@ -101,9 +107,6 @@ def unknown_key(key: str, value: Any = None, chosen: Mapping[str, str] | None = 
             f"{shown}: the {key.partition('.')[0]} chosen here has no such setting;"
             f" {key} belongs to {homes}."
         )
-    parent, _, last = key.rpartition(".")
-    if (setting := find_setting(parent)) and "mapping" in type_words(setting.type):
-        return UserError(f"{shown}: to add {last} to {parent} write +{key}=... with a plus sign.")
     return UserError(f"{shown}: there is no setting {key}.{_closest(key, chosen)}")
 
 
@@ -121,6 +124,8 @@ def wrong_value(setting: Setting, value: Any) -> UserError:
 def _closest(key: str, chosen: Mapping[str, str]) -> str:
     known = list(dict.fromkeys(s.key for s in known_settings(chosen)))
     last = key.rpartition(".")[2]
+    if last in ALSO_CALLED:
+        return _named_otherwise(ALSO_CALLED[last], chosen)
     same_name = [k for k in known if k.rpartition(".")[2] == last]
     if same_name:
         return f" Did you mean {' or '.join(same_name)}?"
@@ -133,6 +138,16 @@ def _closest(key: str, chosen: Mapping[str, str]) -> str:
     return " trpo-run --help lists them all."
 
 
+def _named_otherwise(key: str, chosen: Mapping[str, str]) -> str:
+    """What a word of other programs is called here, and what has it where the choice has not."""
+    owners = [s.option for s in all_settings() if s.key == key and s.option]
+    group = key.partition(".")[0]
+    if not owners or chosen.get(group, default_option(group)) in {name for _, name in owners}:
+        return f" Did you mean {key}?"
+    names = ", ".join("=".join(owner) for owner in owners)
+    return f" Did you mean {key}? It belongs to {names}."
+
+
 def _several(text: str, key: str) -> UserError:
     value = text.partition("=")[2]
     return UserError(
@@ -141,13 +156,10 @@ def _several(text: str, key: str) -> UserError:
     )
 
 
-def _in_a_mapping(parsed: Override, key: str, chosen: Mapping[str, str]) -> bool:
-    """Whether a key is added to a setting that is a mapping, such as env.kwargs."""
-    if not (parsed.is_add() or parsed.is_force_add()):
-        return False
+def _takes_any_name(key: str, chosen: Mapping[str, str]) -> bool:
+    """Whether a key is a setting that is a mapping, such as env.kwargs, or an entry of one."""
     parts = key.split(".")
-    parents = [".".join(parts[:n]) for n in range(1, len(parts))]
-    found = [find_setting(parent, chosen) for parent in parents]
+    found = (find_setting(".".join(parts[: n + 1]), chosen) for n in range(len(parts)))
     return any(one is not None and "mapping" in type_words(one.type) for one in found)
 
 
