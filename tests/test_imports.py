@@ -35,7 +35,8 @@ LAYERS = {
     "simulators": "errors kernels settings components config",
     "models": "errors kernels seeding maths settings components distributed data",
     "estimators": "errors maths settings components distributed data models",
-    "samplers": "errors kernels seeding maths settings components distributed data simulators models",
+    "samplers": "errors kernels seeding maths settings components distributed data simulators "
+    "models",
     "algos": "errors kernels seeding maths settings components data models",
     "lab": "errors settings runs simulators",
     "compare": "errors maths runs",

@@ -1,0 +1,94 @@
+"""Compiled perceptrons: the numpy form in float64 is the oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trpo_cli.kernels.mlp import activate, forward, pack, packed_size, unpack, work_size
+from trpo_cli.kernels.vector import LANES, aligned, padded
+from trpo_cli.models.mlp import MLP
+
+SHAPES = [(3, 2), (5, 7, 2), (4, 20, 3, 1), (6, 64, 64, 17), (2, 40, 33)]
+every_shape = pytest.mark.parametrize("sizes", SHAPES, ids=str)
+
+
+class Network:
+    """Random parameters, flat and packed."""
+
+    def __init__(self, sizes, activation="tanh", bias=True, seed=0):
+        self.mlp, self.sizes = MLP(sizes, activation, bias), np.array(sizes)
+        self.relu, self.bias = activation == "relu", bias
+        generator = np.random.default_rng(seed)
+        self.flat = generator.normal(size=self.mlp.num_parameters).astype(np.float32)
+        self.flat /= np.float32(max(sizes)) ** 0.5
+        self.packed = aligned(packed_size(sizes))
+        pack(self.flat, self.sizes, bias, self.packed)
+
+    def outputs(self, inputs):
+        """By the kernel."""
+        n, last = len(inputs), self.mlp.sizes[-1]
+        work = aligned(work_size(self.mlp.sizes, n))
+        at = forward(self.packed, self.sizes, self.relu, inputs.reshape(-1), n, work)
+        return work[at : at + n * padded(last)].reshape(n, -1)[:, :last].copy()
+
+
+def draw(sizes, rows, seed=1):
+    return np.random.default_rng(seed).normal(size=(rows, sizes[0])).astype(np.float32)
+
+
+@every_shape
+@pytest.mark.parametrize("bias", [True, False])
+def test_packing_there_and_back(sizes, bias):
+    network = Network(sizes, bias=bias)
+    back = np.full_like(network.flat, np.nan)
+    unpack(network.packed, network.sizes, bias, back)
+    assert back.tobytes() == network.flat.tobytes()
+    assert np.count_nonzero(network.packed) == np.count_nonzero(network.flat)
+
+
+class TestForward:
+    @every_shape
+    @pytest.mark.parametrize("activation", ["tanh", "relu"])
+    @pytest.mark.parametrize("bias", [True, False])
+    def test_the_closed_form_agrees(self, sizes, activation, bias):
+        network, inputs = Network(sizes, activation, bias), draw(sizes, 11)
+        layers = network.mlp.views(network.flat.astype(np.float64))
+        expected = network.mlp.predict(layers, inputs.astype(np.float64))
+        # Sums of at most 64 float32 products of order one, layer after layer.
+        np.testing.assert_allclose(network.outputs(inputs), expected, atol=1e-5)
+
+    @every_shape
+    def test_a_row_does_not_depend_on_its_neighbours(self, sizes):
+        network, inputs = Network(sizes), draw(sizes, 11)
+        together = network.outputs(inputs)
+        for start, end in ((0, 1), (1, 4), (2, 8), (3, 11)):
+            alone = network.outputs(inputs[start:end])
+            assert alone.tobytes() == together[start:end].tobytes()
+
+    def test_what_is_no_number_stays_so(self):
+        network, inputs = Network((5, 7, 2)), draw((5,), 6)
+        inputs[2, 1] = np.nan
+        np.testing.assert_array_equal(
+            np.isnan(network.outputs(inputs)).any(axis=1), np.arange(6) == 2
+        )
+
+
+class TestTanh:
+    def test_a_few_units_in_the_last_place(self):
+        """Single precision has 2^-24 of relative rounding; 5 units are 6e-7."""
+        x = np.concatenate([np.linspace(-12.0, 12.0, 4096), np.geomspace(1e-30, 1.0, 4096)])
+        x = x.astype(np.float32)
+        found = x.copy()
+        activate(False, found, 0, len(x))
+        exact = np.tanh(x.astype(np.float64))
+        units = abs(found - exact) / np.spacing(abs(exact).astype(np.float32))
+        assert units.max() < 5.0
+        assert abs(found).max() < 1.0
+
+    def test_beyond_numbers(self):
+        x = np.zeros(LANES, dtype=np.float32)
+        x[:4] = [np.nan, np.inf, -np.inf, -0.0]
+        activate(False, x, 0, LANES)
+        assert np.isnan(x[0])
+        np.testing.assert_allclose(x[1:4], [1.0, -1.0, 0.0], rtol=1e-6)
