@@ -39,7 +39,7 @@ LAYERS = {
     "models",
     "algos": "errors kernels seeding maths settings components data models",
     "lab": "errors settings runs simulators",
-    "compare": "errors maths runs",
+    "compare": "errors maths runs settings",
     "sweeps": "errors system runs terminal",
     "tune": "errors settings system runs terminal sweeps",
     "training": "errors seeding maths settings components system distributed data runs terminal "
