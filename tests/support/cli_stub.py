@@ -12,6 +12,7 @@ import pytest
 
 from trpo_cli.commands import run as cli
 from trpo_cli.config import Config
+from trpo_cli.runs.directory import LOCK
 from trpo_cli.training.build import Prepared
 
 
@@ -48,12 +49,13 @@ class Cli:
         *,
         resume: bool = False,
         processes: Any = None,
+        lock: Any = None,
     ) -> None:
         config = prepared.config
         if resume:
             self.resumed.append((config, run_dir, command))
             return
-        assert run_dir.is_dir() and not any(run_dir.iterdir())
+        assert [path.name for path in run_dir.iterdir()] == [LOCK]
         self.trained.append((config, run_dir, command))
         if self.failure is not None:
             raise self.failure

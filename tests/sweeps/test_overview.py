@@ -11,7 +11,7 @@ import pytest
 
 from trpo_cli.errors import UserError
 from trpo_cli.sweeps import index
-from trpo_cli.sweeps.look import TAIL, clear_remains, look
+from trpo_cli.sweeps.look import TAIL, look
 from trpo_cli.sweeps.overview import FAILED, FINISHED, INTERRUPTED, LiveOverview, Overview, Row
 
 
@@ -54,17 +54,6 @@ class TestIndex:
 
 
 class TestLook:
-    def test_remains_are_those_of_a_run_that_never_began(self, tmp_path: Path) -> None:
-        (tmp_path / ".lock").touch()
-        (tmp_path / ".config.yaml.tmp").touch()
-        (tmp_path / "note.txt").touch()
-        clear_remains(tmp_path)
-        assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
-        (tmp_path / "config.yaml").touch()
-        (tmp_path / ".lock").touch()
-        clear_remains(tmp_path)
-        assert len(list(tmp_path.iterdir())) == 3
-
     def test_nothing_yet(self, tmp_path: Path) -> None:
         seen = look(tmp_path / "nowhere")
         assert seen.step == 0 and seen.evaluation is None

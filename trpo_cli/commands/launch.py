@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-import os
 import re
 import secrets
 import sys
@@ -16,7 +14,8 @@ from typing import TYPE_CHECKING
 from trpo_cli.config import Config, check_read, config_to_yaml
 from trpo_cli.distributed.processes import ALONE, Processes, processes_here
 from trpo_cli.errors import UserError
-from trpo_cli.runs.directory import LOCK, OUTPUTS, check_run_dir, claim, make, moment
+from trpo_cli.runs.directory import OUTPUTS, moment
+from trpo_cli.runs.place import Place, take, take_unnamed
 from trpo_cli.system.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -86,34 +85,25 @@ def launch(
         warn_threads(config.threads)
     from trpo_cli.training.loop import train  # heavy: no error above should pay for it
 
-    folder, made = processes.first(lambda: make_run_dir(config, run_dir))
-    if drawn and processes.is_main:
-        print(f"seed={config.seed} (drawn)", flush=True)
+    places = list[Place]()
+
+    def take_place() -> Path:
+        places.append(make_run_dir(config, run_dir))
+        return places[0].folder
+
     try:
-        train(prepared, folder, command, processes=processes)
-    except BaseException:
-        with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
-            if processes.is_main and os.listdir(folder) == [LOCK]:
-                (folder / LOCK).unlink()
-            for empty in made if processes.is_main else []:  # only empty ones go
-                empty.rmdir()
-        raise
+        folder = processes.first(take_place)
+        if drawn and processes.is_main:
+            print(f"seed={config.seed} (drawn)", flush=True)
+        lock = places[0].lock if places else None
+        train(prepared, folder, command, processes=processes, lock=lock)
+    finally:
+        for place in places:
+            place.leave()
 
 
-def make_run_dir(config: Config, run_dir: str) -> tuple[Path, list[Path]]:
-    """The folder of a new run, and all folders that were made for it, innermost first."""
+def make_run_dir(config: Config, run_dir: str) -> Place:
+    """The folder of a new run."""
     if run_dir == AUTO:
-        folder = default_run_dir(config)
-        before = _missing(folder)
-        folder = claim(folder)
-    else:
-        folder = Path(run_dir)
-        check_run_dir(folder)
-        before = _missing(folder)
-        make(folder, "hydra.run.dir")
-    return folder, [folder, *before]
-
-
-def _missing(folder: Path) -> list[Path]:
-    """The parents of a folder that do not exist yet, innermost first."""
-    return [p for p in folder.absolute().parents if not p.exists()]
+        return take_unnamed(default_run_dir(config))
+    return take(Path(run_dir), "hydra.run.dir")

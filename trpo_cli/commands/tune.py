@@ -21,8 +21,6 @@ from trpo_cli.runs.directory import (
     LOCK,
     OUTPUTS,
     check_run_dir,
-    claim,
-    make,
     moment,
     read_json,
     refuse_links,
@@ -88,6 +86,7 @@ def begin(args: argparse.Namespace, command: list[str]) -> int:
     from trpo_cli.commands.hydra.compose import compose, start_hydra
     from trpo_cli.commands.hydra.overrides import check_overrides
     from trpo_cli.commands.launch import check_surroundings
+    from trpo_cli.runs.place import take, take_unnamed
     from trpo_cli.tune.space import find_space, parse_space
     from trpo_cli.tune.study import import_optuna
 
@@ -119,17 +118,16 @@ def begin(args: argparse.Namespace, command: list[str]) -> int:
         args.search_seed or 0,
         str(Path(args.config_dir).resolve()) if args.config_dir else None,
     )
-    if folder is None:
-        folder = claim(OUTPUTS / "tune" / moment())
-    else:
-        make(folder, "--out")
-    _write(folder, settings)
-    return search(folder, settings, args, config)
+    new = OUTPUTS / "tune" / moment()
+    with take(folder, "--out", "search") if folder else take_unnamed(new, "search") as place:
+        _write(place.folder, settings)
+        return search(place.folder, settings, args, config)
 
 
 def go_on(args: argparse.Namespace, resumed: list[str]) -> int:
     """Continue the search in a folder, with more trials if asked for."""
     from trpo_cli.commands.hydra.compose import compose, start_hydra
+    from trpo_cli.runs.lock import Lock
 
     folder = Path(resumed[0].partition("=")[2])
     others = [o for o in args.overrides if o not in resumed[:1]]
@@ -143,16 +141,17 @@ def go_on(args: argparse.Namespace, resumed: list[str]) -> int:
             "--trials and --jobs may change."
         )
     settings = _read(folder)
-    if args.trials is not None:
-        settings = dataclasses.replace(settings, trials=args.trials)
-        _write(folder, settings)
     config, _ = compose(start_hydra(settings.config_dir), settings.overrides, recorded=True)
-    return search(folder, settings, args, config)
+    with Lock(folder, "search"):
+        if args.trials is not None:
+            settings = dataclasses.replace(settings, trials=args.trials)
+            _write(folder, settings)
+        return search(folder, settings, args, config)
 
 
 def search(folder: Path, settings: Settings, args: argparse.Namespace, config: Any) -> int:
-    """Run trials until there are as many as wanted; then say what was found."""
-    from trpo_cli.runs.lock import Lock
+    """Run trials until there are as many as wanted; then say what was found. The folder is
+    locked."""
     from trpo_cli.sweeps.pool import Pool, divide_cores
     from trpo_cli.tune.schedule import Plan, Schedule
     from trpo_cli.tune.space import parse_space
@@ -172,7 +171,7 @@ def search(folder: Path, settings: Settings, args: argparse.Namespace, config: A
         flush=True,
     )
     space = parse_space(settings.space, str(folder / SETTINGS))
-    with Lock(folder, "search"), Stop(deferred=True, quiet=True) as stop:
+    with Stop(deferred=True, quiet=True) as stop:
         found = Search(folder, space, settings.sampler, settings.prune, settings.search_seed)
         pool = Pool(at_once, threads=threads, config_dir=settings.config_dir)
         try:

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -24,6 +25,8 @@ EVAL = "eval.jsonl"
 CHECKPOINTS = "checkpoints"
 EVENTS = "events.out.tfevents.*"
 LOCK = ".lock"
+FIRST = (CONFIG, MANIFEST, "sweep.json", "tune.json")
+"""What is written first into the folder of a run, a sweep, a search."""
 OUTPUTS = Path("outputs")
 """Where the folders go that nobody has named."""
 
@@ -63,11 +66,18 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
             raise UserError(f"{path} is neither a file nor a folder; a run has no use for it.")
 
 
+def is_remains(name: str) -> bool:
+    """Whether a file of this name may be left by a process that was killed before it began."""
+    whole = re.fullmatch(r"\.(.+)\.tmp", name)
+    return name == LOCK or (whole is not None and whole[1] in FIRST)
+
+
 def check_run_dir(folder: Path, key: str = "hydra.run.dir") -> None:
-    """Raise `UserError` unless a run may be written there: new or empty, and writable."""
+    """Raise `UserError` unless a run may be written there: new, or empty but for what a process
+    left that was killed before it began; and writable."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{key}={folder} is a file; a run needs a folder of its own.")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and not all(is_remains(path.name) for path in folder.iterdir()):
         raise UserError(
             f"{key}={folder} exists and is not empty; a run needs a folder of its own."
             f" Leave {key} out to get a fresh one."

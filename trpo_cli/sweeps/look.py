@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trpo_cli.runs import manifest
-from trpo_cli.runs.directory import CONFIG, EVAL, LOCK, METRICS
+from trpo_cli.runs.directory import CONFIG, EVAL, METRICS
 
 TAIL = 1 << 16
 """Bytes read from the end of a file. A row has one to two thousand, an evaluation of many episodes
@@ -71,12 +71,3 @@ def is_finished(run_dir: Path, total_steps: int = 0) -> bool:
     """Whether a run has finished, with no more steps to do."""
     content = manifest.read(run_dir)
     return content.get("status") == "finished" and content.get("step", 0) >= total_steps
-
-
-def clear_remains(run_dir: Path) -> None:
-    """Remove what a run leaves that was killed before it began: a lock, a half-written file."""
-    if has_begun(run_dir):
-        return
-    for path in [run_dir / LOCK, *run_dir.glob(".*.tmp")]:
-        with contextlib.suppress(OSError):
-            path.unlink()

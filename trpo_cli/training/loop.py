@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from trpo_cli.config import Config
@@ -23,12 +23,14 @@ def train(
     *,
     resume: bool = False,
     processes: Processes = ALONE,
+    lock: Lock | None = None,
 ) -> None:
     """Run one configuration to its end, in an empty run directory.
 
     resume: go on with the run in the directory, from its newest checkpoint, as if it had never
         stopped.
     processes: the processes that do so together; all call this.
+    lock: of the directory, where the caller holds it.
 
     A signal lets the iteration end and the checkpoint be written, then raises `Interrupted`.
     Raises `UserError` before anything is written, `RunFailed` after that.
@@ -42,7 +44,7 @@ def train(
         evaluator = Evaluator(training.config, training.threads)
         with (
             closing(evaluator),
-            Lock(run_dir),
+            nullcontext() if lock else Lock(run_dir),  # the caller's outlives this
             Stop(deferred=True) as stop,
             Session(training, evaluator, run_dir, command, resume=resume) as session,
         ):

@@ -17,7 +17,6 @@ from trpo_cli.commands.resume import resume, resumed_config
 from trpo_cli.config import Config
 from trpo_cli.runs.lock import wait_until_free
 from trpo_cli.sweeps.lifeline import end_with_parent
-from trpo_cli.sweeps.look import clear_remains
 
 NAME = "trpo-run"
 LOCK_SECONDS = 60.0
@@ -41,7 +40,6 @@ def begin(config: Config, folder: Path, command: Sequence[str]) -> None:
     """Make a run in a folder that is new, empty or left by a run that never began."""
     if folder.is_dir():
         wait_until_free(folder, LOCK_SECONDS)
-        clear_remains(folder)
     launch(config, os.path.relpath(folder), list(command))
 
 

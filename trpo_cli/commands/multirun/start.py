@@ -22,8 +22,8 @@ from trpo_cli.commands.multirun.local import LocalLauncher
 from trpo_cli.commands.multirun.plugins import PluginLauncher
 from trpo_cli.config import Config
 from trpo_cli.errors import UserError
-from trpo_cli.runs.directory import OUTPUTS, check_run_dir, claim, make, moment
-from trpo_cli.runs.lock import Lock
+from trpo_cli.runs.directory import OUTPUTS, check_run_dir, moment
+from trpo_cli.runs.place import Place, take, take_unnamed
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.overview import Row
 
@@ -62,10 +62,10 @@ def sweep(overrides: Sequence[str], config_dir: str | None, command: list[str]) 
         )
     threads = max((c.config.threads for c in checked if c.config.threads), default=None)
     launcher = make_launcher(hydra, master, len(jobs), threads)
-    folder = _make_sweep_dir(master)
     subdirs = [job.subdir for job in checked]
     listed = index.new(command, config_dir, own, launcher.threads, jobs, subdirs)
-    with Lock(folder, "sweep"):
+    with _take_sweep_dir(master) as place:
+        folder = place.folder
         listed.write(folder)
         rows = [
             Row(job.number, job.name, folder / job.folder, good.config.total_steps)
@@ -126,7 +126,8 @@ def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) 
                 )
             folders.add(folder)
             if settings.sweep.dir != AUTO:
-                _check_sweep_dir(Path(settings.sweep.dir), folder)
+                _check_sweep_dir(Path(settings.sweep.dir))
+                check_run_dir(folder, "hydra.sweep.dir")
             checked.append(Checked(config, str(settings.sweep.subdir)))
     check_all_surroundings(
         (number, job, good.config)
@@ -135,13 +136,12 @@ def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) 
     return checked
 
 
-def _check_sweep_dir(sweep_dir: Path, run_dir: Path) -> None:
+def _check_sweep_dir(sweep_dir: Path, key: str = "hydra.sweep.dir") -> None:
     if index.is_sweep(sweep_dir):
         raise UserError(
-            f"hydra.sweep.dir={sweep_dir} holds a sweep already: trpo-run resume={sweep_dir} goes "
-            "on with it. Give another folder for a new one."
+            f"{key}={sweep_dir} holds a sweep already: trpo-run resume={sweep_dir} goes on with "
+            "it. Give another folder for a new one."
         )
-    check_run_dir(run_dir, "hydra.sweep.dir")
 
 
 def check_all_surroundings(
@@ -192,14 +192,12 @@ def make_master(
     return master
 
 
-def _make_sweep_dir(master: DictConfig) -> Path:
-    folder = Path(master.hydra.sweep.dir)
+def _take_sweep_dir(master: DictConfig) -> Place:
     if master.hydra.sweep.dir != AUTO:
-        make(folder, "hydra.sweep.dir")
-        return folder
-    folder = claim(OUTPUTS / "multirun" / moment())
-    set_sweep_dir(master, folder)
-    return folder
+        return take(Path(master.hydra.sweep.dir), "hydra.sweep.dir", "sweep", _check_sweep_dir)
+    place = take_unnamed(OUTPUTS / "multirun" / moment(), "sweep")
+    set_sweep_dir(master, place.folder)
+    return place
 
 
 def set_sweep_dir(master: DictConfig, folder: Path) -> None:
