@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from tests.support.synthetic import write_run, write_sample
-from trpo_cli.compare.align import AXES, Curve
+from trpo_cli.compare.align import Curve
 from trpo_cli.compare.analyse import analyse, crossing
 from trpo_cli.compare.groups import make_groups
-from trpo_cli.compare.read import RETURN, find_runs
+from trpo_cli.compare.read import find_runs
 from trpo_cli.compare.results import Comparison, Options
 from trpo_cli.compare.statistics import aggregate_interval, detectable_difference, holm, welch
 from trpo_cli.compare.verdict import number, verdict
@@ -28,7 +28,7 @@ TWO = {
 
 
 def compare(folder: Path, **changes: Any) -> Comparison:
-    chosen = {"axis": "steps", "curve": RETURN, "thresholds": {}, "normalise": "", **changes}
+    chosen = {"axis": "steps", "curve": None, "thresholds": {}, "normalise": "", **changes}
     return analyse(make_groups(find_runs([str(folder)]).runs), Options(**chosen), ["a note"])
 
 
@@ -41,21 +41,22 @@ class TestComparison:
     def test_curves_are_means_over_runs(self, two):
         env = compare(two).envs[0]
         trpo = env.groups[0]
-        assert trpo.curves.shape == (5, 200)
-        assert trpo.x[[0, -1]].tolist() == [4000, 24_000]  # the first row has no return yet
-        assert trpo.mean[-1] == pytest.approx(np.mean(TWO["Hopper-v4", "trpo"]))
+        drawn = trpo.curves["steps"]
+        assert drawn.curves.shape == (5, 200)
+        assert drawn.x[[0, -1]].tolist() == [4000, 24_000]  # the first row has no return yet
+        assert drawn.mean[-1] == pytest.approx(np.mean(TWO["Hopper-v4", "trpo"]))
         # From 20 at the start, linear: at the first point 2/12 of the way.
         expected = 20 + (np.mean(TWO["Hopper-v4", "trpo"]) - 20) * 2 / 12
-        assert trpo.mean[0] == pytest.approx(expected)
+        assert drawn.mean[0] == pytest.approx(expected)
         # The mean height of a straight line is the middle of its ends.
-        assert trpo.area.value == pytest.approx((trpo.mean[0] + trpo.mean[-1]) / 2)
+        assert trpo.area.value == pytest.approx((drawn.mean[0] + drawn.mean[-1]) / 2)
 
     def test_a_group_ends_with_its_shortest_run_and_no_other(self, tmp_path):
         for seed, steps in enumerate((24_000, 12_000)):
             write_run(tmp_path / f"trpo{seed}", seed=seed, steps=steps, total_steps=24_000)
             write_run(tmp_path / f"ppo{seed}", "ppo", seed=seed)
         trpo, ppo = compare(tmp_path).envs[0].groups
-        assert (trpo.x[-1], ppo.x[-1]) == (12_000, 24_000)
+        assert tuple(g.curves["steps"].x[-1] for g in (trpo, ppo)) == (12_000, 24_000)
 
     def test_pairs_are_corrected_over_all_environments(self, two):
         found = compare(two)
@@ -96,7 +97,7 @@ class TestComparison:
     def test_thresholds(self, two):
         default = compare(two).envs[0]
         # 80% of the way from the mean first value to the best group's mean last one.
-        first = np.mean([g.curves[:, 0].mean() for g in default.groups])
+        first = np.mean([g.curves["steps"].curves[:, 0].mean() for g in default.groups])
         assert default.threshold == pytest.approx(first + 0.8 * (301.4 - first))
         trpo, ppo = compare(two, thresholds={"Hopper-v4": 104.0}).envs[0].groups
         assert (trpo.steps.reached, ppo.steps.reached) == (2, 5)
@@ -115,9 +116,11 @@ class TestComparison:
         assert (in_seconds.median, in_seconds.reached) == (math.inf, 1)
         assert in_steps.median == 9.0
 
-    def test_an_axis_of_seconds(self, two):
-        assert set(AXES) == {"steps", "seconds"}
-        assert compare(two, axis="seconds").envs[0].groups[0].x[[0, -1]].tolist() == [4.0, 24.0]
+    def test_a_curve_along_every_axis(self, two):
+        """Rows of 2 seconds, the first without a return."""
+        curves = compare(two).envs[0].groups[0].curves
+        ends = {axis: drawn.x[[0, -1]].tolist() for axis, drawn in curves.items()}
+        assert ends == {"steps": [4000, 24_000], "seconds": [4.0, 24.0], "updates": [2, 12]}
 
     def test_runs_that_share_no_range(self, tmp_path):
         write_run(tmp_path / "a", rows=12, steps=24_000)
@@ -143,7 +146,7 @@ class TestComparison:
 
 def compare_without_extra(folder: Path) -> Comparison:
     runs = [run for run in find_runs([str(folder)]).runs if run.env != "Swimmer-v4"]
-    return analyse(make_groups(runs), Options("steps", RETURN, {}, ""), [])
+    return analyse(make_groups(runs), Options("steps", None, {}, ""), [])
 
 
 class TestVerdict:

@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.synthetic import evaluation, write_run
 from trpo_cli.compare import align
-from trpo_cli.compare.align import Curve
+from trpo_cli.compare.align import Curve, curves_of
+from trpo_cli.compare.metric import EVAL_CURVE, Metric
 from trpo_cli.compare.normalise import human_scale, range_scale
 from trpo_cli.compare.published import caveat, of_env, published, split
 from trpo_cli.compare.read import Run, find_runs
@@ -26,6 +27,7 @@ from trpo_cli.compare.scores import (
 )
 
 END = 24_000
+LATE = Metric("train/return_recent")
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ class TestProtocol:
         assert protocol.final == FINAL_EVALUATION and protocol.notes == []
         assert final_score(run, protocol) == 2.0
         assert protocol.best == FRESH_BEST
-        assert best_score(run, protocol, align.curve(run, "train/return_recent")) == 3.0
+        assert best_score(run, protocol, curves_of(run, LATE)["steps"]) == 3.0
 
     def test_one_run_without_an_evaluation_means_training_returns_for_all(self, make):
         runs = make({"final": 900.0}, {"final": 800.0, "evals": []})
@@ -78,7 +80,7 @@ class TestProtocol:
         (run,) = make({"curve": lambda x: 4 * x * (1 - x), "start": 0.0, "final": 100.0})
         protocol = choose_protocol([run])
         assert "optimistic" in protocol.best
-        training = align.curve(run, "train/return_recent")
+        training = curves_of(run, LATE)["steps"]
         assert best_score(run, protocol, training) == pytest.approx(100.0)  # at half time
 
 
@@ -105,9 +107,9 @@ class TestAlign:
 
     def test_rows_without_a_value_are_no_points(self, make):
         (run,) = make({"rows": 4})
-        c = align.curve(run, "train/return_recent", "seconds")
+        c = curves_of(run, LATE)["seconds"]
         assert c.x.tolist() == [4.0, 6.0, 8.0]
-        assert align.curve(run, "no/such_metric").empty
+        assert curves_of(run, Metric("no/such_metric"))["steps"].empty
 
     def test_evaluations_as_a_curve(self, make):
         lines = [
@@ -117,10 +119,10 @@ class TestAlign:
             evaluation(6000, 8.0, checkpoint="best"),
         ]
         (run,) = make({"evals": lines})
-        c = align.curve(run, align.EVAL_CURVE)
+        c = curves_of(run, Metric(EVAL_CURVE))["steps"]
         assert (c.x.tolist(), c.y.tolist()) == ([6000.0, END], [1.0, 2.0])
         # 12 rows 2,000 steps and 2 seconds apart.
-        assert align.curve(run, align.EVAL_CURVE, "seconds").x.tolist() == [6.0, 24.0]
+        assert curves_of(run, Metric(EVAL_CURVE))["seconds"].x.tolist() == [6.0, 24.0]
 
 
 class TestNormalise:

@@ -19,6 +19,7 @@ RULES: dict[str, dict[str, Any]] = {
     "trpo": {"max_kl": 0.01, "schedule": "constant", "backtrack_ratio": 0.8, "max_backtracks": 10},
     "ppo": {"clip_range": 0.2, "epochs": 10, "learning_rate": 3e-4, "schedule": "cooldown"},
 }
+RETURNS = ("train/return_recent", "train/return_mean")
 for rule in ("npg", "trpo"):
     RULES[rule] |= {"cg_iterations": 10, "damping": 0.1}
 
@@ -80,7 +81,9 @@ def write_run(
     for i in range(rows):
         lines.append({
             "step": round(steps * share[i]), "iteration": i + 1, "seconds": 2.0 * (i + 1),
-            "train/return_recent": float(height[i]) if i else None, **update(algo, i), **row(i),
+            **dict.fromkeys(RETURNS, float(height[i]) if i else None),
+            "train/episodes": 10 if i else 0,
+            **update(algo, i), **row(i),
         })  # fmt: skip
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if evals is None:

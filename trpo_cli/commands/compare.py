@@ -26,6 +26,8 @@ PRINTED = ("Environment", "Group", "Runs", "Final", "95% interval", "Steps to th
            "Each run's final")  # fmt: skip
 """Columns of the table of performance that the terminal has room for."""
 
+RECORD = "comparison.json"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     return run_command("trpo-compare", lambda words: compare(make_parser().parse_args(words)), argv)
@@ -33,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def compare(args: argparse.Namespace) -> None:
     """Read, analyse, and only then write."""
-    from trpo_cli.compare.align import EVAL_CURVE
     from trpo_cli.compare.analyse import analyse
     from trpo_cli.compare.formats import to_text
-    from trpo_cli.compare.groups import make_groups, refuse_mixtures
+    from trpo_cli.compare.groups import check_keys, make_groups, refuse_mixtures
+    from trpo_cli.compare.metric import EVAL_CURVE
     from trpo_cli.compare.read import find_runs
     from trpo_cli.compare.results import Options
     from trpo_cli.compare.sweep import find_sweeps
@@ -47,23 +49,27 @@ def compare(args: argparse.Namespace) -> None:
     out = output_folder(args.out)
     by = [key for keys in args.by for key in keys.split(",") if key]
     options = Options(args.x, args.curve, thresholds(args.threshold), args.normalise)
-    found = find_runs(args.dirs, () if args.curve == EVAL_CURVE else (args.curve,))
+    found = find_runs(args.dirs, () if args.curve in (None, EVAL_CURVE) else (args.curve,))
     runs, notes = complete(found, args.unfinished)
-    notes += refuse_mixtures(runs, allowed(args.allow), by)
+    notes += refuse_mixtures(runs, allowed(args.allow), check_keys(runs, by))
+    notes += nothing_published(runs) if args.against else []
     comparison = analyse(make_groups(runs, by), options, notes)
     sweeps = find_sweeps(runs, comparison.protocol)
     tables = all_tables(comparison, sweeps, args.against == "published")
     words = verdict(comparison)
-    written = [] if args.no_files else write(out, comparison, sweeps, tables, words, args)
+    if args.no_files:
+        record = as_json(comparison, sweeps, tables, words, [])
+    else:
+        record = write(out, comparison, sweeps, tables, words, args)
     if args.json:
-        print(json.dumps(as_json(comparison, sweeps, tables, words, written), allow_nan=False))
+        print(json.dumps(record, allow_nan=False))
         return
     for note in comparison.notes:
         print(f"note: {note}")
     print(f"\n{to_text(tables[0], PRINTED)}\n\n{words}\n")
     for sweep in sweeps:
         print(f"Settings of {sweep.algo} on {sweep.env}: {' '.join(sweep.warnings)}")
-    if written:
+    if record["files"]:
         print(f"{out / 'report.html'}  ({comparison.runs} runs, "
               f"{time.monotonic() - started:.1f} s)")  # fmt: skip
 
@@ -91,6 +97,18 @@ def complete(found: Found, unfinished: bool) -> tuple[list[Run], list[str]]:
     return kept, notes
 
 
+def nothing_published(runs: Sequence[Run]) -> list[str]:
+    """Sentences on what --against published looks for and does not find."""
+    from trpo_cli.compare.groups import grouped, rule_of
+    from trpo_cli.compare.published import absent
+
+    notes = []
+    for env, same in grouped(runs, [run.env for run in runs]).items():
+        rules = grouped(same, [rule_of(run) for run in same])
+        notes += absent(env, {rule: min(r.reached for r in found) for rule, found in rules.items()})
+    return notes
+
+
 def write(
     out: Path,
     comparison: Comparison,
@@ -98,8 +116,8 @@ def write(
     tables: Sequence[Table],
     words: str,
     args: argparse.Namespace,
-) -> list[str]:
-    """Tables, figures and the page; returns the paths."""
+) -> dict[str, Any]:
+    """Tables, figures, the page, and a record of all of it, which is returned."""
     from trpo_cli.compare.drawing import draw
     from trpo_cli.compare.formats import to_csv, to_markdown
     from trpo_cli.compare.plots import all_plots
@@ -115,12 +133,27 @@ def write(
     path = out
     try:
         out.mkdir(parents=True, exist_ok=True)
+        former = of_former(out)
+        path = out / RECORD  # before the rest: what is cut short is cleared by the next one
+        record = as_json(comparison, sweeps, tables, words, list(files))
+        path.write_text(json.dumps(record, allow_nan=False))
+        for path in former - {out / name for name in files}:
+            path.unlink()
         for name, data in files.items():
             path = out / name
             path.write_bytes(data)
     except OSError as error:
         raise CannotWrite(path, error) from error
-    return [str(out / name) for name in files]
+    return {**record, "files": [str(out / name) for name in (*files, RECORD)]}
+
+
+def of_former(out: Path) -> set[Path]:
+    """The files that a comparison before wrote into this folder, by its record of them."""
+    try:
+        names = [Path(name).name for name in json.loads((out / RECORD).read_bytes())["files"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
+    return {out / name for name in names if (out / name).is_file()}
 
 
 def output_folder(given: str | None) -> Path:
@@ -192,9 +225,8 @@ def as_json(
 
 
 def make_parser() -> arguments.Parser:
-    from trpo_cli.compare.align import AXES, EVAL_CURVE
     from trpo_cli.compare.groups import ALLOW
-    from trpo_cli.compare.read import RETURN
+    from trpo_cli.compare.metric import AXES, EVAL_CURVE
 
     parser = arguments.make_parser(
         "trpo-compare", "Compare runs: learning curves, tables, tests and a verdict, over seeds."
@@ -212,13 +244,13 @@ def make_parser() -> arguments.Parser:
         "--x",
         choices=list(AXES),
         default="steps",
-        help="curves over environment steps or wall-clock seconds (steps)",
+        help="curves over environment steps, wall-clock seconds or updates (steps)",
     )
     add(
         "--curve",
-        default=RETURN,
         metavar="METRIC",
-        help=f"the metric of the curves ({RETURN}); {EVAL_CURVE}: evaluations",
+        help=f"the metric of the curves ({EVAL_CURVE} where all runs have enough evaluations, else "
+        "the training episodes of each iteration, smoothed)",
     )
     add(
         "--threshold",

@@ -1,4 +1,4 @@
-"""Curves of different runs on one grid of environment steps or seconds.
+"""Curves of different runs on one grid of environment steps, seconds or updates.
 
 Between two rows of a run the value is interpolated linearly. Before a run's first value and
 behind its last there is none: nothing is extrapolated, and a group's curve ends with its shortest
@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trpo_cli.compare.metric import Metric
 from trpo_cli.compare.read import Run
 
 POINTS = 200
-EVAL_CURVE = "eval/return_mean"
-AXES = {"steps": "step", "seconds": "seconds"}
 
 Floats = NDArray[np.float64]
 
@@ -34,25 +33,10 @@ class Curve:
         return self.x.size == 0
 
 
-def curve(run: Run, key: str, axis: str = "steps") -> Curve:
-    """A run's values of one metric. "eval/return_mean": its evaluations during training."""
-    if key == EVAL_CURVE:
-        return _evaluations(run, axis)
-    x, y = run.columns[AXES[axis]], run.column(key)
-    good = np.isfinite(y) & np.isfinite(x)
-    return Curve(x[good], y[good])
-
-
-def _evaluations(run: Run, axis: str) -> Curve:
-    """One evaluation per step, the first: later lines are those of trpo-eval."""
-    found: dict[float, float] = {}
-    for line in run.evaluations:
-        found.setdefault(float(line["step"]), float(line["return_mean"]))
-    steps = np.array(sorted(found))
-    values = np.array([found[step] for step in steps])
-    if axis == "seconds" and steps.size:
-        steps = np.interp(steps, run.columns["step"], run.columns["seconds"])
-    return Curve(steps, values)
+def curves_of(run: Run, metric: Metric) -> dict[str, Curve]:
+    """A run's curve of a metric on each of `AXES`."""
+    places, y = metric.values(run)
+    return {axis: Curve(x, y) for axis, x in places.items()}
 
 
 def span(curves: Sequence[Curve]) -> tuple[float, float]:

@@ -13,10 +13,13 @@ from trpo_cli.compare import align, scores, trust_region
 from trpo_cli.compare.align import Curve
 from trpo_cli.compare.diagnosis import diagnose
 from trpo_cli.compare.groups import Group, Grouping
+from trpo_cli.compare.metric import AXES, EVAL_CURVE, TRAIN_CURVE, Metric, choose_metric
 from trpo_cli.compare.normalise import human_scale, range_scale
+from trpo_cli.compare.read import Run
 from trpo_cli.compare.results import (
     Comparison,
     Crossing,
+    Drawn,
     EnvResult,
     GroupResult,
     Improvement,
@@ -32,6 +35,7 @@ from trpo_cli.compare.statistics import (
     detectable_difference,
     holm,
     improvement_interval,
+    least_permutation_p,
     mean_band,
     mean_interval,
     permutation_test,
@@ -49,6 +53,8 @@ def analyse(grouping: Grouping, options: Options, notes: Sequence[str]) -> Compa
     """Raises `UserError` where a group has no values to compare."""
     runs = [run for group in grouping.groups.values() for run in group.runs]
     protocol = scores.choose_protocol(runs)
+    returns = choose_metric(runs, None)
+    metric = choose_metric(runs, options.curve)
     human = options.normalise != "range" and all(human_scale(env) for env in grouping.envs)
     if options.normalise == "human" and not human:
         lacking = next(env for env in grouping.envs if human_scale(env) is None)
@@ -56,7 +62,10 @@ def analyse(grouping: Grouping, options: Options, notes: Sequence[str]) -> Compa
             f"--normalise human: there is no random and no human score for {lacking}; "
             "--normalise range takes the range of the runs instead."
         )
-    envs = [analyse_env(env, grouping.of(env), options, protocol, human) for env in grouping.envs]
+    envs = [
+        analyse_env(env, grouping.of(env), options, protocol, metric, returns, human)
+        for env in grouping.envs
+    ]
     known = set(grouping.envs)
     unknown = [env for env in options.thresholds if env and env not in known]
     if unknown:
@@ -68,6 +77,8 @@ def analyse(grouping: Grouping, options: Options, notes: Sequence[str]) -> Compa
     everything = [*notes, *grouping.notes, *protocol.notes]
     return Comparison(
         options,
+        metric,
+        returns,
         protocol,
         envs,
         grouping.labels,
@@ -79,29 +90,43 @@ def analyse(grouping: Grouping, options: Options, notes: Sequence[str]) -> Compa
 
 
 def analyse_env(
-    env: str, groups: Sequence[Group], options: Options, protocol: Protocol, human: bool
+    env: str,
+    groups: Sequence[Group],
+    options: Options,
+    protocol: Protocol,
+    metric: Metric,
+    returns: Metric,
+    human: bool,
 ) -> EnvResult:
-    curves = curves_of(groups, options.curve)
-    shown = curves[options.axis]
-    shared = align.span([c for group in shown.values() for c in group])
-    if shared[1] < shared[0]:
-        raise UserError(
-            f"The runs on {env} have no range of {options.axis} in common: a run ends before "
-            "another begins. Leave the short ones out."
-        )
+    curves = {group.label: curves_of(group, metric) for group in groups}
+    learned = curves
+    if metric != returns:
+        learned = {group.label: curves_of(group, returns) for group in groups}
+    for found in (curves, learned):
+        shared = align.span([c[options.axis] for group in found.values() for c in group])
+        if shared[1] < shared[0]:
+            raise UserError(
+                f"The runs on {env} have no range of {options.axis} in common: a run ends before "
+                "another begins. Leave the short ones out."
+            )
     finals = {group.label: finals_of(group, protocol) for group in groups}
-    starts = [float(c.y[0]) for group in curves["steps"].values() for c in group]
+    starts = [
+        start_of(run, found["steps"])
+        for group in groups
+        for run, found in zip(group.runs, learned[group.label], strict=True)
+    ]
     threshold = options.thresholds.get(env, options.thresholds.get("", math.nan))
     if math.isnan(threshold):
-        ends = [float(np.mean([c.y[-1] for c in group])) for group in curves["steps"].values()]
+        ends = [float(np.mean([c["steps"].y[-1] for c in group])) for group in learned.values()]
         start = float(np.mean(starts))
         threshold = start + REACH * (max(ends) - start)
     results = [
         analyse_group(
             group,
-            {axis: curves[axis][group.label] for axis in curves},
+            {axis: [c[axis] for c in curves[group.label]] for axis in AXES},
+            {axis: [c[axis] for c in learned[group.label]] for axis in AXES},
             finals[group.label],
-            options,
+            options.axis,
             protocol,
             shared,
             threshold,
@@ -109,30 +134,36 @@ def analyse_env(
         for group in groups
     ]
     scale = human_scale(env) if human else range_scale(starts, list(finals.values()))
-    budget = max(int(run.config["total_steps"]) for group in groups for run in group.runs)
-    return EnvResult(env, budget, threshold, results, scale)
+    reached = max(run.reached for group in groups for run in group.runs)
+    return EnvResult(env, reached, threshold, results, scale)
 
 
-def curves_of(groups: Sequence[Group], key: str) -> dict[str, dict[str, list[Curve]]]:
-    """Axis -> group -> a curve per run; raises `UserError` for a run that has none."""
-    for group in groups:
-        for run in group.runs:
-            if key != align.EVAL_CURVE and key not in run.columns:
-                with open(run.path / METRICS, encoding="utf-8") as file:
-                    known = [*json.loads(file.readline()), align.EVAL_CURVE]
-                raise UserError(
-                    f"--curve {key}: {run.path} has no metric of that name."
-                    + (suggestion(key, known) or f" There are {', '.join(known)}.")
-                )
-            if align.curve(run, key).empty:
-                raise UserError(
-                    f"{run.path} has no value of {key} to draw: is the run too short for one "
-                    "finished episode, or the key another one (--curve)?"
-                )
-    return {
-        axis: {group.label: [align.curve(r, key, axis) for r in group.runs] for group in groups}
-        for axis in align.AXES
-    }
+def start_of(run: Run, learned: Curve) -> float:
+    """The return with which a run began: of its first training episodes, of `learned` where no
+    episode of training ended. The first evaluation may come late in training."""
+    values = run.column(TRAIN_CURVE)
+    values = values[np.isfinite(values)]
+    return float(values[0] if values.size else learned.y[0])
+
+
+def curves_of(group: Group, metric: Metric) -> list[dict[str, Curve]]:
+    """A run's curves, axis -> curve; raises `UserError` for a run that has none."""
+    for run in group.runs:
+        if metric.key not in (EVAL_CURVE, TRAIN_CURVE) and metric.key not in run.columns:
+            with open(run.path / METRICS, encoding="utf-8") as file:
+                known = [*json.loads(file.readline()), EVAL_CURVE]
+            raise UserError(
+                f"--curve {metric.key}: {run.path} has no metric of that name."
+                + (suggestion(metric.key, known) or f" There are {', '.join(known)}.")
+            )
+    found = [align.curves_of(run, metric) for run in group.runs]
+    for run, curves in zip(group.runs, found, strict=True):
+        if curves["steps"].empty:
+            raise UserError(
+                f"{run.path} has no value of {metric.key} to draw: is the run too short for one "
+                "finished episode, or the key another one (--curve)?"
+            )
+    return found
 
 
 def finals_of(group: Group, protocol: Protocol) -> list[float]:
@@ -149,37 +180,44 @@ def finals_of(group: Group, protocol: Protocol) -> list[float]:
 def analyse_group(
     group: Group,
     curves: dict[str, list[Curve]],
+    learned: dict[str, list[Curve]],
     finals: list[float],
-    options: Options,
+    axis: str,
     protocol: Protocol,
     shared: tuple[float, float],
     threshold: float,
 ) -> GroupResult:
-    shown = curves[options.axis]
-    x = align.grid(shown)
-    drawn = align.on_grid(shown, x)
+    """curves: what is drawn. learned: of returns. shared: range of the axis for the area."""
     bests = [
         scores.best_score(run, protocol, c)
-        for run, c in zip(group.runs, curves["steps"], strict=True)
+        for run, c in zip(group.runs, learned["steps"], strict=True)
     ]
     updates = trust_region.summarise(group)
     panels = {m.name: trust_region.binned(group, m.values) for m in trust_region.MEASURES}
     panels["allowed"] = trust_region.binned(group, trust_region.allowed_kl)
     return GroupResult(
         group,
-        x,
-        drawn,
-        *mean_band(drawn),
+        {axis: found for axis, c in curves.items() if (found := drawn(c)) is not None},
         finals,
         mean_interval(finals),
         mean_interval(bests),
-        mean_interval([align.mean_height(c, *shared) for c in shown]),
-        crossing(curves["steps"], threshold, budget=True),
-        crossing(curves["seconds"], threshold, budget=False),
+        mean_interval([align.mean_height(c, *shared) for c in learned[axis]]),
+        crossing(learned["steps"], threshold, budget=True),
+        crossing(learned["seconds"], threshold, budget=False),
         updates,
         diagnose(updates),
         {name: panel for name, panel in panels.items() if panel is not None},
     )
+
+
+def drawn(curves: Sequence[Curve]) -> Drawn | None:
+    """None where one ends before another begins, as a fast run may in seconds."""
+    low, high = align.span(curves)
+    if high < low:
+        return None
+    x = align.grid(curves)
+    found = align.on_grid(curves, x)
+    return Drawn(x, found, *mean_band(found))
 
 
 def crossing(curves: Sequence[Curve], threshold: float, budget: bool) -> Crossing:
@@ -189,7 +227,8 @@ def crossing(curves: Sequence[Curve], threshold: float, budget: bool) -> Crossin
     found = [align.first_crossing(c, threshold) for c in curves]
     reached = [r for _, r in found]
     times = [t if r or budget else math.inf for t, r in found]
-    return Crossing(censored_median(times, reached), sum(reached), len(found))
+    end = max(float(c.x[-1]) for c in curves)
+    return Crossing(censored_median(times, reached), sum(reached), len(found), end)
 
 
 def compare_pairs(envs: Sequence[EnvResult]) -> list[Pair]:
@@ -202,7 +241,16 @@ def compare_pairs(envs: Sequence[EnvResult]) -> list[Pair]:
     adjusted = holm([d.p for d in differences])
     alpha = ALPHA / max(1, sum(not math.isnan(p) for p in adjusted))
     return [
-        Pair(env, a, b, d, p, permutation_test(x, y), detectable_difference(x, y, alpha))
+        Pair(
+            env,
+            a,
+            b,
+            d,
+            p,
+            permutation_test(x, y),
+            least_permutation_p(len(x), len(y)),
+            detectable_difference(x, y, alpha),
+        )
         for (env, a, b, x, y), d, p in zip(found, differences, adjusted, strict=True)
     ]
 

@@ -117,7 +117,7 @@ def rule_of(run: Run) -> str:
 
 def make_labels(runs: Sequence[Run], keys: Sequence[str]) -> list[str]:
     """Short names: `rule_of`, then `key=value` of the other keys, those that are the same
-    everywhere left out."""
+    everywhere left out, and those that a run does not have."""
     labels = [rule_of(run) for run in runs]
     for key in keys:
         values = [setting(run, key) for run in runs]
@@ -167,21 +167,31 @@ def one_per_seed(runs: Sequence[Run], notes: list[str]) -> list[Run]:
     return list(kept.values())
 
 
-def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
+def differing(runs: Sequence[Run], by: Collection[str] = ()) -> dict[str, list[Any]]:
     """Keys whose values differ between the runs that have them, with the values; bookkeeping
-    never counts. An older version's run may lack a key, as may another kind of policy."""
+    never counts, nor what runs are grouped by. An older version's run may lack a key, as may
+    another kind of policy."""
+    configs = [apart_from(run, by) for run in runs]
     differ: dict[str, list[Any]] = {}
-    for key in sorted({key for run in runs for key in run.config if not BOOKKEEPING.match(key)}):
-        found = {repr(run.config[key]): run.config[key] for run in runs if key in run.config}
+    for key in sorted({key for config in configs for key in config if not BOOKKEEPING.match(key)}):
+        found = {repr(config[key]): config[key] for config in configs if key in config}
         if len(found) > 1:
             differ[key] = sorted(found.values(), key=lambda v: natural(show(v)))
     return differ
 
 
+def apart_from(run: Run, by: Collection[str]) -> dict[str, Any]:
+    """The settings without those in `by`, single arguments of "kwargs" among them."""
+    config = {key: value for key, value in run.config.items() if key not in by}
+    given = config.get(KWARGS[:-1]) or {}
+    config[KWARGS[:-1]] = {name: v for name, v in given.items() if KWARGS + name not in by}
+    return config
+
+
 def mixed_settings(groups: Iterable[Group], keys: Sequence[str]) -> list[str]:
     notes = []
     for group in groups:
-        found = {k: v for k, v in differing(group.runs).items() if k not in keys}
+        found = differing(group.runs, keys)
         if found:
             what = "; ".join(f"{k}: {', '.join(map(show, v))}" for k, v in found.items())
             notes.append(
@@ -198,17 +208,11 @@ def refuse_mixtures(
     runs: Sequence[Run], allow: Collection[str] = (), by: Collection[str] = ()
 ) -> list[str]:
     """Raise `UserError` where runs are not of one kind; what was allowed comes back as notes.
-
-    by: settings that the groups are told apart by; they may differ.
-    """
-    problems = {
-        "envs": mixed_tasks(runs, by),
-        "steps": mixed_budgets(runs),
-        "versions": mixed_versions(runs),
-    }
+    by: keys of `check_keys`; runs that are grouped by what differs are not mixed."""
+    checks = {"envs": mixed_tasks, "steps": mixed_budgets, "versions": mixed_versions}
     notes = []
-    for name, found in problems.items():
-        for problem in found:
+    for name, check in checks.items():
+        for problem in check(runs, by):
             if name not in allow:
                 raise UserError(
                     f"{problem} Give folders that hold only one of them, or --allow {name} to "
@@ -218,7 +222,7 @@ def refuse_mixtures(
     return notes
 
 
-def mixed_tasks(runs: Sequence[Run], by: Collection[str] = ()) -> Iterable[str]:
+def mixed_tasks(runs: Sequence[Run], by: Collection[str]) -> Iterable[str]:
     """Versions of one task, and one id with other arguments, are different tasks."""
     for task, same in grouped(runs, [re.sub(r"-v\d+$", "", run.env) for run in runs]).items():
         found = grouped(same, [run.env for run in same])
@@ -226,9 +230,7 @@ def mixed_tasks(runs: Sequence[Run], by: Collection[str] = ()) -> Iterable[str]:
             yield f"{task} is there in versions that are different tasks: {examples(found)}."
     for env, same in grouped(runs, [run.env for run in runs]).items():
         atari = any(used(run, "ale-py") for run in same)
-        keys = [key for key in differing(same) if key.startswith("env.") and key not in by]
-        if len(grouped(same, [other_arguments(run, by) for run in same])) == 1:
-            keys = [key for key in keys if key != "env.kwargs"]
+        keys = [key for key in differing(same, by) if key.startswith("env.")]
         keys = [key for key in keys if atari or not key.startswith("env.atari.")]
         if keys:
             names = (", ".join(f"{k}={show(run.config.get(k))}" for k in keys) for run in same)
@@ -236,22 +238,19 @@ def mixed_tasks(runs: Sequence[Run], by: Collection[str] = ()) -> Iterable[str]:
             yield f"{env} was run with different arguments: {examples(named)}."
 
 
-def other_arguments(run: Run, by: Collection[str]) -> str:
-    """The arguments of a run's environment, those left out that groups are told apart by."""
-    given = run.config.get("env.kwargs") or {}
-    return repr(sorted((k, repr(v)) for k, v in given.items() if KWARGS + k not in by))
-
-
-def mixed_budgets(runs: Sequence[Run]) -> Iterable[str]:
+def mixed_budgets(runs: Sequence[Run], by: Collection[str]) -> Iterable[str]:
+    if "total_steps" in by:
+        return
     for env, same in grouped(runs, [run.env for run in runs]).items():
         found = grouped(same, [f"{int(run.config['total_steps']):,} steps" for run in same])
         if len(found) > 1:
             yield f"The runs on {env} have different total_steps: {examples(found)}."
 
 
-def mixed_versions(runs: Sequence[Run]) -> Iterable[str]:
+def mixed_versions(runs: Sequence[Run], by: Collection[str]) -> Iterable[str]:
     """Versions that change results: ours, Gymnasium's, and the simulator's that was used."""
-    for name in ("trpo_cli", "gymnasium", "mujoco", "ale-py"):
+    ours = () if "version" in by else ("trpo_cli",)
+    for name in (*ours, "gymnasium", "mujoco", "ale-py"):
         users = [run for run in runs if used(run, name)]
         found = grouped(users, [f"{name} {run.versions.get(name)}" for run in users])
         if len(found) > 1:

@@ -33,7 +33,7 @@ from trpo_cli.compare.wording import runs
 MAX_KEYS = 6
 MAX_LEVELS = 8
 MAX_PAIRS = 15
-STEPS = "environment steps"
+AXIS_WORDS = {"steps": "environment steps", "seconds": "wall-clock seconds", "updates": "updates"}
 
 
 def all_plots(c: Comparison, sweeps: Sequence[Sweep], against: bool) -> list[Plot]:
@@ -48,19 +48,24 @@ def all_plots(c: Comparison, sweeps: Sequence[Sweep], against: bool) -> list[Plo
 
 
 def curves(c: Comparison, looked: dict[str, Look], against: bool) -> Plot:
-    caption = (
-        f"Mean of {c.options.curve} over runs, with its pointwise 95% Student interval (each point "
-        "by itself, not the whole curve). Each group ends with its shortest run."
-    )
+    caption = f"Mean over runs of the {c.metric.words}."
     if c.fewest < FEW_RUNS:
-        caption += f" Thin lines: single runs, of groups with fewer than {FEW_RUNS}."
-    if against and c.options.axis == "steps":
+        caption += f" Thin lines: the single runs of groups with fewer than {FEW_RUNS}."
+    if max(len(g.group.runs) for e in c.envs for g in e.groups) >= FEW_RUNS:
+        caption += (
+            " Shaded: its pointwise 95% Student interval (each point by itself, not the whole "
+            "curve)."
+        )
+    caption += " Each group ends with its shortest run."
+    overlaid = against and c.options.axis == "steps"
+    extras = [overlay(e, looked) if overlaid else [] for e in c.envs]
+    panels = [curve_panel(c, e, looked, x) for e, x in zip(c.envs, extras, strict=True)]
+    if any(extras):
         caption += (
             " Hollow markers at the right: published numbers of the same algorithm and number of "
             "steps, with their standard deviation over seeds; other versions of the task and other "
             "measures, see the table."
         )
-    panels = [curve_panel(c, e, looked, against) for e in c.envs]
     return Plot("curves", "Learning curves", caption, panels, looked)
 
 
@@ -72,42 +77,43 @@ def count(env: EnvResult) -> str:
     return f"{min(sizes)} to {max(sizes)} runs"
 
 
-def curve_panel(c: Comparison, env: EnvResult, looked: dict[str, Look], against: bool) -> Panel:
+def curve_panel(
+    c: Comparison, env: EnvResult, looked: dict[str, Look], extra: list[Line2D]
+) -> Panel:
+    """Single runs as thin lines where they are few: an interval of three runs is mostly fog."""
     marks: list[Artist] = []
-    seconds = c.options.axis == "seconds"
-    for g in env.groups:
-        look = looked[g.label]
-        if len(g.curves) > 1:
-            marks.append(band(g.x, g.low, g.high, look))
-        if 1 < len(g.curves) < FEW_RUNS:
-            marks += [line(g.x, one, look.solid, 0.6, 0.5) for one in g.curves]
-    for place, g in enumerate(env.groups):
-        every = (7 + 5 * place % 20, 28)
-        marks.append(line(g.x, g.mean, looked[g.label], every=every))
-    extra = overlay(env, looked) if against and not seconds else []
-    seen = [g.curves for g in env.groups] + [m.get_ydata() for m in extra]
-    end = max(
-        float(np.max(x)) for x in [*(g.x for g in env.groups), *(m.get_xdata() for m in extra)]
-    )
+    axis = c.options.axis
+    drawn = [(looked[g.label], g.curves[axis]) for g in env.groups]
+    seen = [d.curves for _, d in drawn]
+    for look, d in drawn:
+        if len(d.curves) >= FEW_RUNS:
+            marks.append(band(d.x, d.low, d.high, look))
+            seen += [d.low, d.high]
+        elif len(d.curves) > 1:
+            marks += [line(d.x, one, look.solid, 0.6, 0.5) for one in d.curves]
+    for place, (look, d) in enumerate(drawn):
+        marks.append(line(d.x, d.mean, look, every=(7 + 5 * place % 20, 28)))
+    seen += [np.asarray(m.get_ydata()) for m in extra]
+    _, end = spread_of([*(d.x for _, d in drawn), *(m.get_xdata() for m in extra)])
     return Panel(
         f"{env.env} ({count(env)})",
         [*marks, *extra],
-        "seconds" if seconds else STEPS,
-        "return",
+        AXIS_WORDS[axis],
+        c.metric.label,
         (0.0, end * 1.02),
         limits(*spread_of(seen)),
     )
 
 
 def overlay(env: EnvResult, looked: dict[str, Look]) -> list[Line2D]:
-    """Published numbers, side by side right of the curves."""
-    end = max(float(g.x[-1]) for g in env.groups)
+    """Published numbers, side by side right of the curves, of groups that made as many steps."""
+    end = max(float(g.curves["steps"].x[-1]) for g in env.groups)
     marks: list[Line2D] = []
     drawn: set[published.Published] = set()
     for g in env.groups:
-        rule = rule_of(g.group.runs[0])
+        rule, steps = rule_of(g.group.runs[0]), min(run.reached for run in g.group.runs)
         for entry in published.of_env(env.env):
-            if entry.algo != rule or entry.steps != env.steps or entry in drawn:
+            if entry.algo != rule or entry.steps != steps or entry in drawn:
                 continue
             drawn.add(entry)
             x, look = end * (1.0 + 0.03 * len(drawn)), looked[g.label]
@@ -216,8 +222,15 @@ def measure_panel(env: EnvResult, measure: Measure, looked: dict[str, Look]) -> 
     low, high = spread_of(seen)
     log = measure.log and low > 0
     _, end = spread_of([m.get_xdata() for m in lines])
-    return Panel(f"{measure.name} ({count(env)})", [*bands, *lines], STEPS, measure.unit,
-                 (0.0, end * 1.02), limits(low, high, 0.25, log), log_y=log)  # fmt: skip
+    return Panel(
+        f"{measure.name} ({count(env)})",
+        [*bands, *lines],
+        AXIS_WORDS["steps"],
+        measure.unit,
+        (0.0, end * 1.02),
+        limits(low, high, 0.25, log),
+        log_y=log,
+    )
 
 
 def effects(sweep: Sweep) -> Plot:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import functools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
+
+from trpo_cli.compare.wording import listed
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,25 @@ def of_env(env: str) -> list[Published]:
     """Everything published about a task, of any version."""
     name, _ = split(env)
     return [entry for entry in published() if entry.env == name]
+
+
+def absent(env: str, rules: Mapping[str, int]) -> list[str]:
+    """What a reader looks for in vain who asked for published numbers. rules: with the steps that
+    runs of each made on this environment."""
+    notes = []
+    known = {rule: [x for x in of_env(env) if x.algo == rule] for rule in rules}
+    without = [rule for rule, found in known.items() if not found]
+    if without:
+        notes.append(f"Nothing is published of {listed(without)} on {env} that this package knows.")
+    for rule, found in known.items():
+        steps = sorted({x.steps for x in found if x.steps is not None})
+        if found and rules[rule] not in steps:
+            where = listed([f"{n:,}" for n in steps])
+            notes.append(
+                f"Published numbers of {rule} on {env} are of {where} steps and these runs made "
+                f"{rules[rule]:,}: they stand in the table and not beside the curves."
+            )
+    return notes
 
 
 def caveat(entry: Published, env: str, steps: int) -> str:

@@ -20,6 +20,7 @@ from trpo_cli.runs.directory import CONFIG, EVAL, MANIFEST, METRICS
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster
 
 RETURN = "train/return_recent"
+PROGRESS = ("step", "seconds", "iteration", "train/return_mean", "train/episodes", RETURN)
 DIAGNOSTICS = (
     "policy/kl",
     "policy/kl_max",
@@ -76,6 +77,11 @@ class Run:
         return self.columns.get(key, np.full(self.columns["step"].shape, np.nan))
 
     @property
+    def reached(self) -> int:
+        """Steps of its budget that it made; the last batch may end behind it."""
+        return min(self.steps, int(self.config["total_steps"]))
+
+    @property
     def evaluations(self) -> list[Mapping[str, Any]]:
         """Evaluations of the policy in training, and those of the same kind that trpo-eval added
         behind them."""
@@ -105,7 +111,7 @@ def find_runs(folders: Sequence[str], extra: Iterable[str] = ()) -> Found:
 
     Raises `UserError` for a folder that does not exist and where there is no run at all.
     """
-    wanted = ("step", "seconds", RETURN, *DIAGNOSTICS, *extra)
+    wanted = (*PROGRESS, *DIAGNOSTICS, *extra)
     runs: list[Run] = []
     notes: list[str] = []
     seen: set[Path] = set()

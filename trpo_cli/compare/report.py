@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from importlib.resources import files
 
@@ -27,9 +28,10 @@ def page(
     """The whole document. It asks the network for nothing."""
     style = (files("trpo_cli.compare") / "data" / "report.css").read_text(encoding="utf-8")
     names = [(d.plot.name, d.plot.title) for d in drawings]
+    plots = {name for name, _ in names}
     body = [heading(comparison, words, folders)]
     for d in drawings:
-        beside = [t for t in tables if place(t, {name for name, _ in names}) == d.plot.name]
+        beside = [part for t in tables for part in parts_at(d.plot.name, t, comparison, plots)]
         body.append(section(d, beside, diagnosis(comparison, d.plot.name)))
     for t in tables:
         if t.name == "published":
@@ -46,11 +48,17 @@ def page(
     )
 
 
+def parts_at(name: str, table: Table, comparison: Comparison, plots: set[str]) -> list[Table]:
+    """What of a table stands behind a figure: of the updates, the rows of its environment."""
+    if table.name != "updates":
+        return [table] if place(table, plots) == name else []
+    envs = [e.env for e in comparison.envs if updates_name(e) == name]
+    return [replace(table, rows=[g for g in table.rows if g.env == env]) for env in envs]
+
+
 def place(table: Table, plots: set[str]) -> str:
     """The figure that a table belongs to, "final" where its own is not drawn. The published numbers
     have a section of their own."""
-    if table.name == "updates":
-        return min((p for p in plots if p.startswith("updates_")), default="final")
     name = table.name.replace("importance_", "settings_", 1)
     name = PLACES.get(name, name)
     return name if name in plots or name == "published" else "final"

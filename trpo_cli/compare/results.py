@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trpo_cli.compare.align import Floats
 from trpo_cli.compare.groups import Group
+from trpo_cli.compare.metric import Metric
 from trpo_cli.compare.normalise import Scale
 from trpo_cli.compare.scores import Protocol
 from trpo_cli.compare.statistics import ALPHA, Difference, Interval
@@ -14,37 +16,47 @@ from trpo_cli.compare.trust_region import Binned, Summary
 
 @dataclass(frozen=True)
 class Options:
-    """axis: steps or seconds. curve: the metric of the curves. thresholds: per environment id, or
-    "" for all. normalise: human, range or "" for human where all environments have it."""
+    """axis: steps, seconds or updates. curve: the metric of the curves, None for the one that
+    follows the policy best. thresholds: per environment id, or "" for all. normalise: human, range
+    or "" for human where all environments have it."""
 
     axis: str
-    curve: str
+    curve: str | None
     thresholds: dict[str, float]
     normalise: str
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """Time to the threshold: median over runs (infinite: half of them did not get there), and how
-    many of the runs got there."""
+    """Time to the threshold: median over runs (infinite: half of them did not get there), how
+    many of the runs got there, and the end of the longest run, up to which it is known."""
 
     median: float
     reached: int
     runs: int
+    end: float
 
 
 @dataclass(frozen=True)
-class GroupResult:
-    """A group in one environment. x, mean, low, high: its curve and the pointwise interval;
-    curves: (runs, points). finals, bests: one per run. area: mean height of the curve over the
-    range that all groups of the environment share. steps, seconds: to the threshold."""
+class Drawn:
+    """A group's curve along one axis, on one grid. x, mean, low, high: (points,), the last two the
+    pointwise interval. curves: (runs, points)."""
 
-    group: Group
     x: Floats
     curves: Floats
     mean: Floats
     low: Floats
     high: Floats
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """A group in one environment. curves: along each axis on which its runs have a range in common.
+    finals, bests: one per run. area: mean height of the returns' curve over the range that all
+    groups of the environment share. steps, seconds: to the threshold."""
+
+    group: Group
+    curves: Mapping[str, Drawn]
     finals: list[float]
     final: Interval
     best: Interval
@@ -66,7 +78,8 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class EnvResult:
-    """groups: in the order of the labels. scale: None where all final scores are the same."""
+    """steps: how far the longest run got, at most its budget. groups: in the order of the labels.
+    scale: None where all final scores are the same."""
 
     env: str
     steps: int
@@ -79,7 +92,7 @@ class EnvResult:
 class Pair:
     """a against b on one environment: difference of mean final performance; p: Welch's after
     Holm's correction over all pairs and environments; p_permutation: of the permutation test, as
-    it is; detectable: what could have been found."""
+    it is, and least: the smallest value it can have; detectable: what could have been found."""
 
     env: str
     a: str
@@ -87,6 +100,7 @@ class Pair:
     difference: Difference
     p: float
     p_permutation: float
+    least: float
     detectable: float
 
     @property
@@ -115,7 +129,11 @@ class Improvement:
 
 @dataclass(frozen=True)
 class Comparison:
+    """metric: of the curves. returns: of everything else that is read off a curve."""
+
     options: Options
+    metric: Metric
+    returns: Metric
     protocol: Protocol
     envs: list[EnvResult]
     labels: list[str]

@@ -15,7 +15,9 @@ from trpo_cli.compare.read import RETURN, Run
 FINAL_EVALUATION = "final evaluation of the last policy"
 TRAINING_RETURN = "mean return of the last 100 training episodes"
 FRESH_BEST = "best policy by evaluations in training, evaluated again on fresh episodes"
-PEAK = "highest point of the training curve (chosen and reported on the same episodes: optimistic)"
+PEAK = (
+    "highest point of the curve of returns (chosen and reported on the same episodes: optimistic)"
+)
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,10 @@ def final_score(run: Run, protocol: Protocol) -> float:
     return float(finite[-1]) if finite.size else math.nan
 
 
-def best_score(run: Run, protocol: Protocol, training: Curve) -> float:
+def best_score(run: Run, protocol: Protocol, returns: Curve) -> float:
     if protocol.best == FRESH_BEST:
         return float(best_evaluation(run)["return_mean"])
-    return float(training.y.max()) if not training.empty else math.nan
+    return float(returns.y.max()) if not returns.empty else math.nan
 
 
 def _is_number(value: Any) -> bool:

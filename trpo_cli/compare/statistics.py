@@ -147,6 +147,12 @@ def permutation_test(x: ArrayLike, y: ArrayLike) -> float:
     return count / (len(chosen) + extra)
 
 
+def least_permutation_p(n: int, m: int) -> float:
+    """The smallest value of `permutation_test` of n and m runs: one labelling of all, and its
+    mirror image where both sides have the same number."""
+    return (2 if n == m else 1) / math.comb(n + m, n)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down adjustment (Holm 1979): p_(i) becomes max_{j<=i} min(1, (m-j+1) p_(j)).
 

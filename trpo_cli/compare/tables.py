@@ -11,6 +11,7 @@ from trpo_cli.compare import published
 from trpo_cli.compare.formats import Column, Table
 from trpo_cli.compare.groups import rule_of, show
 from trpo_cli.compare.results import Comparison, Crossing, Pair
+from trpo_cli.compare.statistics import ALPHA
 from trpo_cli.compare.sweep import Sweep
 from trpo_cli.compare.wording import bounds, formatted, number, p_value, plus_minus, spread
 
@@ -56,15 +57,19 @@ def performance(c: Comparison) -> Table:
         when = number(found.median) if math.isfinite(found.median) else otherwise
         return f"{when} ({found.reached} of {found.runs})"
 
+    def later(found: Crossing) -> str:
+        return crossing(found, f"> {found.end:,.0f}")
+
     thresholds = "; ".join(f"{e.env} {number(e.threshold)}" for e in c.envs)
     return Table(
         "performance",
         "Performance",
         f"Mean ± standard deviation over runs, 95% Student interval. Final: {c.protocol.final}. "
-        f"Best: {c.protocol.best}. Area: mean height of the curve of {c.options.curve} over the "
-        f"{c.options.axis} all groups share. To threshold ({thresholds}): median "
-        "over all runs, with how many got there; one that did not counts as later than its end "
-        "(Kaplan-Meier) in steps, as never in seconds.",
+        f"Best: {c.protocol.best}. Area: mean height of the curve of returns over the "
+        f"{c.options.axis} all groups share. To threshold ({thresholds}): the first point of that "
+        "curve at or above it, median over all runs, with how many got there; one that did not "
+        "counts as later than its end (Kaplan-Meier) in steps, as never in seconds. Curve of "
+        f"returns: {c.returns.words}.",
         [
             Column("env", "Environment", lambda g: g.env),
             Column("group", "Group", lambda g: g.label),
@@ -76,15 +81,32 @@ def performance(c: Comparison) -> Table:
             Column("threshold", "", lambda g: envs[g.env].threshold),
             Column("reached", "", lambda g: g.steps.reached),
             Column("steps_median", "", lambda g: g.steps.median),
-            Column(
-                "", "Steps to threshold", lambda g: crossing(g.steps, f"> {envs[g.env].steps:,}")
-            ),
+            Column("", "Steps to threshold", lambda g: later(g.steps)),
             Column("seconds_median", "", lambda g: g.seconds.median),
             Column("", "Seconds to threshold", lambda g: crossing(g.seconds, "not reached")),
             Column("finals", "Each run's final", lambda g: g.finals),
             Column("seeds", "", lambda g: " ".join(str(run.seed) for run in g.group.runs)),
         ],
         [g for e in c.envs for g in e.groups],
+    )
+
+
+def about_tests(pairs: Sequence[Pair]) -> str:
+    """What stands in the table of pairs; of tests only where there are enough runs for one."""
+    tested = [p for p in pairs if not math.isnan(p.p)]
+    if not tested:
+        return "First minus second. A test of a difference takes two runs a group at least."
+    words = (
+        "First minus second, Welch's 95% interval and p; adjusted: Holm over all rows, * at most "
+        "0.05. The permutation test asks whether the runs could come from one distribution, "
+        "without assuming normality; **: it is at most 0.05 as well. "
+    )
+    lowest = max(p.least for p in tested)
+    if lowest > ALPHA:
+        words += f"With so few runs it cannot go below {lowest:.2g}. "
+    return words + (
+        "Detectable: the difference that a test at 0.05 divided by the number of rows finds with "
+        "probability 80%, with this many runs of this spread."
     )
 
 
@@ -95,11 +117,7 @@ def pairs(c: Comparison) -> Table:
     return Table(
         "pairs",
         "Differences of final performance",
-        "First minus second, Welch's 95% interval and p; adjusted: Holm over all rows, * at most "
-        "0.05. The permutation test asks whether the runs could come from one distribution, "
-        "without assuming normality; with 3 + 3 runs it cannot go below 0.1. **: it is at most "
-        "0.05 as well. Detectable: the difference that a test at 0.05 divided by the number of "
-        "rows finds with probability 80%, with this many runs of this spread.",
+        about_tests(c.pairs),
         [
             Column("env", "Environment", lambda p: p.env),
             Column("a", "First", lambda p: p.a),

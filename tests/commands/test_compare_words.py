@@ -1,0 +1,194 @@
+"""What ``trpo-compare`` says where runs are short, few, of other arguments, or compared again."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.synthetic import evaluation, write_run, write_sample
+from trpo_cli.commands.compare import main
+
+TWO = {("Hopper-v4", "trpo"): [100.0, 110.0], ("Hopper-v4", "ppo"): [300.0, 310.0]}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def table(page: str, heading: str) -> list[str]:
+    """The cells below a heading of the page, up to the next heading."""
+    part = page.split(f">{heading}</h")[1].split("<h")[0]
+    return re.findall(r"<td[^>]*>(.*?)</td>", part)
+
+
+class TestThreshold:
+    def test_a_run_that_was_stopped_is_later_than_its_end_not_than_its_budget(self, here, capsys):
+        """Both stopped at 23,551 of a million steps at 100, far below 9,999."""
+        for seed in range(2):
+            write_run(here / "runs" / str(seed), seed=seed, steps=23_551, total_steps=1_000_000,
+                      status="interrupted")  # fmt: skip
+        arguments = ["runs", "--unfinished", "--threshold", "9999", "--no-files"]
+        assert main(arguments) == 0
+        printed = capsys.readouterr().out
+        assert "> 23,551 (0 of 2)" in printed and "1,000,000 (0" not in printed
+
+
+class TestPublished:
+    def test_numbers_of_other_budgets_are_not_beside_the_curves(self, here, capsys):
+        for seed in range(2):
+            write_run(here / "runs" / str(seed), "ppo", seed=seed, steps=80_000,
+                      total_steps=1_000_000, status="interrupted")  # fmt: skip
+        arguments = ["runs", "--unfinished", "--against", "published", "--out", "report"]
+        assert main(arguments) == 0
+        page = (here / "report" / "report.html").read_text()
+        assert "Hollow markers" not in page
+        words = "Published numbers of ppo on Hopper-v4 are of 1,000,000, 2,000,000 and 3,000,000"
+        assert words in page and words in capsys.readouterr().out
+        assert "these runs made 80,000" in page and "not 80,000" in page
+
+    def test_numbers_of_the_same_budget_are(self, here):
+        for seed in range(2):
+            write_run(here / "runs" / str(seed), "ppo", seed=seed, steps=1_000_000)
+        assert main(["runs", "--against", "published", "--out", "report"]) == 0
+        assert "Hollow markers" in (here / "report" / "report.html").read_text()
+
+    def test_where_nothing_is_published_that_is_said(self, here, capsys):
+        write_sample(here / "runs", {("CartPole-v1", "trpo"): [1.0, 2.0]}, backend="gymnasium")
+        assert main(["runs", "--against", "published", "--no-files"]) == 0
+        assert "Nothing is published of trpo on CartPole-v1" in capsys.readouterr().out
+
+
+class TestCurve:
+    def test_the_scores_do_not_depend_on_which_curve_is_drawn(self, here, capsys):
+        samples = {(e, a): [v, v + 9.0] for e, v in (("Hopper-v4", 300.0), ("Ant-v4", 90.0))
+                   for a in ("trpo", "ppo")}  # fmt: skip
+        write_sample(here / "runs", samples)
+        default = as_json(capsys, "runs", "--no-files")["tables"]
+        for curve in ("policy/kl", "eval/return_mean", "train/return_recent"):
+            assert as_json(capsys, "runs", "--no-files", "--curve", curve)["tables"] == default
+
+    def test_evaluations_are_the_curve_where_all_runs_have_them(self, here):
+        """The training episodes of the last iterations lag behind at 230, as after fast learning;
+        the policy has 500."""
+        lines = [evaluation(6000 * k, 125.0 * k) for k in range(5)]
+        for seed in range(2):
+            write_run(here / "runs" / str(seed), seed=seed, final=230.0, evals=lines)
+        assert main(["runs", "--out", "report"]) == 0
+        page = (here / "report" / "report.html").read_text()
+        assert "return of the evaluations during training" in page
+
+    def test_else_each_iterations_own_episodes_without_a_lag(self, here):
+        """Learnt halfway: 20, then 500. A mean over 100 episodes would still say 230 at the end."""
+
+        def late(i: int) -> dict[str, Any]:
+            return {"train/return_mean": 20.0 if i < 6 else 500.0, "train/return_recent": 230.0}
+
+        for seed in range(2):
+            write_run(here / "runs" / str(seed), seed=seed, final=500.0, row=late)
+        assert main(["runs", "--out", "report"]) == 0
+        page = (here / "report" / "report.html").read_text()
+        assert "each iteration&#x27;s own training episodes" in page
+        assert main(["runs", "--curve", "train/return_recent", "--out", "late"]) == 0
+        assert "it lags" in (here / "late" / "report.html").read_text()
+
+
+class TestFolder:
+    def test_files_of_the_comparison_before_go_and_others_stay(self, here):
+        write_sample(here / "two", TWO)
+        write_sample(here / "one", {("Ant-v4", "trpo"): [1.0, 2.0]})
+        assert main(["two", "--out", "report"]) == 0
+        (here / "report" / "mine.csv").write_text("kept")
+        first = {path.name for path in (here / "report").iterdir()}
+        assert {"updates_Hopper-v4.svg", "across.png", "pairs.csv"} <= first
+        assert main(["one", "--out", "report"]) == 0
+        assert main(["one", "--out", "fresh"]) == 0
+        left = {path.name for path in (here / "report").iterdir()}
+        assert left == {path.name for path in (here / "fresh").iterdir()} | {"mine.csv"}
+
+    def test_a_record_of_files_elsewhere_removes_nothing_there(self, here):
+        """The record is a file like any other: names in it are taken as names, not as paths."""
+        write_sample(here / "two", TWO)
+        (here / "report").mkdir()
+        (here / "precious.csv").write_text("kept")
+        record = {"files": ["../precious.csv", str(here / "precious.csv"), "..", ""]}
+        (here / "report" / "comparison.json").write_text(json.dumps(record))
+        assert main(["two", "--out", "report"]) == 0
+        assert (here / "precious.csv").read_text() == "kept"
+
+
+class TestTests:
+    def test_nothing_is_said_of_a_test_where_there_is_one_run(self, here):
+        write_sample(here / "runs", {key: values[:1] for key, values in TWO.items()})
+        assert main(["runs", "--out", "report"]) == 0
+        page = (here / "report" / "report.html").read_text()
+        assert "permutation test asks" not in page
+        assert "takes two runs a group at least" in page
+
+    def test_how_low_the_permutation_test_can_go(self, here):
+        """Of 2 + 2 runs 6 labellings, each as extreme as its mirror image: 2 / 6."""
+        write_sample(here / "runs", TWO)
+        assert main(["runs", "--out", "report"]) == 0
+        page = (here / "report" / "report.html").read_text()
+        assert "permutation test asks" in page and "it cannot go below 0.33" in page
+
+    def test_updates_stand_under_their_environment(self, here):
+        write_sample(here / "runs", {**TWO, ("Ant-v4", "trpo"): [1.0, 2.0]})
+        assert main(["runs", "--out", "report"]) == 0
+        page = (here / "report" / "report.html").read_text()
+        parts = re.split(r'<section id="updates_([\w-]+)"', page)
+        for env, part in zip(parts[1::2], parts[2::2], strict=True):
+            cells = table(part, "Updates in numbers")
+            assert env in cells and {"Ant-v4", "Hopper-v4"} & set(cells) == {env}
+
+
+class TestGroups:
+    def test_by_an_argument_of_the_environment(self, here, capsys):
+        for goal in (1, 2):
+            for seed in range(2):
+                write_run(here / "runs" / f"{goal}{seed}", seed=seed, final=100.0 * goal,
+                          env__kwargs={"goal": goal})  # fmt: skip
+        assert main(["runs", "--no-files"]) == 2
+        assert "different arguments" in capsys.readouterr().err
+        found = as_json(capsys, "runs", "--by", "env.kwargs.goal", "--no-files")
+        rows = found["tables"]["performance"]
+        finals = {row["group"]: row["final_mean"] for row in rows}
+        assert finals == {"trpo goal=1": 100.0, "trpo goal=2": 200.0}
+
+    def test_other_arguments_are_still_refused(self, here, capsys):
+        for wind, goal in ((0, 1), (1, 2)):
+            write_run(here / "runs" / f"{goal}", env__kwargs={"goal": goal, "wind": wind})
+        assert main(["runs", "--by", "env.kwargs.goal", "--no-files"]) == 2
+        assert "different arguments" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("key", "values"), [("total_steps", (24_000, 12_000)), ("version", ("0.1.0", "0.2.0"))]
+    )
+    def test_what_runs_are_grouped_by_is_not_mixed(self, here, capsys, key, values):
+        for seed, value in enumerate(values):
+            changes: dict[str, Any] = {"versions": {"trpo_cli": value}}
+            if key == "total_steps":
+                changes = {"steps": value}
+            write_run(here / "runs" / str(seed), **changes)
+        assert main(["runs", "--no-files"]) == 2
+        capsys.readouterr()
+        found = as_json(capsys, "runs", "--no-files", "--by", key)
+        assert len(found["tables"]["performance"]) == 2
+
+    def test_a_group_without_the_setting_is_labelled_without_it(self, here, capsys):
+        for i, kl in enumerate((0.01, 0.02)):
+            write_run(here / "runs" / f"trpo{i}", algo__max_kl=kl)
+        write_run(here / "runs" / "ppo", "ppo")
+        found = as_json(capsys, "runs", "--by", "algo.max_kl", "--no-files")
+        groups = [row["group"] for row in found["tables"]["performance"]]
+        assert groups == ["trpo max_kl=0.01", "trpo max_kl=0.02", "ppo"]
