@@ -20,18 +20,20 @@ def names(folder: Path) -> list[str]:
 
 class TestTake:
     def test_what_nothing_came_of_leaves_nothing(self, tmp_path: Path) -> None:
-        with take(tmp_path / "a" / "b", "key") as place:
+        with pytest.raises(KeyboardInterrupt), take(tmp_path / "a" / "b", "key") as place:
             assert names(place.folder) == [".lock"]
+            raise KeyboardInterrupt
         assert names(tmp_path) == []
 
     def test_a_folder_that_was_there_stays(self, tmp_path: Path) -> None:
-        with take(tmp_path, "key"):
-            pass
+        with pytest.raises(KeyboardInterrupt), take(tmp_path, "key"):
+            raise KeyboardInterrupt
         assert names(tmp_path) == []
 
     def test_what_was_written_stays(self, tmp_path: Path) -> None:
-        with take(tmp_path / "a", "key") as place:
+        with pytest.raises(KeyboardInterrupt), take(tmp_path / "a", "key") as place:
             (place.folder / "config.yaml").touch()
+            raise KeyboardInterrupt
         assert names(tmp_path / "a") == [".lock", "config.yaml"]
 
     def test_who_comes_second_removes_nothing(self, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import re
@@ -85,21 +86,18 @@ def launch(
         warn_threads(config.threads)
     from trpo_cli.training.loop import train  # heavy: no error above should pay for it
 
-    places = list[Place]()
+    with contextlib.ExitStack() as stack:
+        places = list[Place]()
 
-    def take_place() -> Path:
-        places.append(make_run_dir(config, run_dir))
-        return places[0].folder
+        def take_place() -> Path:
+            places.append(stack.enter_context(make_run_dir(config, run_dir)))
+            return places[0].folder
 
-    try:
         folder = processes.first(take_place)
         if drawn and processes.is_main:
             print(f"seed={config.seed} (drawn)", flush=True)
         lock = places[0].lock if places else None
         train(prepared, folder, command, processes=processes, lock=lock)
-    finally:
-        for place in places:
-            place.leave()
 
 
 def make_run_dir(config: Config, run_dir: str) -> Place:

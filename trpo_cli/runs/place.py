@@ -24,16 +24,13 @@ class Place:
     def __enter__(self) -> Place:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.leave()
-
-    def leave(self) -> None:
-        """Remove the folder if nothing was written to it, and let others in."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Let others in; after a failure before anything was written the folder goes."""
         with contextlib.suppress(OSError):
-            if os.listdir(self.folder) == [LOCK]:
+            if kind is not None and os.listdir(self.folder) == [LOCK]:
                 (self.folder / LOCK).unlink()  # while it is held: others notice
-            for empty in self._made:  # only empty ones go
-                empty.rmdir()
+                for empty in self._made:  # only empty ones go
+                    empty.rmdir()
         self.lock.release()
 
 
