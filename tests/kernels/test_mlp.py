@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trpo_cli.kernels.mlp import activate, forward, pack, packed_size, unpack, work_size
+from trpo_cli.kernels.mlp import (
+    Net,
+    activate,
+    backward,
+    forward,
+    make_room,
+    pack,
+    packed_size,
+    unpack,
+    work_size,
+)
 from trpo_cli.kernels.vector import LANES, aligned, padded
 from trpo_cli.models.mlp import MLP
 
@@ -31,6 +41,24 @@ class Network:
         work = aligned(work_size(self.mlp.sizes, n))
         at = forward(self.packed, self.sizes, self.relu, inputs.reshape(-1), n, work)
         return work[at : at + n * padded(last)].reshape(n, -1)[:, :last].copy()
+
+    def gradient(self, inputs, u):
+        """J' u, flat, by the kernel."""
+        n, last = len(inputs), self.mlp.sizes[-1]
+        room = make_room(self.mlp.sizes, n + 3)  # as much as an earlier, larger minibatch needed
+        room.inputs[: inputs.size] = inputs.reshape(-1)
+        at = forward(self.packed, self.sizes, self.relu, room.inputs, n, room.work)
+        room.slopes[at : at + n * padded(last)].reshape(n, -1)[:, :last] = u
+        packed = np.full_like(self.packed, np.nan)
+        net = Net(self.sizes, self.relu, self.bias)
+        backward(net, self.packed, room, n, packed)
+        self.last_gradient = packed
+        return self.unpacked(packed)
+
+    def unpacked(self, packed):
+        flat = np.full_like(self.flat, np.nan)
+        unpack(packed, self.sizes, self.bias, flat)
+        return flat
 
 
 def draw(sizes, rows, seed=1):
@@ -72,6 +100,30 @@ class TestForward:
         np.testing.assert_array_equal(
             np.isnan(network.outputs(inputs)).any(axis=1), np.arange(6) == 2
         )
+
+
+class TestBackward:
+    @every_shape
+    @pytest.mark.parametrize("activation", ["tanh", "relu"])
+    @pytest.mark.parametrize("bias", [True, False])
+    def test_the_closed_form_agrees(self, sizes, activation, bias):
+        network, inputs = Network(sizes, activation, bias), draw(sizes, 11)
+        layers = network.mlp.views(network.flat.astype(np.float64))
+        u = np.random.default_rng(2).normal(size=(11, sizes[-1])).astype(np.float32)
+        here = network.mlp.linearize(layers, inputs.astype(np.float64))
+        expected = here.vjp(u.astype(np.float64))
+        # Sums of 11 terms, each a sum of at most 64 float32 products of order one.
+        np.testing.assert_allclose(network.gradient(inputs, u), expected, atol=1e-4)
+
+    @every_shape
+    @pytest.mark.parametrize("bias", [True, False])
+    def test_what_is_no_parameter_has_none(self, sizes, bias):
+        """An optimiser that works on packed vectors leaves the padding zero."""
+        network, inputs = Network(sizes, bias=bias), draw(sizes, 11)
+        flat = network.gradient(inputs, np.ones((11, sizes[-1])))
+        again = np.zeros_like(network.packed)
+        pack(flat, network.sizes, bias, again)
+        assert again.tobytes() == network.last_gradient.tobytes()
 
 
 class TestTanh:

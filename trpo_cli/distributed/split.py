@@ -41,6 +41,11 @@ class Split:
             self._row = np.full(size, -1)
             self._row[numbers] = np.arange(len(numbers))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether this process has the whole batch, and no other has a part in it."""
+        return self._row is None and self._processes.count == 1
+
     def size(self, own: int) -> int:
         """B, of which this process has `own`."""
         return own if self._row is None else self._size

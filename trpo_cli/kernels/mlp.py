@@ -12,15 +12,36 @@ bias: it depends neither on the number of rows nor on how they are blocked.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from trpo_cli.kernels.jit import fused
-from trpo_cli.kernels.vector import LANES, clamp, fma, load, padded, positive, splat, store
+from trpo_cli.kernels.vector import LANES, aligned, clamp, fma, load, padded, positive, splat, store
 
 f32 = np.float32
 LINE = LANES - 1
+
+
+class Net(NamedTuple):
+    """What an MLP is. sizes: int64, of every layer; relu: or tanh; bias: or none."""
+
+    sizes: Any
+    relu: bool
+    bias: bool
+
+
+class Room(NamedTuple):
+    """Where the rows of a minibatch are worked on; one-dimensional float32, at first zero.
+
+    inputs: rows of sizes[0]. work, slopes: `work_size`, the outputs of every layer and the
+    gradients with respect to them. spare: `spare_size`.
+    """
+
+    inputs: Any
+    work: Any
+    slopes: Any
+    spare: Any
 
 
 def packed_size(sizes: Any) -> int:
@@ -31,6 +52,18 @@ def packed_size(sizes: Any) -> int:
 def work_size(sizes: Any, rows: int) -> int:
     """Numbers in `work` for so many rows: the outputs of every layer."""
     return rows * sum(padded(int(m)) for m in sizes[1:])
+
+
+def spare_size(sizes: Any) -> int:
+    """Numbers in `spare`: a row of zeros, and a transposed weight."""
+    transposed = [int(m) * padded(int(n)) for n, m in pairwise(sizes)]
+    return padded(int(max(sizes))) + max(transposed)
+
+
+def make_room(sizes: Any, rows: int) -> Room:
+    """Room for minibatches of so many rows."""
+    counts = (rows * int(sizes[0]), work_size(sizes, rows), work_size(sizes, rows))
+    return Room(*map(aligned, (*counts, spare_size(sizes))))
 
 
 @fused
@@ -196,3 +229,74 @@ def forward(packed: Any, sizes: Any, relu: bool, inputs: Any, rows: int, work: A
         below, source, stride = work, at, width
         at += rows * width
     return source
+
+
+@fused
+def backward(net: Net, packed: Any, room: Room, rows: int, gradient: Any) -> None:
+    """The gradient with respect to the packed parameters, summed over the first rows of
+    `room.inputs`, into `gradient`.
+
+    room: as `forward` left it; in `room.slopes`, the gradient with respect to the outputs where
+    `forward` said that the outputs are, zero in the padding. The other layers' are put there.
+    """
+    sizes, work, slopes, spare = net.sizes, room.work, room.slopes, room.spare
+    weight = at = widest = 0
+    for layer in range(len(sizes) - 1):
+        width = (sizes[layer + 1] + LINE) // LANES * LANES
+        weight += (sizes[layer] + 1) * width
+        at += rows * width
+    for size in sizes:
+        widest = max(widest, (size + LINE) // LANES * LANES)
+    for layer in range(len(sizes) - 2, -1, -1):
+        n, m = sizes[layer], sizes[layer + 1]
+        width, below = (m + LINE) // LANES * LANES, (n + LINE) // LANES * LANES
+        weight -= (n + 1) * width
+        at -= rows * width
+        if layer == 0:
+            product(
+                room.inputs, 0, 1, n, n, rows,
+                slopes, at, width, spare, 0, gradient, weight,
+            )  # fmt: skip
+        else:
+            source = at - rows * below
+            product(
+                work, source, 1, below, n, rows,
+                slopes, at, width, spare, 0, gradient, weight,
+            )  # fmt: skip
+            transpose(packed, weight, n, m, width, spare, widest, below)
+            product(
+                slopes, at, width, 1, rows, m,
+                spare, widest, below, spare, 0, slopes, source,
+            )  # fmt: skip
+            through_activation(net.relu, work, slopes, source, at)
+        column_sums(slopes, at, rows, width, gradient, weight + n * width, net.bias)
+
+
+@fused
+def transpose(a: Any, at: int, n: int, m: int, width: int, b: Any, to: int, padded_n: int) -> None:
+    """b[j, i] = a[i, j] for i < n, j < m; rows of `width` in a and of `padded_n` in b, there with
+    zeros at their ends."""
+    for j in range(m):
+        for i in range(n):
+            b[to + j * padded_n + i] = a[at + i * width + j]
+        for i in range(n, padded_n):
+            b[to + j * padded_n + i] = f32(0.0)
+
+
+@fused
+def through_activation(relu: bool, h: Any, g: Any, start: int, end: int) -> None:
+    """g *= f'(z), from h = f(z)."""
+    for i in range(start, end, LANES):
+        v = load(h, i)
+        store(g, i, load(g, i) * (positive(v) if relu else splat(f32(1.0)) - v * v))
+
+
+@fused
+def column_sums(g: Any, at: int, rows: int, width: int, sums: Any, to: int, wanted: bool) -> None:
+    """sums[to + j] = sum over rows of g[r, j], or zero where it is not wanted."""
+    for j in range(0, width, LANES):
+        total = splat(f32(0.0))
+        if wanted:
+            for r in range(rows):
+                total = total + load(g, at + r * width + j)
+        store(sums, to + j, total)

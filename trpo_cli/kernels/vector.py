@@ -59,6 +59,12 @@ if numba.config.DISABLE_JIT:
     def positive(v: Any) -> Any:
         return np.where(v > 0.0, np.float32(1.0), np.float32(0.0))
 
+    def total(v: Any) -> Any:
+        found = v[0]
+        for x in v[1:]:
+            found = found + x
+        return found
+
     root = np.sqrt
 
 else:
@@ -136,6 +142,20 @@ else:
             return builder.select(builder.fcmp_ordered(">", arguments[0], zero), one, zero)
 
         return FLOATS(FLOATS), build
+
+    @intrinsic
+    def total(typing_context: Any, v: Any) -> Any:
+        """The sum of all lanes, one after the other."""
+
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            lanes = [ir.Constant(ir.IntType(32), lane) for lane in range(LANES)]
+            numbers = [builder.extract_element(arguments[0], lane) for lane in lanes]
+            found = numbers[0]
+            for number in numbers[1:]:
+                found = builder.fadd(found, number)
+            return found
+
+        return types.float32(FLOATS), build
 
     @intrinsic
     def root(typing_context: Any, v: Any) -> Any:

@@ -119,8 +119,11 @@ class Adam:
         xp = namespace(self.first)  # a checkpoint holds numpy arrays
         self.first[:] = xp.asarray(state["first"])
         self.second[:] = xp.asarray(state["second"])
-        steps = int(state["steps"][0])
-        if xp is np:
+        self.set_steps(int(state["steps"][0]))
+
+    def set_steps(self, steps: int) -> None:
+        """Count on from here."""
+        if namespace(self.first) is np:
             self._count = steps
         else:
             self._count.fill_(steps)

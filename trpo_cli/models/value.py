@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,8 @@ from trpo_cli.distributed.split import WHOLE, Minibatches, Split
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.schedule import scheduled
+from trpo_cli.models.mlp import MLP
+from trpo_cli.models.packed import Packed, packable
 from trpo_cli.models.policy import Network
 
 
@@ -85,18 +88,39 @@ class Value:
         config = self._config
         if config.normalize_targets:
             self._rescale(returns, split)
-        observations = self.network.to_device(observations)
-        targets = self.network.to_device(((returns - self._mean) / self._std)[:, None])
+        targets = (returns - self._mean) / self._std
         learning_rate = scheduled(config.learning_rate, config.schedule, remaining)
         size = split.size(len(targets))
         chunk = min(config.minibatch_size or size, size)
+        orders: list[np.ndarray | None] = [
+            generator.permutation(size) if chunk < size else None for _ in range(config.epochs)
+        ]
+        fit = self._fit_numpy
+        if packable(self.network, self.parameters, split):
+            fit = self._fit_compiled
+        loss = fit(observations, targets, orders, chunk, learning_rate, split)
+        return {"value/loss": loss / (size * config.epochs) * self._std**2}
+
+    def _fit_numpy(
+        self,
+        observations: Any,
+        targets: np.ndarray,
+        orders: Sequence[np.ndarray | None],
+        chunk: int,
+        learning_rate: float,
+        split: Split,
+    ) -> float:
+        """Epochs of minibatches of `chunk` samples, each in its order; None: as they are. Returns
+        the sum of all squared errors."""
+        observations = self.network.to_device(observations)
+        targets = self.network.to_device(targets[:, None])
+        size = split.size(len(targets))
         xp = namespace(self.parameters)
         gradient, loss = xp.empty_like(self.parameters), 0.0
         minibatches: Minibatches = [(slice(None), size)]
-        for _ in range(config.epochs):
+        for order in orders:
             inputs, wanted = observations, targets
-            if chunk < size:
-                order = generator.permutation(size)
+            if order is not None:
                 shuffled, minibatches = split.minibatches(order, chunk)
                 inputs, wanted = inputs[shuffled], wanted[shuffled]
             for rows, count in minibatches:
@@ -105,10 +129,38 @@ class Value:
                 flat = error.reshape(-1)
                 loss = loss + flat @ flat
                 split.sum(fit.vjp(error * (2.0 / count), out=gradient))
-                self._adam.clipped_step(gradient, learning_rate, config.max_grad_norm)
-        return {
-            "value/loss": float(split.sum(loss)) / (size * config.epochs) * self._std**2,
-        }
+                self._adam.clipped_step(gradient, learning_rate, self._config.max_grad_norm)
+        return float(split.sum(loss))
+
+    def _fit_compiled(
+        self,
+        observations: Any,
+        targets: np.ndarray,
+        orders: Sequence[np.ndarray | None],
+        chunk: int,
+        learning_rate: float,
+        split: Split,
+    ) -> float:
+        """The same in one call, of an MLP in one process."""
+        from trpo_cli.kernels.value import fit
+
+        assert isinstance(self.network, MLP)
+        packed = Packed(self.network, self._adam, chunk)
+        samples = np.arange(len(targets))
+        order = np.concatenate([samples if order is None else order for order in orders])
+        loss, steps = fit(
+            packed.net,
+            packed.vectors,
+            packed.step(learning_rate, self._config.max_grad_norm),
+            self._adam.steps,
+            packed.room,
+            np.ascontiguousarray(observations, dtype=np.float32).reshape(-1),
+            targets.astype(np.float32),
+            order,
+            chunk,
+        )
+        packed.unpack(steps)
+        return float(loss)
 
     def _rescale(self, returns: np.ndarray, split: Split) -> None:
         """Merge the returns' statistics and keep V as it is; only the first ones move it, to

@@ -1,0 +1,78 @@
+"""Adam and norm clipping on one flat vector: the arithmetic of `maths.adam`, in one pass."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trpo_cli.kernels.jit import compiled
+from trpo_cli.kernels.vector import LANES, load, root, splat, store, total
+
+f32 = np.float32
+TAKEN, NOT_FINITE, ZERO = 0, 1, 2
+REASONS = ("", "gradient is not finite", "zero gradient")
+"""What `clipped_step` returns, in the words of `maths.adam.clip_norm`."""
+
+
+class Vectors(NamedTuple):
+    """One-dimensional float32 of equal length, a multiple of LANES."""
+
+    parameters: Any
+    first: Any
+    second: Any
+    gradient: Any
+
+
+class Step(NamedTuple):
+    """The settings of a step. max_norm: of the gradient; infinite: it is never clipped."""
+
+    learning_rate: float
+    beta1: float
+    beta2: float
+    eps: float
+    max_norm: float
+
+
+@compiled
+def norm(v: Any) -> float:
+    """Euclidean norm of a vector whose length is a multiple of LANES."""
+    s0 = s1 = s2 = s3 = splat(f32(0.0))
+    blocked = len(v) - len(v) % (4 * LANES)
+    for i in range(0, blocked, 4 * LANES):
+        v0, v1 = load(v, i), load(v, i + LANES)
+        v2, v3 = load(v, i + 2 * LANES), load(v, i + 3 * LANES)
+        s0, s1 = s0 + v0 * v0, s1 + v1 * v1
+        s2, s3 = s2 + v2 * v2, s3 + v3 * v3
+    for i in range(blocked, len(v), LANES):
+        v0 = load(v, i)
+        s0 = s0 + v0 * v0
+    return math.sqrt(total((s0 + s1) + (s2 + s3)))
+
+
+@compiled
+def clipped_step(vectors: Vectors, step: Step, count: int) -> int:
+    """`maths.adam.Adam.clipped_step`: a step in place unless there is a reason against it, whose
+    number is returned. count: of the steps before this one."""
+    gradient = vectors.gradient
+    length = norm(gradient)
+    if not math.isfinite(length):
+        return NOT_FINITE
+    if length == 0.0:
+        return ZERO
+    scale = splat(f32(step.max_norm / length if length > step.max_norm else 1.0))
+    correction = math.sqrt(1.0 - step.beta2 ** (count + 1))
+    b1, b2 = splat(f32(step.beta1)), splat(f32(step.beta2))
+    c1, c2 = splat(f32(1.0 - step.beta1)), splat(f32(1.0 - step.beta2))
+    tiny = splat(f32(correction * step.eps))
+    rate = splat(f32(step.learning_rate * correction / (1.0 - step.beta1 ** (count + 1))))
+    for i in range(0, len(gradient), LANES):
+        g = load(gradient, i) * scale
+        m = load(vectors.first, i) * b1 + g * c1
+        v = load(vectors.second, i) * b2 + g * g * c2
+        store(vectors.first, i, m)
+        store(vectors.second, i, v)
+        change = m / (root(v) + tiny) * rate
+        store(vectors.parameters, i, load(vectors.parameters, i) - change)
+    return TAKEN
