@@ -60,3 +60,15 @@ def test_markdown_and_html_escape_what_they_must():
     assert "| a\\|b | 1,235 ± 2 | yes | 1,234, 0.25 | 10,000 |" in markdown
     assert "<td>&lt;c&gt;</td><td>0.5</td><td>no</td><td>0.5</td><td>-</td>" in page
     assert "T &lt; 1" in page and "c &amp; d" in page
+
+
+def test_no_cell_is_computed_or_drawn():
+    """=, +, -, @ begin a formula in a spreadsheet; numbers may begin so."""
+    names = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "-0.5", "<b>", "[a](b)", "`c`", "\\|d"]
+    table = Table("t", "T", "c", [Column("name", "Name", lambda row: row)], names)
+    assert to_csv(table).splitlines() == [
+        "name", "'=1+1", "'+1+1", "'-1+1", "'@SUM(A1)", "-0.5", "<b>", "[a](b)", "`c`", "\\|d",
+    ]  # fmt: skip
+    assert to_markdown(table).splitlines()[-5:] == [
+        "| -0.5 |", "| \\<b> |", "| \\[a](b) |", "| \\`c\\` |", "| \\\\\\|d |",
+    ]  # fmt: skip

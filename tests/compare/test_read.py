@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.synthetic import evaluation, write_run
 from trpo_cli.compare.read import find_runs, flatten
+from trpo_cli.compare.sweep import Sweep
 from trpo_cli.errors import UserError
 
 
@@ -37,6 +42,72 @@ def test_a_torn_last_line_is_not_read(tmp_path: Path) -> None:
     assert found.columns["step"].size == 5
 
 
+def changed(path: Path, key: str, value: Any) -> None:
+    """Put a value into each object of a file of a run."""
+    text = path.read_text()
+    if path.suffix == ".yaml":
+        path.write_text(yaml.safe_dump(nested(yaml.safe_load(text), key, value)))
+    else:
+        rows = [nested(json.loads(line), key, value) for line in text.splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def nested(content: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    place = content
+    *above, last = key.split(".") if key.startswith(("algo", "env", "eval")) else [key]
+    for name in above:
+        place = place[name]
+    place[last] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "why"),
+    [
+        ("config.yaml", "total_steps", "1000p", "total_steps='1000p'"),
+        ("config.yaml", "total_steps", True, "total_steps=True"),
+        ("config.yaml", "total_steps", 0, "not one of a run"),
+        ("config.yaml", "seed", [1], r"seed=\[1\]"),
+        ("config.yaml", "seed", 10**3999, "a seed of 13285 bits"),  # 3999 log2(10) = 13284.4
+        ("config.yaml", "env.id", None, "env.id=None"),
+        ("config.yaml", "eval.deterministic", [], r"eval.deterministic=\[\]"),
+        ("config.yaml", "algo.max_kl", "much", "algo.max_kl='much'"),
+        ("manifest.json", "versions", [1, 2], r"versions=\[1, 2\]"),
+        ("manifest.json", "versions", {"mujoco": 3}, "versions="),
+        ("manifest.json", "status", None, "status=None"),
+        ("metrics.jsonl", "train/return_recent", 10**3999, "too large"),
+        ("metrics.jsonl", "train/return_recent", 1e200, "not a number everywhere"),
+        ("metrics.jsonl", "train/return_recent", "much", "could not convert"),
+        ("metrics.jsonl", "train/return_recent", [1], "not a number everywhere"),
+        ("metrics.jsonl", "seconds", None, "not every row of its metrics.jsonl has seconds"),
+        ("eval.jsonl", "return_mean", "much", "line 1 of its eval.jsonl"),
+        ("eval.jsonl", "episodes", None, "line 1 of its eval.jsonl"),
+    ],
+)
+def test_values_of_a_wrong_kind_leave_a_run_out(
+    tmp_path: Path, name: str, key: str, value: Any, why: str
+) -> None:
+    write_run(tmp_path / "good")
+    changed(write_run(tmp_path / "bad") / name, key, value)
+    found = find_runs([str(tmp_path)])
+    assert [run.path.name for run in found.runs] == ["good"]
+    assert len(found.notes) == 1 and found.notes[0].startswith(f"{tmp_path / 'bad'} is left out: ")
+    assert re.search(why, found.notes[0]) and len(found.notes[0]) < 400
+
+
+def test_names_are_shown_and_not_obeyed(tmp_path: Path) -> None:
+    """An escape would repaint the terminal, a slash choose another folder."""
+    path = write_run(tmp_path / "a\x1b[2J\udcff")
+    changed(path / "config.yaml", "env.id", "Hop\x1b[31mper\u202e-v4")
+    (run,) = find_runs([str(tmp_path)]).runs
+    assert run.env == "Hop\\x1b[31mper\\u202e-v4"
+    assert run.path.name == "a\\x1b[2J\\udcff"
+
+
+def test_a_slash_in_a_name_makes_no_folder(tmp_path: Path) -> None:
+    assert Sweep("ALE/Pong-v5", "../../up", [], [], [], []).file_name == "ALE_Pong-v5_______up"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
@@ -48,6 +119,13 @@ def test_a_torn_last_line_is_not_read(tmp_path: Path) -> None:
         ("manifest.json", "[]", "manifest.json is not one"),
         ("config.yaml", "- a\n", "config.yaml is not one"),
         ("config.yaml", "a: [", "while parsing"),
+        ("config.yaml", "a: &x [*x]", "an alias, *x, on line 1"),
+        ("config.yaml", "a: " + 33 * "[" + 33 * "]", "nested deeper than 32 levels"),
+        ("config.yaml", "a: " + "x" * (1 << 20), "at most 1,048,576 are read"),
+        ("config.yaml", "!!python/object/apply:os.getcwd []", "could not determine a constructor"),
+        ("manifest.json", 100_000 * "[", "nested too deep"),
+        ("metrics.jsonl", 100_000 * "[" + "\n", "nested too deep"),
+        ("metrics.jsonl", '{"step": NaN}\n', "NaN is no number"),
     ],
 )
 def test_broken_runs_are_left_out_with_a_reason(

@@ -132,6 +132,24 @@ class TestRoundTrip:
         with pytest.raises(UserError, match=r"runs/config\.yaml"):
             config_from_yaml(text, "runs/config.yaml")
 
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ("kwargs: {a: '${oc.env:HOME}'}", r"env.kwargs.a is \$\{oc.env:HOME\}"),
+            ("kwargs: {a: [{b: '${seed}'}]}", r"env.kwargs.a.0.b is \$\{seed\}"),
+            ("kwargs: &x {a: *x}", "an alias"),
+            ("kwargs: " + 40 * "[" + 40 * "]", "nested deeper"),
+            ("kwargs: {a: " + "x" * 2**20 + "}", "at most"),
+        ],
+    )
+    def test_a_file_from_a_stranger(self, monkeypatch, change: str, words: str) -> None:
+        """Nothing is filled in from this machine, and nothing grows while it is read."""
+        monkeypatch.setenv("HOME", "a secret")
+        text = config_to_yaml(Config()).replace("kwargs: {}", change)
+        with pytest.raises(UserError, match=words) as caught:
+            config_from_yaml(text, "runs/config.yaml")
+        assert "a secret" not in str(caught.value)
+
 
 class TestChecks:
     def test_defaults_of_every_option_are_valid(self) -> None:

@@ -65,11 +65,11 @@ class TestLook:
         assert (tmp_path / "metrics.jsonl").stat().st_size > TAIL
         with open(tmp_path / "metrics.jsonl", "a") as file:
             file.write('{"step": 200, "sec')  # still being written
-        write_rows(tmp_path, {"return_mean": 1.0}, name="eval.jsonl")
+        write_rows(tmp_path, {"return_mean": 1.0, "return_std": 0.0}, name="eval.jsonl")
         write_rows(tmp_path, {"return_mean": 2.0, "checkpoint": "best"}, name="eval.jsonl")
         seen = look(tmp_path)
         assert (seen.step, seen.recent, seen.rate) == (199, 199, pytest.approx(10))
-        assert seen.evaluation == {"return_mean": 1.0}
+        assert seen.evaluation == {"return_mean": 1.0, "return_std": 0.0}
 
 
 class TestOverview:

@@ -15,6 +15,7 @@ from trpo_cli.commands import arguments
 from trpo_cli.commands.failures import run_command
 from trpo_cli.errors import CannotWrite, UserError
 from trpo_cli.runs.directory import CONFIG, METRICS, OUTPUTS, moment
+from trpo_cli.untrusted import markdown
 
 if TYPE_CHECKING:
     from trpo_cli.compare.formats import Table
@@ -124,8 +125,8 @@ def write(
     from trpo_cli.compare.report import page
 
     files: dict[str, bytes] = {f"{t.name}.csv": to_csv(t).encode() for t in tables}
-    markdown = [f"# trpo-compare\n\n{words}\n", *(to_markdown(t) for t in tables)]
-    files["tables.md"] = "\n".join(markdown).encode()
+    text = [f"# trpo-compare\n\n{markdown(words)}\n", *(to_markdown(t) for t in tables)]
+    files["tables.md"] = "\n".join(text).encode()
     drawings = [draw(p) for p in all_plots(comparison, sweeps, args.against == "published")]
     files |= {f"{d.plot.name}.svg": d.svg.encode() for d in drawings}
     files |= {f"{d.plot.name}.png": d.png for d in drawings if d.png}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from trpo_cli.errors import RunFailed, ToldElsewhere, UserError, describe
 from trpo_cli.system.signals import Interrupted, Stop
 from trpo_cli.terminal.display import write_anything
+from trpo_cli.untrusted import printable
 
 INTERRUPTED = 130
 
@@ -79,7 +80,7 @@ def report(
         traceback.print_exception(error)
     known = isinstance(error, (UserError, RunFailed))
     hint = "" if debug or known else f" ({switch} shows where)"
-    print(f"{who}: {words(error)}{hint}", file=sys.stderr, flush=True)
+    print(printable(f"{who}: {words(error)}{hint}"), file=sys.stderr, flush=True)
     return error.exit_status if isinstance(error, (UserError, RunFailed)) else RunFailed.exit_status
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from trpo_cli.compare.statistics import Interval
 from trpo_cli.compare.wording import number
+from trpo_cli.untrusted import markdown, spreadsheet
 
 
 def in_words(value: Any) -> str:
@@ -85,11 +86,11 @@ def to_csv(table: Table) -> str:
     def plain(value: Any) -> str:
         if isinstance(value, float):
             return "" if math.isnan(value) else f"{value:.8g}"
-        return "" if value is None else str(value)
+        return "" if value is None else spreadsheet(str(value))
 
     out, rows = io.StringIO(), table.raw()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerows([rows[0], *(map(plain, row.values()) for row in rows)])
+    writer.writerows([map(plain, rows[0]), *(map(plain, row.values()) for row in rows)])
     return out.getvalue()
 
 
@@ -104,11 +105,11 @@ def to_json(table: Table) -> list[dict[str, Any]]:
 
 def to_markdown(table: Table) -> str:
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+        return "| " + " | ".join(map(markdown, cells)) + " |"
 
     rule = "|" + "---|" * len(table.titles)
     rows = [line(table.titles), rule, *map(line, table.shown())]
-    return f"## {table.title}\n\n{table.caption}\n\n" + "\n".join(rows) + "\n"
+    return f"## {markdown(table.title)}\n\n{markdown(table.caption)}\n\n" + "\n".join(rows) + "\n"
 
 
 def to_html(table: Table, heading: str = "h3") -> str:

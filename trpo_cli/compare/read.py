@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from trpo_cli.compare.valid import (
+    LARGEST,
+    check_clock,
+    check_config,
+    check_evaluations,
+    check_manifest,
+)
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import CONFIG, EVAL, MANIFEST, METRICS
-
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster
+from trpo_cli.untrusted import MAX_YAML, harmless, parse_json, parse_yaml, printable
 
 RETURN = "train/return_recent"
 PROGRESS = ("step", "seconds", "iteration", "train/return_mean", "train/episodes", RETURN)
@@ -39,6 +44,9 @@ DIAGNOSTICS = (
 )
 WORDS = {"trust_region/reason", "policy/skipped"}
 """Columns of text: empty, or why an update did not happen."""
+
+LONGEST_REASON = 300
+"""Characters of the reason why a folder is left out."""
 
 Floats = NDArray[np.float64]
 
@@ -127,9 +135,10 @@ def find_runs(folders: Sequence[str], extra: Iterable[str] = ()) -> Found:
             seen.add(path.resolve())
             try:
                 runs.append(read_run(path, folder, wanted))
-            except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+            except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
                 words = " ".join(str(error).split()) or type(error).__name__
-                notes.append(f"{path} is left out: {words}.")
+                words = textwrap.shorten(printable(words), LONGEST_REASON)
+                notes.append(f"{printable(str(path))} is left out: {words}.")
     if not runs:
         where = ", ".join(folders)
         reasons = " ".join(notes[:3])
@@ -168,26 +177,32 @@ def read_run(path: Path, folder: str, wanted: Sequence[str]) -> Run:
     for name in (CONFIG, MANIFEST, METRICS):
         if not (path / name).is_file():
             raise ValueError(f"it has no {name}")
-    nested = yaml.load((path / CONFIG).read_bytes(), Loader=LOADER)
+    with open(path / CONFIG, "rb") as file:
+        nested = harmless(parse_yaml(file.read(MAX_YAML + 1)))
     config = flatten(nested) if isinstance(nested, dict) else {}
-    if not {"env.id", "algo.name", "total_steps"} <= config.keys():
-        raise ValueError(f"its {CONFIG} is not one of a run")
-    manifest = json.loads((path / MANIFEST).read_bytes())
-    if not isinstance(manifest, dict):
-        raise ValueError(f"its {MANIFEST} is not one of a run")
+    check_config(config)
+    manifest = harmless(parse_json((path / MANIFEST).read_bytes()))
+    check_manifest(manifest)
     rows = read_lines(path / METRICS)
     if not rows:
         raise ValueError(f"its {METRICS} has no complete line")
-    columns = {
-        key: np.array([row.get(key) for row in rows], dtype=np.float64)
-        for key in dict.fromkeys(wanted)
-        if key in rows[0]
+    columns = {key: column_of(rows, key) for key in dict.fromkeys(wanted) if key in rows[0]}
+    check_clock(columns)
+    words = {
+        key: Counter(harmless(str(row.get(key) or "")) for row in rows)
+        for key in WORDS & rows[0].keys()
     }
-    if "step" not in columns or not np.all(np.diff(columns["step"]) > 0):
-        raise ValueError(f"the steps in its {METRICS} do not increase")
-    words = {key: Counter(row.get(key) or "" for row in rows) for key in WORDS & rows[0].keys()}
     evals = read_lines(path / EVAL) if (path / EVAL).is_file() else []
-    return Run(path, folder, config, manifest, columns, words, evals)
+    check_evaluations(evals)
+    return Run(Path(printable(str(path))), folder, config, manifest, columns, words, evals)
+
+
+def column_of(rows: Sequence[Mapping[str, Any]], key: str) -> Floats:
+    """(rows,) the values of a key, NaN for null; raises ValueError for what is no number."""
+    column = np.array([row.get(key) for row in rows], dtype=np.float64)
+    if column.shape != (len(rows),) or np.any(np.abs(column) > LARGEST):
+        raise ValueError(f"{key} in its {METRICS} is not a number everywhere")
+    return column
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -198,7 +213,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     lines = path.read_bytes().split(b"\n")
     lines.pop()  # empty behind the last newline, else torn
     try:
-        rows = json.loads(b"[" + b",".join(line for line in lines if line.strip()) + b"]")
+        rows = parse_json(b"[" + b",".join(line for line in lines if line.strip()) + b"]")
     except ValueError as error:
         raise ValueError(f"{path.name} is not JSON Lines ({error})") from None
     if not all(isinstance(row, dict) for row in rows):

@@ -59,7 +59,7 @@ class Sweep:
 
     @property
     def file_name(self) -> str:
-        return f"{file_name(self.env)}_{self.algo}"
+        return f"{file_name(self.env)}_{file_name(self.algo)}"
 
 
 def find_sweeps(runs: Sequence[Run], protocol: Protocol) -> list[Sweep]:

@@ -223,7 +223,8 @@ def _second_half(run: Run) -> Floats:
 
 def _ratio(top: Floats, bottom: Floats, where: NDArray[np.bool_]) -> Floats:
     good = where & np.isfinite(top) & np.isfinite(bottom) & (bottom > 0)
-    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=good)
+    with np.errstate(over="ignore"):  # over a bound of next to nothing
+        return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=good)
 
 
 def _mean(values: Floats) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from trpo_cli.components import HOMES, load
 from trpo_cli.config.checks import validate
 from trpo_cli.config.schema import Config, to_config, top_schema
 from trpo_cli.errors import UserError
+from trpo_cli.untrusted import MAX_YAML, check_yaml
 
 UNNAMED = {"advantage": "gae"}
 """What a section without a name is: files from when there was one option."""
@@ -25,7 +27,8 @@ def config_to_yaml(config: Config) -> str:
 def read_config(path: Path) -> Config:
     """`config_from_yaml` of a file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read(MAX_YAML + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
     return config_from_yaml(text, source=str(path))
@@ -42,14 +45,22 @@ def config_from_yaml(text: str, source: str = "config.yaml") -> Config:
     from yaml import YAMLError
 
     try:
-        data: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+        check_yaml(text)
+        # Nothing is interpolated: a file must not get at the environment's variables.
+        data: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
         if not isinstance(data, dict):
             raise UserError(f"{source} is not a configuration: it holds no settings.")
+        for key, value in _texts(data, ""):
+            if "${" in value:
+                raise UserError(
+                    f"{source}: {key} is {value}, and a run's configuration has nothing left to "
+                    "fill in. Write the value itself."
+                )
         blank = OmegaConf.structured(top_schema())
         for group in HOMES:
             blank[group] = OmegaConf.structured(_option(group, data.get(group), source))
         config = to_config(OmegaConf.merge(blank, data))
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:
         raise UserError(
             f"{source} cannot be read as YAML: {' '.join(str(error).split())}"
         ) from None
@@ -61,6 +72,16 @@ def config_from_yaml(text: str, source: str = "config.yaml") -> Config:
         ) from None
     validate(config)
     return config
+
+
+def _texts(data: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Every text in nested data, with its dotted key."""
+    if isinstance(data, str):
+        yield key, data
+    elif isinstance(data, dict | list):
+        items = data.items() if isinstance(data, dict) else enumerate(data)
+        for name, value in items:
+            yield from _texts(value, f"{key}.{name}".lstrip("."))
 
 
 def _option(group: str, section: Any, source: str) -> Any:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from trpo_cli.errors import UserError
 from trpo_cli.lab.gain_descent import Rule
 from trpo_cli.runs.checkpoint import load, step_of
 from trpo_cli.runs.directory import CHECKPOINTS, CONFIG, METRICS, require
 from trpo_cli.simulators.lqr.systems import LinearSystem, make_system
+from trpo_cli.untrusted import parse_json, parse_yaml
 
 HORIZON = 100
 """Steps of an episode where the run sets no limit; that of the environment's registration."""
@@ -50,12 +49,12 @@ def read_run(path: str) -> LearnedRun:
     environment, another policy, a constant term or normalised observations."""
     folder = require(path)
     try:
-        config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        config = parse_yaml((folder / CONFIG).read_text(encoding="utf-8"))
         env, policy, algo = config["env"], config["policy"], config["algo"]
         _check(path, env["id"], policy)
         system = make_system(**env["kwargs"], discount=config["discount"])
         rows = _rows(folder / METRICS)
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} cannot be read as a run: {type(error).__name__}: {error}."
         ) from None
@@ -93,7 +92,7 @@ def _check(path: str, env_id: str, policy: dict[str, Any]) -> None:
 def _rows(path: Path) -> list[dict[str, Any]]:
     """Rows in which episodes ended; a line that a running process has not finished is left out."""
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    rows = [json.loads(line) for line in lines]
+    rows = [parse_json(line) for line in lines]
     return [row for row in rows if row.get("train/return_mean") is not None]
 
 

@@ -32,6 +32,7 @@ from trpo_cli.runs.directory import (
     write_durably,
 )
 from trpo_cli.runs.exact_json import decode, encode
+from trpo_cli.untrusted import parse_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -246,7 +247,7 @@ def _verified(folder: Path) -> dict[str, bytes]:
         raise UserError(f"There is no checkpoint at {folder}.")
     broken = f"The checkpoint {folder} is damaged: "
     try:
-        index = json.loads((folder / INDEX).read_bytes())
+        index = parse_json((folder / INDEX).read_bytes())
         version = int(index["format"])
         if version > FORMAT:
             raise NewerFormat(too_new(f"The checkpoint {folder}", version, FORMAT))
@@ -265,5 +266,5 @@ def _verified(folder: Path) -> dict[str, bytes]:
         raise UserError(f"{broken}{Path(error.filename or folder).name}: {error.strerror}.") from (
             error
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise UserError(f"{broken}{INDEX} cannot be read ({error}).") from error

@@ -6,13 +6,13 @@ the next resumption finds a directory that it can cut.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import EVAL, METRICS, write_atomically
+from trpo_cli.untrusted import parse_json
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _lines(path: Path) -> list[Line]:
 
 def _parsed(line: bytes) -> Any:
     try:
-        row = json.loads(line) if line.endswith(b"\n") else None
+        row = parse_json(line) if line.endswith(b"\n") else None
     except ValueError:
         return None
     return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import stat
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trpo_cli.errors import CannotWrite, UserError
+from trpo_cli.untrusted import parse_json
 
 CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
@@ -128,12 +128,12 @@ def read_json(path: Path, newest: int, what: str, make: Callable[[dict[str, Any]
     Raises `UserError` when it is not, or is of a newer format.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
         version = int(content["format"])
         if version > newest:
             raise UserError(too_new(path, version, newest))
         return make(content)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise UserError(f"{path} cannot be read as {what}: {error}.") from error
 
 

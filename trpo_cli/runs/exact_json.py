@@ -24,7 +24,10 @@ def encode(value: Any) -> bytes:
 
 def decode(data: bytes) -> Any:
     """The value that `encode` was given; raises ValueError when `data` is not such JSON."""
-    return json.loads(data, object_hook=_decoded)
+    try:
+        return json.loads(data, object_hook=_decoded)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def _encoded(value: Any, where: str) -> Any:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from trpo_cli.runs import manifest
 from trpo_cli.runs.directory import CONFIG, EVAL, METRICS
+from trpo_cli.untrusted import parse_json
 
+MEANS = ("return_mean", "return_std")
+"""What is shown of an evaluation."""
 TAIL = 1 << 16
 """Bytes read from the end of a file. A row has one to two thousand, an evaluation of many episodes
 has more."""
@@ -36,19 +38,29 @@ class Look:
 
 
 def look(run_dir: Path) -> Look:
-    row = next(last_rows(run_dir / METRICS), {"step": 0})
-    evaluations = (r for r in last_rows(run_dir / EVAL) if "checkpoint" not in r)
-    recent = row.get("train/return_recent")
+    rows = (row for row in last_rows(run_dir / METRICS) if isinstance(row.get("step"), int))
+    row = next(rows, {"step": 0})
+    evaluations = (
+        r
+        for r in last_rows(run_dir / EVAL)
+        if "checkpoint" not in r and all(_is_number(r.get(key)) for key in MEANS)
+    )
+    seconds, recent = (row.get(key) for key in ("seconds", "train/return_recent"))  # null: unknown
     return Look(
-        int(row["step"]),
-        float(row.get("seconds") or 0.0),
-        math.nan if recent is None else float(recent),
+        row["step"],
+        seconds if _is_number(seconds) else 0.0,
+        recent if _is_number(recent) else math.nan,
         next(evaluations, None),
     )
 
 
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+
+
 def last_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole rows at the end of a file of JSON lines, from the last one back."""
+    """The whole rows at the end of a file of JSON lines, from the last one back. What is no row is
+    passed over: whether the file is in order, the run itself finds out."""
     try:
         with open(path, "rb") as file:
             start = max(0, file.seek(0, os.SEEK_END) - TAIL)
@@ -59,7 +71,9 @@ def last_rows(path: Path) -> Iterator[dict[str, Any]]:
     # The first one may have begun before the tail, the last one may still be written.
     for line in reversed(lines[1 if start else 0 : -1]):
         with contextlib.suppress(ValueError):
-            yield json.loads(line)
+            row = parse_json(line)
+            if isinstance(row, dict):
+                yield row
 
 
 def has_begun(run_dir: Path) -> bool:

@@ -9,6 +9,8 @@ import os
 import sys
 from typing import Any, TextIO
 
+from trpo_cli.untrusted import printable
+
 PLAIN = {"±": "+-", "…": "...", "━": "-", "⋯": "..."}
 PLAIN |= dict(zip("▁▂▃▄▅▆▇█", "__--==##", strict=True))
 """What stands for our characters where the terminal's encoding has none of them."""
@@ -41,7 +43,7 @@ class PlainLines:
     def print(self, text: str) -> None:
         """Print a line. A reader that has left (`trpo-run | head`) does not stop the run."""
         try:
-            print(text, file=self._out, flush=True)
+            print(printable(text), file=self._out, flush=True)
         except OSError:
             # Whatever is still in the buffer would fail again when Python exits.
             with contextlib.suppress(OSError):
@@ -75,7 +77,7 @@ class LiveArea:
 
     def print(self, text: str) -> None:
         """Print a line that stays, above the area."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the terminal a plain one; what was drawn last stays on the screen."""

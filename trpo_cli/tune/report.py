@@ -12,6 +12,7 @@ from statistics import stdev
 from trpo_cli.terminal.display import count
 from trpo_cli.tune.space import override
 from trpo_cli.tune.study import Record
+from trpo_cli.untrusted import harmless, markdown, spreadsheet
 
 SHOWN = 10
 FRESH_SEEDS = range(1000, 1005)
@@ -65,6 +66,7 @@ def _table(ranked: Sequence[Record]) -> list[str]:
         [str(place), str(record.number), spread(record), *map(_short, record.settings.values())]
         for place, record in enumerate(ranked, start=1)
     ]
+    head, *rows = [[markdown(harmless(cell)) for cell in row] for row in [head, *rows]]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
@@ -96,9 +98,11 @@ def write_csv(records: Sequence[Record], path: Path) -> None:
     keys = list(records[0].settings) if records else []
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["trial", "state", "return_mean", "returns", *keys, "why"])
+        names = map(spreadsheet, keys)
+        writer.writerow(["trial", "state", "return_mean", "returns", *names, "why"])
         for record in records:
             value = "" if record.value is None else repr(record.value)
             each = " ".join(repr(final) for final in record.finals)
-            settings = [record.settings.get(key, "") for key in keys]
-            writer.writerow([record.number, record.state, value, each, *settings, record.why])
+            settings = [spreadsheet(str(record.settings.get(key, ""))) for key in keys]
+            why = spreadsheet(record.why)
+            writer.writerow([record.number, record.state, value, each, *settings, why])

@@ -18,6 +18,7 @@ from typing import Any
 
 from trpo_cli.errors import UserError
 from trpo_cli.settings import suggestion
+from trpo_cli.untrusted import parse_yaml
 
 SPACES = Path(__file__).parent / "spaces"
 """Spaces that come with the programme, one per update rule."""
@@ -90,14 +91,10 @@ def find_space(given: str | None, algo: str) -> Path:
 
 def parse_space(text: str, source: str) -> list[Dimension]:
     """The dimensions that a file's text names; `source` is named in errors."""
-    import yaml
-
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(
-            f"{source} cannot be read as YAML: {' '.join(str(error).split())}"
-        ) from None
+        content = parse_yaml(text)
+    except ValueError as error:
+        raise UserError(f"{source} cannot be read as YAML: {error}") from None
     if not isinstance(content, Mapping) or not content:
         raise UserError(
             f"{source} names no settings; a line of it reads "
