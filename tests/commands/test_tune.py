@@ -69,6 +69,25 @@ def test_a_space_that_does_not_fit_the_rule(
     assert "algo.learning_rate=-1.0 is out of range" in capsys.readouterr().err
 
 
+def test_settings_that_nothing_reads_are_left_out_of_our_spaces_and_refused_in_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("trpo_cli.commands.tune.search", lambda *_: 0)
+    for env, out in (("CartPole-v1", "discrete"), ("Pendulum-v1", "continuous")):
+        assert main(["algo=ppo", f"env={env}", "--out", out]) == 0
+    said = capsys.readouterr().out
+    assert said.count("not searched") == 1 and "here: policy.init_log_std" in said
+    spaces = [json.loads((tmp_path / out / "tune.json").read_text())["space"] for out in (
+        "discrete", "continuous")]  # fmt: skip
+    assert spaces[1].splitlines()[:-1] == spaces[0].splitlines()
+    assert spaces[1].splitlines()[-1].startswith("policy.init_log_std:")
+    (tmp_path / "mine.yaml").write_text("policy.init_log_std: {low: -2.0, high: 0.0}")
+    assert main(["env=CartPole-v1", "--space", "mine.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert "mine.yaml: policy.init_log_std=-2.0 would change nothing" in error
+
+
 def test_a_search_is_stopped_continued_and_reported(
     space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -226,6 +226,15 @@ class TestPrecision:
                 assert config.policy.precision == precision
 
 
+class TestEvaluation:
+    @pytest.mark.parametrize(("images", "episodes"), [(True, 10), (False, 20)])
+    def test_images_are_evaluated_on_fewer_episodes(self, images: bool, episodes: int) -> None:
+        env = f"env={GAME if images else VECTOR}"
+        assert settled(env, images=images).eval.episodes == episodes
+        for said in (0, 3):
+            assert settled(env, f"eval.episodes={said}", images=images).eval.episodes == said
+
+
 class TestDevice:
     def test_as_asked(self) -> None:
         for policy in (MLPPolicyConfig(), NatureCNNPolicyConfig()):

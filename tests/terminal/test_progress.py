@@ -137,6 +137,26 @@ class TestPlain:
         assert f"'{folder}'" in out.getvalue()  # as a shell needs it
         assert "rejected" not in out.getvalue()  # an algorithm without a trust region
 
+    def test_an_evaluation_tells_how_far_it_is_and_is_no_training(self, tmp_path, clock):
+        """100 s of training at 1,000 steps/s, then 50 s of evaluation: a line at 20 and 40 s."""
+        out = io.StringIO()
+        progress = Progress(CONFIG, FACTS, tmp_path, out)
+        run(progress, clock, 0.1)
+        with progress.evaluation("final evaluation", 10) as told:
+            for second in range(50):
+                told(second // 10, 16 * second)
+                clock.seconds += 1
+        said = [line for line in out.getvalue().splitlines() if "final" in line]
+        assert said == [
+            "final evaluation: 2 of 10 episodes ended  320 steps  20 s",
+            "final evaluation: 4 of 10 episodes ended  640 steps  40 s",
+        ]
+        progress.summary("finished", seconds=150.0)
+        assert (
+            "finished after 100,000 of 100,000 steps, 2 min 30 s, 50 s of them for evaluation, "
+            "1,000 steps/s" in out.getvalue()
+        )
+
     def test_a_failure_is_told_once_and_goes_on_only_from_a_checkpoint(self, tmp_path):
         for there, words in ((False, 0), (True, 1)):
             if there:

@@ -169,6 +169,19 @@ class TestReport:
         assert "trpo-run -m algo=ppo lr=0.3 seed=1000,1001,1002,1003,1004" in text
         assert not set(FRESH_SEEDS) & {0, 1}
 
+    @pytest.mark.parametrize("width", [50, 80])
+    def test_on_a_terminal_its_lines_fit(self, width: int) -> None:
+        settings = {f"section.a_setting_{i}": 0.1 + i / 3 for i in range(9)}
+        records = [Record(i, "complete", settings, 9.0 - i, [9.0 - i] * 2, "") for i in range(9)]
+        text = report(records, dict.fromkeys(settings, 0.1), ["algo=ppo"], [0, 1], width=width)
+        lines = text.splitlines()
+        assert max(map(len, lines)) <= width
+        (rank,) = (line.split() for line in lines if line.startswith("rank"))
+        # Names take 19 characters, "9 ± 0" and "0.433" take 5, and two lie between columns.
+        assert len(rank) - 1 == (width - 19) // 7
+        command = text[text.index("trpo-run") :].replace("\\\n", " ").split()
+        assert command[:3] == ["trpo-run", "-m", "algo=ppo"] and len(command) == 13
+
     def test_too_little_is_said_to_be_too_little(self) -> None:
         assert "Too few complete trials" in report(self.RECORDS, {}, [], [0])
         assert "nothing to rank" in report(self.RECORDS[1:2], {}, [], [0])

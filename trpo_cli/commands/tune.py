@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -86,8 +87,9 @@ def begin(args: argparse.Namespace, command: list[str]) -> int:
     from trpo_cli.commands.hydra.compose import compose, start_hydra
     from trpo_cli.commands.hydra.overrides import check_overrides
     from trpo_cli.commands.launch import check_surroundings
+    from trpo_cli.commands.search_space import check_space, unread
     from trpo_cli.runs.place import take, take_unnamed
-    from trpo_cli.tune.space import find_space, parse_space
+    from trpo_cli.tune.space import find_space, parse_space, without
     from trpo_cli.tune.study import import_optuna
 
     overrides = check_overrides(args.overrides)
@@ -101,8 +103,12 @@ def begin(args: argparse.Namespace, command: list[str]) -> int:
         )
     path = find_space(args.space, config.algo.name)
     space = path.read_text(encoding="utf-8")
-    check_space(hydra, overrides, parse_space(space, str(path)), str(path))
-    check_surroundings(config, overrides)
+    dimensions = parse_space(space, str(path))
+    check_space(hydra, overrides, config, dimensions, str(path))
+    left_out = unread(dimensions, config, check_surroundings(config, overrides))
+    if left_out and args.space:
+        raise UserError(f"{path}: {next(iter(left_out.values()))}")
+    space = without(space, left_out)
     import_optuna()
     folder = Path(args.out) if args.out else None
     if folder is not None:
@@ -121,6 +127,8 @@ def begin(args: argparse.Namespace, command: list[str]) -> int:
     new = OUTPUTS / "tune" / moment()
     with take(folder, "--out", "search") if folder else take_unnamed(new, "search") as place:
         _write(place.folder, settings)
+        if left_out:
+            print(f"not searched, since nothing would read it here: {', '.join(left_out)}")
         return search(place.folder, settings, args, config)
 
 
@@ -192,35 +200,14 @@ def conclude(folder: Path, settings: Settings, found: Any) -> None:
 
     records = found.records()
     seeds = list(range(settings.seeds))
-    text = report(records, found.importance(), settings.overrides, seeds, settings.config_dir)
+    facts = records, found.importance(), settings.overrides, seeds, settings.config_dir
     with contextlib.suppress(OSError):
-        (folder / "report.md").write_text(text, encoding="utf-8")
+        (folder / "report.md").write_text(report(*facts), encoding="utf-8")
         write_csv(records, folder / "trials.csv")
+    text = report(*facts, width=shutil.get_terminal_size().columns)
     print(f"\n{text}\nsearch directory {folder}: report.md, trials.csv, trials")
     if sum(record.state != "running" for record in records) < settings.trials:
         print(f"go on:     trpo-tune resume={shlex.quote(str(folder))}", flush=True)
-
-
-def check_space(hydra: Any, overrides: Sequence[str], space: Any, source: str) -> None:
-    """Compose the configuration with both ends of every range and each value of every list.
-
-    Raises `UserError` naming the file and the setting that does not fit.
-    """
-    from trpo_cli.commands.hydra.compose import compose
-    from trpo_cli.tune.space import override
-
-    for dimension in space:
-        if any(text.partition("=")[0] == dimension.key for text in overrides):
-            raise UserError(
-                f"{dimension.key} is given on the command line and searched over in {source}. "
-                "Leave it out of one of them."
-            )
-        for value in dimension.ends():
-            text = override(dimension.key, value)
-            try:
-                compose(hydra, [*overrides, text])
-            except UserError as error:
-                raise UserError(f"{source}: {error}") from error
 
 
 def _refuse(overrides: Sequence[str]) -> None:

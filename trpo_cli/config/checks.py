@@ -29,7 +29,7 @@ def validate(config: Config) -> None:
         section = getattr(config, group)
         if is_auto(section):
             _check_given(group, section)
-    if config.eval.every and not config.eval.episodes:
+    if config.eval.every and config.eval.episodes == 0:
         raise UserError(
             f"eval.every={config.eval.every} asks for evaluations and eval.episodes=0 for none; "
             "give eval.episodes a number, or leave eval.every out."

@@ -23,8 +23,10 @@ from trpo_cli.settings import setting
 @dataclass
 class EvalConfig:
     every: int = setting(help="environment steps between evaluations; 0: only at the end", low=0)
-    episodes: int = setting(
-        help="episodes of the final evaluation and of each one in training; 0: none", low=0
+    episodes: int | None = setting(
+        help="episodes of the final evaluation and of each one in training; null: 20, or 10 where "
+        "observations are images, which takes minutes; 0: none",
+        low=0,
     )
     deterministic: bool = setting(help="take the most likely action instead of sampling")
 

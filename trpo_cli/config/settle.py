@@ -15,6 +15,10 @@ from trpo_cli.errors import UserError
 from trpo_cli.settings import check_ranges
 from trpo_cli.system.machine import has_fast_bfloat16, has_nvidia_driver
 
+EPISODES, EPISODES_OF_IMAGES = 20, 10
+"""Of an evaluation. Those with images are slow, and the second half would wait for the first: they
+are stepped side by side."""
+
 
 def settle(config: Config, images: bool, emulated: bool = False) -> Config:
     """The configuration with every `auto` decided.
@@ -52,7 +56,12 @@ def settle(config: Config, images: bool, emulated: bool = False) -> Config:
         height, width = frame
         atari = dataclasses.replace(atari, frame_height=height, frame_width=width)
         env = dataclasses.replace(env, atari=atari)
-    return dataclasses.replace(config, policy=policy, value=value, env=env)
+    evaluated = config.eval
+    if evaluated.episodes is None:
+        evaluated = dataclasses.replace(
+            evaluated, episodes=EPISODES_OF_IMAGES if images else EPISODES
+        )
+    return dataclasses.replace(config, policy=policy, value=value, env=env, eval=evaluated)
 
 
 def _decided(group: str, config: Config, images: bool) -> Any:

@@ -7,7 +7,8 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,6 +19,8 @@ LINE_SHARE = 0.05
 """Plain output: one line per this share of the run ..."""
 LINE_SECONDS, QUIET_SECONDS = 2.0, 300.0
 """... but not more often than the first of these, and not more seldom than the second."""
+EVALUATION_SECONDS = 20.0
+"""Plain output: an evaluation tells this often how far it is."""
 REFRESH_SECONDS = 0.5
 """Live output: drawing costs about 2 ms, so this is under half a percent of the time."""
 
@@ -46,7 +49,7 @@ class Progress:
             sys.stdout if stream is None else stream, self._total, self._first_step
         )
         self._began = self._shown = time.monotonic()
-        self._next_step = float(self._first_step)
+        self._next_step, self._evaluated = float(self._first_step), 0.0
         self._updates = self._trust_region_updates = 0
         self._first_return = self._last_return = self._best_return = math.nan
         self._rejected: Counter[str] = Counter()
@@ -104,6 +107,27 @@ class Progress:
             self._shown, self._next_step = now, self._step + LINE_SHARE * self._total
             self._display.show(self._step, self._line(row, now))
 
+    @contextmanager
+    def evaluation(self, name: str, episodes: int) -> Iterator[Callable[[int, int], None]]:
+        """A block that evaluates. What it yields is to be called often, with the number of episodes
+        that have ended and the steps done, and shows them now and then."""
+        began = shown = time.monotonic()
+        every = REFRESH_SECONDS if self._display.live else EVALUATION_SECONDS
+
+        def told(ended: int, steps: int) -> None:
+            nonlocal shown
+            now = time.monotonic()
+            if now - shown >= every:
+                shown = now
+                text = f"{name}: {ended} of {count(episodes, 'episode')} ended"
+                took = duration(now - began)
+                self._display.show(self._step, f"{text}  {count(steps, 'step')}  {took}")
+
+        try:
+            yield told
+        finally:
+            self._evaluated += time.monotonic() - began
+
     def note(self, text: str) -> None:
         """Print one line that stays (an evaluation, a warning)."""
         self._display.print(text)
@@ -119,16 +143,18 @@ class Progress:
         """Print how the run ended and what can be done with it.
 
         status, reason: as in the manifest. evaluation: the final one's record, as in eval.jsonl.
-        seconds: wall-clock time of all steps of the run; that since the banner when None.
+        seconds: wall-clock time of the whole run; that since the banner when None. Steps per second
+            are those of training, since the banner.
         failed_simulations: training episodes of the whole run that ended because of one.
         """
         self.close()
-        steps = self._step
-        if seconds is None:
-            seconds, steps = time.monotonic() - self._began, steps - self._first_step
-        rate = steps / max(1e-9, seconds)
+        here = time.monotonic() - self._began
+        took = duration(here if seconds is None else seconds)
+        if self._evaluated >= 1.0:
+            took += f", {duration(self._evaluated)} of them for evaluation"
+        rate = (self._step - self._first_step) / max(1e-9, here - self._evaluated)
         self.note(
-            f"{status} after {self._step:,} of {self._total:,} steps, {duration(seconds)}, "
+            f"{status} after {self._step:,} of {self._total:,} steps, {took}, "
             f"{rate:,.0f} steps/s" + (f": {reason}" if reason and status != "failed" else "")
             # A failure has a paragraph of its own, on stderr.
         )
@@ -187,7 +213,7 @@ class Progress:
             value = row.get(key)
             shown = value is not None and math.isfinite(value)
             parts.append(f"{name} {value:.4g}" if shown else f"{name} -")
-        rate = (self._step - self._first_step) / max(1e-9, now - self._began)
+        rate = (self._step - self._first_step) / max(1e-9, now - self._began - self._evaluated)
         parts.append(f"{rate:,.0f} steps/s")
         if self._step < self._total and rate > 0:
             parts.append(f"{duration((self._total - self._step) / rate)} left")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from trpo_cli.models.policy import Policy
     from trpo_cli.simulators.base import Simulator
 
+Told = Callable[[int, int], None]
+"""What hears how far an evaluation is: episodes that have ended, steps done."""
 MAX_ENVS = 16
 MAX_STEPS = 10_000
 """Where an episode is cut in an environment that has no time limit of its own."""
@@ -78,6 +80,7 @@ def evaluate(
     generator: np.random.Generator,
     max_steps: int = MAX_STEPS,
     abandon: Callable[[], bool] = lambda: False,
+    told: Told = lambda ended, steps: None,
 ) -> EvalResult:
     """Run exactly `episodes` episodes, number k started with `seeds[k]`, each to its end.
 
@@ -88,6 +91,7 @@ def evaluate(
     `episodes`; its episodes in progress are given up. generator: noise of sampled actions.
     max_steps: the length at which an episode is cut where the simulator has no time limit.
     abandon: asked before each step; once it says yes, `Abandoned` is raised.
+    told: called before each step with the number of episodes that have ended, and of steps.
     Raises `RunFailed` for a return that is not finite.
     """
     import numpy as np  # not before a command has set the number of its threads
@@ -100,6 +104,7 @@ def evaluate(
     limit = max_steps if simulator.max_episode_steps is None else None
     images = shows_images(simulator.observation_space)
     returns, lengths, capped = [0.0] * episodes, [0] * episodes, 0
+    ended = taken = 0
     # Which episode each environment runs; None once there is none left for it.
     current: list[int | None] = list(range(n))
     waiting = list(range(episodes - 1, n - 1, -1))
@@ -108,6 +113,7 @@ def evaluate(
     while any(number is not None for number in current):
         if abandon():
             raise Abandoned
+        told(ended, taken)
         noise = None if deterministic else policy.noise(generator, (n,))
         # As in training, the policy acts on float32 observations, or on images.
         seen = observations if images else np.asarray(observations, dtype=np.float32)
@@ -115,6 +121,7 @@ def evaluate(
         step = simulator.step(policy.to_env(actions))
         paid += step.rewards
         steps += 1
+        taken += sum(number is not None for number in current)
         observations = step.observations
         over = {int(i) for i in step.ended}
         cut = set() if limit is None else {int(i) for i in np.flatnonzero(steps >= limit)} - over
@@ -124,6 +131,7 @@ def evaluate(
             if number is not None:
                 returns[number], lengths[number] = float(paid[i]), int(steps[i])
                 capped += i in cut
+                ended += 1
                 current[i] = waiting.pop() if waiting else None
                 restart += [i] if current[i] is not None else []
             paid[i], steps[i] = 0.0, 0
@@ -173,7 +181,7 @@ class Evaluator:
     def due(self, step: int) -> bool:
         """Whether training should be evaluated now."""
         config = self._config.eval
-        return config.episodes > 0 and due(config.every, self._done, step)
+        return config.episodes != 0 and due(config.every, self._done, step)
 
     def run(
         self,
@@ -181,10 +189,11 @@ class Evaluator:
         step: int,
         stream: str = "evaluation",
         abandon: Callable[[], bool] = lambda: False,
+        told: Told = lambda ended, steps: None,
     ) -> dict[str, Any]:
         """One record of eval.jsonl; raises `Abandoned` once `abandon` says yes."""
         config = self._config
-        assert config.seed is not None
+        assert config.seed is not None and config.eval.episodes is not None
         seeds, generator = evaluation_streams(config.seed, config.eval.episodes, stream)
         result = evaluate(
             policy,
@@ -194,14 +203,15 @@ class Evaluator:
             seeds,
             generator,
             abandon=abandon,
+            told=told,
         )
         return result.record(step)
 
-    def run_best(self, checkpoint: Path, abandon: Callable[[], bool]) -> dict[str, Any]:
+    def run_best(self, checkpoint: Path, abandon: Callable[[], bool], told: Told) -> dict[str, Any]:
         """The record of the best checkpoint on fresh seeds: those that chose it flatter it."""
         assert self.best is not None
         policy = load_policy(checkpoint, self._config, self.simulator)
-        record = self.run(policy, self.best["step"], "best_evaluation", abandon)
+        record = self.run(policy, self.best["step"], "best_evaluation", abandon, told)
         return {**record, "checkpoint": "best"}
 
     @property
@@ -209,7 +219,7 @@ class Evaluator:
         if not self._simulators:
             from trpo_cli.simulators.make import make_simulator
 
-            envs = min(self._config.eval.episodes, MAX_ENVS)
+            envs = min(self._config.eval.episodes or 0, MAX_ENVS)
             self._simulators = [make_simulator(self._config.env, envs, self._threads)]
         return self._simulators[0]
 

@@ -21,6 +21,7 @@ from trpo_cli.runs.logger import MetricsLogger, append_eval
 from trpo_cli.settings import walk
 from trpo_cli.system.clock import due
 from trpo_cli.system.signals import Stop
+from trpo_cli.terminal.display import count
 from trpo_cli.terminal.progress import Progress
 from trpo_cli.training.evaluation import Abandoned, Evaluator
 from trpo_cli.training.memory import observation_bytes, size_in_words
@@ -135,7 +136,10 @@ class Session:
         gives the evaluation up, and makes it when it is resumed."""
         training, evaluator = self.training, self.evaluator
         try:
-            record = evaluator.run(training.policy, training.step, abandon=stop.requested)
+            with self._progress.evaluation("evaluation", self._episodes) as told:
+                record = evaluator.run(
+                    training.policy, training.step, abandon=stop.requested, told=told
+                )
         except Abandoned:
             return
         self._logger.write_eval(record)
@@ -169,6 +173,13 @@ class Session:
         """What tells two checkpoints apart."""
         return self.training.step, self.evaluator.rows
 
+    @property
+    def _episodes(self) -> int:
+        """Of each evaluation."""
+        episodes = self.config.eval.episodes
+        assert episodes is not None, "settled before"
+        return episodes
+
     def conclude(self, stop: Stop) -> None:
         """Evaluate the last policy, and once more, on fresh seeds, the best one.
 
@@ -182,18 +193,27 @@ class Session:
 
     def _conclude(self, stop: Stop) -> None:
         training, evaluator = self.training, self.evaluator
-        if self.config.eval.episodes == 0:
+        if self._episodes == 0:
             return
         if evaluator.last is not None and evaluator.last["step"] == training.step:
             self._evaluation = evaluator.last
         else:
-            self._evaluation = evaluator.run(training.policy, training.step, abandon=stop.requested)
+            how = "the most likely" if self.config.eval.deterministic else "sampled"
+            self._progress.note(
+                f"final evaluation: {count(self._episodes, 'episode')} with {how} actions"
+            )
+            with self._progress.evaluation("final evaluation", self._episodes) as told:
+                self._evaluation = evaluator.run(
+                    training.policy, training.step, abandon=stop.requested, told=told
+                )
             self._logger.write_eval(self._evaluation)
         if evaluator.best is not None:
             folder = checkpoint.path(self.run_dir, evaluator.best["step"])
             if not folder.is_dir():
                 return
-            record = evaluator.run_best(folder, stop.requested)
+            name = "evaluation of the best checkpoint"
+            with self._progress.evaluation(name, self._episodes) as told:
+                record = evaluator.run_best(folder, stop.requested, told)
             append_eval(self.run_dir, record)
             self._progress.note(
                 f"best checkpoint (step {record['step']:,}) on fresh seeds: "

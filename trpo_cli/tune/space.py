@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,12 @@ def parse_space(text: str, source: str) -> list[Dimension]:
             "algo.learning_rate: {low: 1.0e-5, high: 1.0e-2, log: true}."
         )
     return [_dimension(str(key), value, source) for key, value in content.items()]
+
+
+def without(text: str, keys: Collection[str]) -> str:
+    """The text of one of our spaces, which have a line for each setting, without some of them."""
+    lines = [line for line in text.splitlines() if line.partition(":")[0] not in keys]
+    return "\n".join(lines) + "\n"
 
 
 def _dimension(key: str, given: Any, source: str) -> Dimension:

@@ -1,0 +1,94 @@
+"""What a search space may hold here: names, types and ranges, and what is read at all."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.hydra import Hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from trpo_cli.commands.hydra.compose import compose
+from trpo_cli.commands.hydra.options import choices, find_setting
+from trpo_cli.commands.hydra.overrides import check_overrides, check_settings
+from trpo_cli.components import HOMES
+from trpo_cli.config import Config, check_read, validate
+from trpo_cli.config.schema import is_auto
+from trpo_cli.config.settle import settle
+from trpo_cli.errors import UserError
+from trpo_cli.training.build import Prepared
+from trpo_cli.tune.space import Dimension, override
+
+
+def check_space(
+    hydra: Hydra, overrides: Sequence[str], config: Config, space: Sequence[Dimension], source: str
+) -> None:
+    """Try both ends of every range and each value of every list.
+
+    config: what the overrides make. Raises `UserError` naming the file and the setting that does
+    not fit.
+    """
+    for dimension in space:
+        if any(text.lstrip("+").partition("=")[0] == dimension.key for text in overrides):
+            raise UserError(
+                f"{dimension.key} is given on the command line and searched over in {source}. "
+                "Leave it out of one of them."
+            )
+        for value in dimension.ends():
+            try:
+                _check(hydra, overrides, config, override(dimension.key, value))
+            except UserError as error:
+                raise UserError(f"{source}: {error}") from error
+
+
+def _check(hydra: Hydra, overrides: Sequence[str], config: Config, text: str) -> None:
+    key, chosen = text.partition("=")[0], _chosen(config)
+    setting = find_setting(key, choices(chosen))
+    known = setting is not None and (not setting.option or "=".join(setting.option) in chosen)
+    if not known or "${" in text:
+        compose(hydra, [*overrides, text])  # a group, or a mistake: a tenth of a second
+        return
+    loader: Any = hydra.config_loader
+    text = check_overrides([*chosen, text])[-1]
+    check_settings([*chosen, text], loader.repository.group_exists)
+    validate(_with(config, key.split("."), OverridesParser.create().parse_override(text).value()))
+
+
+def unread(space: Sequence[Dimension], config: Config, prepared: Prepared) -> dict[str, str]:
+    """The settings of a space that nothing would read here, and why not.
+
+    config: as it was composed. prepared: what became of it.
+    """
+    from trpo_cli.simulators.base import shows_images
+
+    simulator = prepared.simulator
+    images = shows_images(simulator.observation_space)
+    continuous = type(simulator.action_space).__name__ == "Box"
+    found = {}
+    for dimension in space:
+        key, value = dimension.key, dimension.ends()[0]
+        if find_setting(key, choices(_chosen(config))) is None:
+            continue  # a group
+        text = override(key, value)
+        given = OverridesParser.create().parse_override(text).value()
+        try:
+            settled = settle(_with(config, key.split("."), given), images, prepared.emulated)
+            check_read(settled, [key], continuous)
+        except UserError as error:
+            found[key] = str(error)
+    return found
+
+
+def _chosen(config: Config) -> list[str]:
+    """The choices of all groups, as overrides."""
+    return [f"{group}={getattr(config, group).name}" for group in HOMES]
+
+
+def _with(config: Any, path: Sequence[str], value: Any) -> Any:
+    """A copy of a tree of settings with one of them replaced."""
+    name, *rest = path
+    if is_auto(config):
+        return dataclasses.replace(config, given={**config.given, name: value})
+    new = _with(getattr(config, name), rest, value) if rest else value
+    return dataclasses.replace(config, **{name: new})
