@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trpo_cli.algos.base import Metrics, change_metrics
+from trpo_cli.algos.compiled_epochs import can_compile, compiled_epochs
 from trpo_cli.algos.objectives import value_slope
 from trpo_cli.data.records import Batch
 from trpo_cli.data.states import join, part
@@ -72,8 +73,10 @@ class MinibatchOptimizer:
         ascent = MinibatchAscent(
             policy, batch, self._adam, self._config, generator, remaining, self._value_coef
         )
-        for _ in range(self._config.epochs):
-            ascent.epoch(slope, kl_coef)
+        epochs = self._config.epochs
+        at_once = epochs if target_kl is None else 1
+        while ascent.epochs < epochs:
+            ascent.run(at_once, slope, kl_coef)
             if not ascent.moved or (target_kl is not None and ascent.kl() > target_kl):
                 break
         return ascent
@@ -111,12 +114,39 @@ class MinibatchAscent:
         self._reason, self._steps, self._at_old = "", adam.steps, True
         self.epochs = 0
 
-    def epoch(self, slope: Slope, kl_coef: float = 0.0) -> None:
-        """Every sample once, in a new order. kl_coef: c."""
+    def run(self, epochs: int, slope: Slope, kl_coef: float = 0.0) -> None:
+        """Every sample once in each of so many epochs, in new orders; no epoch follows one until
+        the end of which nothing moved. kl_coef: c."""
+        batch = self._batch
+        orders = [self._generator.permutation(batch.size) for _ in range(epochs)]
+        if not can_compile(self._policy, batch, slope):
+            for order in orders:
+                self.epoch(order, slope, kl_coef)
+                if not self.moved:
+                    break
+            return
+        done = compiled_epochs(
+            self._policy,
+            batch,
+            self._old,
+            self.old_log_prob,
+            self._adam,
+            self._config,
+            self._learning_rate,
+            orders,
+            slope,
+            kl_coef,
+            self._at_old,
+        )
+        self._reason = done.reason or self._reason
+        self._at_old = done.at_old
+        self.epochs += done.epochs
+
+    def epoch(self, order: np.ndarray, slope: Slope, kl_coef: float = 0.0) -> None:
+        """Every sample once, in this order: what `compiled_epochs` does for some policies."""
         config, batch = self._config, self._batch
         size = batch.size
         chunk = min(config.minibatch_size or size, size)
-        order = self._generator.permutation(size)
         shuffled, minibatches = batch.split.minibatches(order, chunk)
         observations, actions = batch.observations[shuffled], batch.actions[shuffled]
         advantages, before = batch.advantages[shuffled], self.old_log_prob[shuffled]

@@ -95,6 +95,15 @@ def unpack(packed: Any, sizes: Any, bias: bool, flat: Any) -> None:
 
 
 @fused
+def gather(a: Any, order: Any, start: int, rows: int, columns: int, out: Any) -> None:
+    """out[r] = a[order[start + r]], rows of `columns` numbers."""
+    for r in range(rows):
+        at, to = order[start + r] * columns, r * columns
+        for j in range(columns):
+            out[to + j] = a[at + j]
+
+
+@fused
 def product(
     a: Any, at_a: int, row: int, column: int, rows: int, inner: int,
     b: Any, at_b: int, width: int, start: Any, at_start: int, c: Any, at_c: int,

@@ -8,19 +8,10 @@ import numpy as np
 
 from trpo_cli.kernels.adam import TAKEN, Step, Vectors, clipped_step
 from trpo_cli.kernels.jit import fused
-from trpo_cli.kernels.mlp import Net, Room, backward, forward
+from trpo_cli.kernels.mlp import Net, Room, backward, forward, gather
 from trpo_cli.kernels.vector import LANES, splat, store
 
 f32 = np.float32
-
-
-@fused
-def gather(a: Any, order: Any, start: int, rows: int, columns: int, out: Any) -> None:
-    """out[r] = a[order[start + r]], rows of `columns` numbers."""
-    for r in range(rows):
-        at, to = order[start + r] * columns, r * columns
-        for j in range(columns):
-            out[to + j] = a[at + j]
 
 
 @fused

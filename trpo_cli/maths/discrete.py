@@ -36,6 +36,10 @@ class Categorical:
             parts.append(shifted - xp.log(xp.exp(shifted).sum(1))[:, None])
         return self._join(parts)
 
+    def probs(self) -> Array:
+        """p of every category, (B, sum(sizes))."""
+        return namespace(self.logits).exp(self.log_probs())
+
     def log_prob(self, actions: Array) -> Array:
         return self.log_prob_vjp(actions)[0]
 
@@ -61,8 +65,7 @@ class Categorical:
 
     def log_prob_jvp(self, actions: Array, tangent: Parameters) -> Array:
         """(onehot(a) - p)' dlogits."""
-        probs = namespace(self.logits).exp(self.log_probs())
-        return ((self._chosen(actions) - probs) * tangent.outputs).sum(1)
+        return ((self._chosen(actions) - self.probs()) * tangent.outputs).sum(1)
 
     def entropy(self) -> Array:
         log_probs = self.log_probs()
@@ -87,9 +90,8 @@ class Categorical:
     def kl_gradient(self, old: Distribution) -> Parameters:
         """p_new - p_old."""
         assert isinstance(old, Categorical)
-        xp, size = namespace(self.logits), max(1, len(self.logits))
-        difference = xp.exp(self.log_probs()) - xp.exp(old.log_probs())
-        return Parameters(difference / size, self.logits.reshape(-1)[:0])
+        size = max(1, len(self.logits))
+        return Parameters((self.probs() - old.probs()) / size, self.logits.reshape(-1)[:0])
 
     def fisher(self, tangent: Parameters) -> Parameters:
         """diag(p) - p p^T."""
@@ -121,7 +123,8 @@ class Bernoulli:
 
     logits: Array
 
-    def _probs(self) -> Array:
+    def probs(self) -> Array:
+        """p of a 1, (B, D)."""
         return namespace(self.logits).exp(-_softplus(-self.logits))
 
     def log_prob(self, actions: Array) -> Array:
@@ -133,7 +136,7 @@ class Bernoulli:
         log_prob = -_softplus((1.0 - 2.0 * chosen) * self.logits).sum(1)
 
         def vjp(weights: Array) -> Parameters:
-            scores = (chosen - self._probs()) * weights[:, None]
+            scores = (chosen - self.probs()) * weights[:, None]
             return Parameters(scores, self.logits.reshape(-1)[:0])
 
         return log_prob, vjp
@@ -141,32 +144,32 @@ class Bernoulli:
     def log_prob_jvp(self, actions: Array, tangent: Parameters) -> Array:
         """(a - p)' dl."""
         chosen = namespace(self.logits).asarray(actions, dtype=self.logits.dtype)
-        return ((chosen - self._probs()) * tangent.outputs).sum(1)
+        return ((chosen - self.probs()) * tangent.outputs).sum(1)
 
     def entropy(self) -> Array:
         """softplus(l) - l p."""
-        return (_softplus(self.logits) - self.logits * self._probs()).sum(1)
+        return (_softplus(self.logits) - self.logits * self.probs()).sum(1)
 
     def entropy_gradient(self) -> Parameters:
         """d H / d l = -l p (1 - p)."""
-        p = self._probs()
+        p = self.probs()
         return Parameters(-self.logits * p * (1.0 - p) / len(p), self.logits.reshape(-1)[:0])
 
     def kl_from(self, old: Distribution) -> Array:
         """sum p_old (l_old - l_new) + softplus(l_new) - softplus(l_old)."""
         assert isinstance(old, Bernoulli)
-        linear = old._probs() * (old.logits - self.logits)
+        linear = old.probs() * (old.logits - self.logits)
         return (linear + _softplus(self.logits) - _softplus(old.logits)).sum(1)
 
     def kl_gradient(self, old: Distribution) -> Parameters:
         """p_new - p_old."""
         assert isinstance(old, Bernoulli)
         size = max(1, len(self.logits))
-        return Parameters((self._probs() - old._probs()) / size, self.logits.reshape(-1)[:0])
+        return Parameters((self.probs() - old.probs()) / size, self.logits.reshape(-1)[:0])
 
     def fisher(self, tangent: Parameters) -> Parameters:
         """p (1 - p)."""
-        p = self._probs()
+        p = self.probs()
         return Parameters(tangent.outputs * p * (1.0 - p) / len(p), tangent.extra)
 
     def rows(self, index: Any) -> Bernoulli:

@@ -1,0 +1,114 @@
+"""The epochs of `algos.epochs` in compiled code, where there is some for what they ask.
+
+That is: an MLP in one process on the CPU, one of our heads, and one of the terms whose slopes are
+in `maths.surrogate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from trpo_cli.data.records import Batch
+from trpo_cli.maths.adam import Adam
+from trpo_cli.maths.discrete import Bernoulli, Categorical
+from trpo_cli.maths.distributions import Distribution, Gaussian
+from trpo_cli.maths.surrogate import clip_only_slope, clipped_slope, unclipped_slope
+from trpo_cli.models.mlp import MLP
+from trpo_cli.models.packed import Packed, packable
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+
+SLOPES: list[Callable[..., Any]] = [unclipped_slope, clipped_slope, clip_only_slope]
+"""In the order of their numbers in `kernels.policy`."""
+
+
+class Done(NamedTuple):
+    """epochs: how many were done; reason: of the last step that was not taken, or empty; at_old:
+    whether none has been taken since pi_old."""
+
+    epochs: int
+    reason: str
+    at_old: bool
+
+
+def can_compile(policy: Policy, batch: Batch, slope: Callable[..., Any]) -> bool:
+    """Whether `compiled_epochs` can do it."""
+    network = policy.network
+    return (
+        packable(network, policy.parameters, batch.split)
+        and isinstance(network, MLP)
+        and network.sizes[-1] == policy.head.num_outputs
+        and _bare(slope) in SLOPES
+    )
+
+
+def compiled_epochs(
+    policy: Policy,
+    batch: Batch,
+    old: Distribution,
+    old_log_prob: np.ndarray,
+    adam: Adam,
+    config: Any,
+    learning_rate: float,
+    orders: list[np.ndarray],
+    slope: Callable[..., Any],
+    kl_coef: float,
+    at_old: bool,
+) -> Done:
+    """`MinibatchAscent.epoch` for each order, until the end of one without any usable gradient."""
+    from trpo_cli.kernels import policy as kernel
+    from trpo_cli.kernels.adam import REASONS
+
+    assert isinstance(policy.network, MLP)
+    chunk = min(config.minibatch_size or batch.size, batch.size)
+    packed = Packed(policy.network, adam, chunk)
+    kind, parts, before, log_std = _head(old)
+    clip_range = slope.keywords["clip_range"] if isinstance(slope, partial) else 0.0
+    epochs, steps, reason, at_old = kernel.ascend(
+        packed.net,
+        kernel.Head(kind, np.array(parts), packed.extra),
+        packed.vectors,
+        packed.step(learning_rate, config.max_grad_norm),
+        adam.steps,
+        packed.room,
+        kernel.Samples(
+            *map(_numbers, (batch.observations, batch.actions, batch.advantages, old_log_prob)),
+            _numbers(before),
+            _numbers(log_std),
+        ),
+        kernel.Loss(
+            SLOPES.index(_bare(slope)), clip_range, float(kl_coef), float(config.entropy_coef)
+        ),
+        np.concatenate(orders),
+        chunk,
+        at_old,
+    )
+    packed.unpack(steps)
+    return Done(epochs, REASONS[reason], at_old)
+
+
+def _bare(slope: Callable[..., Any]) -> Callable[..., Any]:
+    return slope.func if isinstance(slope, partial) else slope
+
+
+def _numbers(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x, dtype=np.float32).reshape(-1)
+
+
+def _head(old: Distribution) -> tuple[int, tuple[int, ...], np.ndarray, np.ndarray]:
+    """The head's number in `kernels.policy`, the sizes of categoricals, and what the gradient of
+    the KL has to know of pi_old."""
+    from trpo_cli.kernels.policy import BERNOULLI, CATEGORICAL, GAUSSIAN
+
+    none = np.zeros(1, dtype=np.float32)
+    if isinstance(old, Gaussian):
+        return GAUSSIAN, (0,), old.mean, old.log_std
+    if isinstance(old, Categorical):
+        return CATEGORICAL, old.sizes, old.probs(), none
+    assert isinstance(old, Bernoulli)
+    return BERNOULLI, (0,), old.probs(), none
