@@ -77,7 +77,10 @@ def compiled_epochs(
         adam.steps,
         packed.room,
         kernel.Samples(
-            *map(_numbers, (batch.observations, batch.actions, batch.advantages, old_log_prob)),
+            _numbers(batch.observations),
+            _numbers(batch.actions),
+            _numbers(batch.advantages),
+            _numbers(old_log_prob),
             _numbers(before),
             _numbers(log_std),
         ),

@@ -57,7 +57,7 @@ class Loss(NamedTuple):
 
 
 @fused
-def slope(term: int, clip_range: float, log_ratio: float, advantage: float) -> float:
+def slope(term: int, clip_range: float, log_ratio: Any, advantage: Any) -> Any:
     """d term / d log pi. The conditions are factors: what is no number stays so."""
     ratio = f32(math.exp(log_ratio))
     gain = ratio * advantage
@@ -162,7 +162,7 @@ def categorical(
 
 
 @fused
-def softplus(x: float) -> float:
+def softplus(x: Any) -> Any:
     """log(1 + e^x) without overflow."""
     return max(x, f32(0.0)) + f32(math.log1p(math.exp(-abs(x))))
 
