@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from trpo_cli.data.records import Evaluations, Trajectories
+from trpo_cli.data.records import Batch, Evaluations, Trajectories
+from trpo_cli.distributed.split import Split
 from trpo_cli.estimators.batch import estimate
 from trpo_cli.maths.returns import explained_variance
+from trpo_cli.models.packed import packable
+from trpo_cli.models.policy import Policy
+from trpo_cli.models.value import StateValue, Value
 from trpo_cli.samplers.base import World
 from trpo_cli.system.clock import Clock
 from trpo_cli.training.build import Components
@@ -76,12 +82,7 @@ class BatchTrainer:
             )
             with processes.agreed():
                 check_batch(batch, trajectories, value, step)
-        with clock("update"):
-            update = parts.rule.update(policy, batch, generators["policy_minibatches"], remaining)
-        with clock("value"):
-            fit = value.fit(
-                batch.features, batch.returns, generators["value_minibatches"], remaining, split
-            )
+        update, fit = self._learn(batch, generators, clock, remaining)
         # All processes have computed the same from the same sums, but the libraries they did it
         # with promise no bits, and on another kind of processor the last ones do differ.
         processes.align(policy.parameters, value.parameters)
@@ -97,6 +98,45 @@ class BatchTrainer:
         ended = EndedEpisodes.of(processes.gather(EndedEpisodes.in_(trajectories)))
         also = parts.sampler.metrics(trajectories)
         return Learned(trajectories.num_steps, ended, {**update, **fit, **also})
+
+    def _learn(
+        self, batch: Batch, generators: Generators, clock: Clock, remaining: float
+    ) -> tuple[dict[str, Any], dict[str, float]]:
+        """The metrics of the policy's update and of the value function's fit."""
+        rule, policy, value = self._parts.rule, self._parts.policy, self._parts.value
+
+        def fit() -> dict[str, float]:
+            return value.fit(
+                batch.features,
+                batch.returns,
+                generators["value_minibatches"],
+                remaining,
+                batch.split,
+            )
+
+        def update() -> dict[str, Any]:
+            with clock("update"):
+                return rule.update(policy, batch, generators["policy_minibatches"], remaining)
+
+        if self._threads == 1 or not apart(policy, value, batch.split):
+            metrics = update()
+            with clock("value"):
+                return metrics, fit()
+        with ThreadPoolExecutor(1) as other:
+            fitting = other.submit(copy_context().run, fit)
+            metrics = update()
+            with clock("value"):  # what is left of it
+                return metrics, fitting.result()
+
+
+def apart(policy: Policy, value: StateValue, split: Split) -> bool:
+    """Whether policy and value function may be fitted at the same time: they share nothing, and
+    most of it is compiled code, which leaves the interpreter to the other one."""
+    return (
+        isinstance(value, Value)
+        and packable(value.network, value.parameters, split)
+        and packable(policy.network, policy.parameters, split)
+    )
 
 
 class PopulationTrainer:
