@@ -1,0 +1,59 @@
+"""Our own training, whole iterations of it, and the vine's rollouts alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from benchmark.worker import Lap, Work
+
+
+def training(env: str, algo: str, settings: Sequence[str]) -> Work:
+    """Iterations with default settings but those given; phases as the rows of metrics have them."""
+    from trpo_cli.commands.hydra.compose import config_of
+    from trpo_cli.training.trainer import Training
+
+    training = Training(config_of(f"algo={algo}", f"env={env}", "seed=0", *settings))
+
+    def work() -> Lap:
+        before, began = training.step, time.perf_counter()
+        row = training.iterate()
+        seconds = time.perf_counter() - began
+        phases = {k.removeprefix("time/"): v for k, v in row.items() if k.startswith("time/")}
+        return Lap(training.step - before, seconds, phases)
+
+    return work
+
+
+def vine(env: str) -> Work:
+    """Only the rollouts count: from 256 states, 4 actions, 50 steps."""
+    from trpo_cli.commands.hydra.compose import config_of
+    from trpo_cli.training.trainer import Training
+
+    training: Any = Training(
+        config_of(
+            "algo=trpo", f"env={env}", "seed=0", "sampler=vine", "sampler.rollout_states=256",
+            "sampler.horizon=50", "sampler.bootstrap=false",
+        )
+    )  # fmt: skip
+    estimate = training.sampler.estimate
+    steps, seconds = 0, 0.0
+
+    def timed(*arguments: Any) -> Any:
+        nonlocal steps, seconds
+        began = time.perf_counter()
+        rollouts = estimate(*arguments)
+        seconds += time.perf_counter() - began
+        steps += rollouts.steps
+        return rollouts
+
+    training.sampler.estimate = timed
+
+    def work() -> Lap:
+        nonlocal steps, seconds
+        steps, seconds = 0, 0.0
+        training.iterate()
+        return Lap(steps, seconds)
+
+    return work
