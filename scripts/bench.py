@@ -1,6 +1,6 @@
 """Steps per second beside the physics alone and beside other libraries.
 
-    python scripts/bench.py                                  # everything, an hour or two
+    python scripts/bench.py                                  # everything, about an hour
     python scripts/bench.py --envs Hopper-v4 --no-others     # one environment, ours only
     python scripts/bench.py --envs PongNoFrameskip-v4        # an Atari game
 
