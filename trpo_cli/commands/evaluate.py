@@ -32,7 +32,7 @@ def evaluate_all(words: list[str]) -> None:
     """Look at all runs, then evaluate them one after another and print the results."""
     refuse_launcher()
     args = make_parser().parse_args(words)
-    runs = [(name, *read_run(Path(name), args.checkpoint)) for name in args.run_dirs]
+    runs = [(name, *read_run(Path(name), args)) for name in args.run_dirs]
     out = PlainLines(sys.stdout)
     for name, config, folder in runs:
         for record in evaluate_run(Path(name), config, folder, args):
@@ -55,11 +55,11 @@ def refuse_launcher() -> None:
         )
 
 
-def read_run(run_dir: Path, checkpoint: str) -> tuple[Config, Path]:
+def read_run(run_dir: Path, args: argparse.Namespace) -> tuple[Config, Path]:
     """A run's configuration and the folder of one of its checkpoints."""
     from trpo_cli.config import read_config
 
-    return read_config(require(run_dir) / CONFIG), find(run_dir, checkpoint)
+    return read_config(require(run_dir) / CONFIG, args.trust), find(run_dir, args.checkpoint)
 
 
 def evaluate_run(
@@ -129,6 +129,7 @@ def make_parser() -> arguments.Parser:
         default=MAX_STEPS,
         help=f"cut episodes here if the environment has no time limit ({MAX_STEPS})",
     )
+    add("--trust", action="store_true", help="import the modules that a stranger's run names")
     add("--json", action="store_true", help="print one JSON object per evaluation")
     kinds = parser.add_mutually_exclusive_group()
     both = [True, False]

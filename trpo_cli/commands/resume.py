@@ -37,9 +37,15 @@ def split(overrides: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def resumed_config(
-    run_dir: Path, overrides: Sequence[str], config_dir: str | None = None
+    run_dir: Path,
+    overrides: Sequence[str],
+    config_dir: str | None = None,
+    *,
+    trusted: bool = False,
 ) -> Config:
     """The configuration of a run with the overrides that a resumed run may have.
+
+    trusted: whether it may name modules that no run of this user's has named.
 
     Raises `UserError` naming the key of any other.
     """
@@ -49,7 +55,7 @@ def resumed_config(
         if not may_change(key):
             raise refused(text, key)
         keys.append(key)
-    config = read_config(require(run_dir) / CONFIG)
+    config = read_config(require(run_dir) / CONFIG, trusted)
     refuse_links(run_dir, [CHECKPOINTS])
     if not keys:
         return config

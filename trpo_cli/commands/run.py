@@ -27,6 +27,7 @@ def make_parser() -> arguments.Parser:
     parser.add_argument("--hydra-help", action="store_true")
     parser.add_argument("--selftest", action="store_true")
     parser.add_argument("--restorable", action="store_true")
+    parser.add_argument("--trust", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-r", "--run", action="store_true")
     parser.add_argument("-c", "--cfg", choices=["job", "hydra", "all"])
@@ -97,6 +98,8 @@ def prepare_training(args: argparse.Namespace, command: list[str], processes: Pr
     from trpo_cli.commands.resume import split
 
     run_dir, overrides = split(args.overrides)
+    if args.trust and run_dir is None:
+        raise UserError("--trust belongs to resume=, which goes on with somebody's directory.")
     if run_dir is not None:
         return prepare_resumption(run_dir, overrides, args, command, processes)
     if args.multirun:
@@ -135,8 +138,8 @@ def prepare_resumption(
             )
         from trpo_cli.commands.multirun.resume import resume_sweep
 
-        return lambda: resume_sweep(Path(run_dir), overrides, args.config_dir)
-    old = resumed_config(require_run(run_dir), overrides, args.config_dir)
+        return lambda: resume_sweep(Path(run_dir), overrides, args.config_dir, trusted=args.trust)
+    old = resumed_config(require_run(run_dir), overrides, args.config_dir, trusted=args.trust)
     return lambda: guarded(NAME, lambda: resume(run_dir, old, command, processes), debug=old.debug)
 
 

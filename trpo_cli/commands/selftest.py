@@ -138,7 +138,7 @@ def prepare(config: Config, run_dir: Path) -> Path:
 def child(run_dir: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that goes on with a run; killed if it is still there at the end."""
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "trpo_cli", f"resume={run_dir}"],
+        [sys.executable, "-P", "-m", "trpo_cli", f"resume={run_dir}", "--trust"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(p) for p in sys.path)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -69,6 +69,11 @@ class Settings:
     config_dir: str | None
 
 
+KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,), "list[str]": (list,), "bool": (bool,), "str | None": (str, type(None))
+}  # fmt: skip
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     return run_command("trpo-tune", tune, argv)
 
@@ -77,6 +82,9 @@ def tune(words: list[str]) -> int:
     """Begin a search, or go on with one."""
     args = make_parser().parse_intermixed_args(words)
     resumed = [o for o in args.overrides if o.startswith("resume=")]
+    args.resumed = bool(resumed)
+    if args.trust and not resumed:
+        raise UserError("--trust belongs to resume=, which goes on with somebody's directory.")
     if resumed:
         return go_on(args, resumed)
     return begin(args, ["trpo-tune", *words])
@@ -149,6 +157,8 @@ def go_on(args: argparse.Namespace, resumed: list[str]) -> int:
             "--trials and --jobs may change."
         )
     settings = _read(folder)
+    if not args.trust:
+        powers_of(settings, folder).check(str(folder / SETTINGS))
     config, _ = compose(start_hydra(settings.config_dir), settings.overrides, recorded=True)
     with Lock(folder, "search"):
         if args.trials is not None:
@@ -181,7 +191,9 @@ def search(folder: Path, settings: Settings, args: argparse.Namespace, config: A
     space = parse_space(settings.space, str(folder / SETTINGS))
     with Stop(deferred=True, quiet=True) as stop:
         found = Search(folder, space, settings.sampler, settings.prune, settings.search_seed)
-        pool = Pool(at_once, threads=threads, config_dir=settings.config_dir)
+        powers_of(settings, folder).remember()
+        trusted = args.trust or not args.resumed
+        pool = Pool(at_once, threads=threads, config_dir=settings.config_dir, trusted=trusted)
         try:
             with pool:
                 schedule = Schedule(plan, found, pool, lambda text: print(text, flush=True))
@@ -208,6 +220,16 @@ def conclude(folder: Path, settings: Settings, found: Any) -> None:
     print(f"\n{text}\nsearch directory {folder}: report.md, trials.csv, trials")
     if sum(record.state != "running" for record in records) < settings.trials:
         print(f"go on:     trpo-tune resume={shlex.quote(str(folder))}", flush=True)
+
+
+def powers_of(settings: Settings, folder: Path) -> Any:
+    """What going on with a search gives to whoever wrote its folder."""
+    from trpo_cli.commands.multirun.powers import powers
+    from trpo_cli.tune.space import override, parse_space
+
+    space = parse_space(settings.space, str(folder / SETTINGS))
+    drawn = [override(part.key, value) for part in space for value in part.ends()]
+    return powers([*settings.overrides, *drawn], [], settings.config_dir)
 
 
 def _refuse(overrides: Sequence[str]) -> None:
@@ -239,7 +261,15 @@ def _read(folder: Path) -> Settings:
         refuse_links(folder, (str(path.relative_to(folder)) for path in folder.glob(runs)))
 
     def settings(content: dict[str, Any]) -> Settings:
-        return Settings(**{key: value for key, value in content.items() if key != "format"})
+        read = Settings(**{key: value for key, value in content.items() if key != "format"})
+        for field in dataclasses.fields(Settings):
+            value = getattr(read, field.name)
+            whole = type(value) is int and abs(value) < 2**31
+            if not (whole if field.type == "int" else isinstance(value, KINDS[str(field.type)])):
+                raise ValueError(f"{field.name}={value!r}")
+        if not all(isinstance(text, str) for text in read.overrides):
+            raise ValueError(f"overrides={read.overrides!r}")
+        return read
 
     return read_json(path, FORMAT, "the settings of a search", settings)
 
@@ -255,6 +285,7 @@ def make_parser() -> arguments.Parser:
     add("--sampler", choices=["tpe", "random"], help="how settings are drawn (tpe)")
     add("--no-prune", action="store_true", help="train every trial to its end")
     add("--search-seed", type=int, metavar="N", help="of the draws (0)")
+    add("--trust", action="store_true", help="import what a stranger's search names (resume=)")
     add("--out", metavar="DIR", help="folder of the search (outputs/tune/<date_time>)")
     add("-cd", "--config-dir", metavar="DIR", help="a folder with YAML files of your own")
     arguments.add_common(parser)

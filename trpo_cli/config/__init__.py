@@ -13,7 +13,7 @@ from trpo_cli.config.schema import (
     EvalConfig,
     may_change,
 )
-from trpo_cli.config.text import config_from_yaml, config_to_yaml, read_config
+from trpo_cli.config.text import config_from_yaml, config_to_yaml, named_modules, read_config
 
 __all__ = [
     "ATARI_ID",
@@ -27,6 +27,7 @@ __all__ = [
     "config_from_yaml",
     "config_to_yaml",
     "may_change",
+    "named_modules",
     "read_config",
     "validate",
 ]

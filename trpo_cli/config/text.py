@@ -11,6 +11,7 @@ from trpo_cli.components import HOMES, load
 from trpo_cli.config.checks import validate
 from trpo_cli.config.schema import Config, to_config, top_schema
 from trpo_cli.errors import UserError
+from trpo_cli.system.known import check_modules
 from trpo_cli.untrusted import MAX_YAML, check_yaml
 
 UNNAMED = {"advantage": "gae"}
@@ -24,21 +25,24 @@ def config_to_yaml(config: Config) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path, trusted: bool = False) -> Config:
     """`config_from_yaml` of a file."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(MAX_YAML + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
-    return config_from_yaml(text, source=str(path))
+    return config_from_yaml(text, str(path), trusted)
 
 
-def config_from_yaml(text: str, source: str = "config.yaml") -> Config:
+def config_from_yaml(text: str, source: str = "config.yaml", trusted: bool = False) -> Config:
     """The validated configuration back from its text; `source` is named in errors.
 
-    Raises `UserError` for text that is no configuration, for keys that this version does not know
-    and for wrong types or values. A component of somebody else's is imported.
+    trusted: whether it may name modules that no run of this user's has named.
+
+    Raises `UserError` for text that is no configuration, for modules that nobody trusts, for keys
+    that this version does not know and for wrong types or values. A component of somebody else's
+    is imported.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -56,6 +60,8 @@ def config_from_yaml(text: str, source: str = "config.yaml") -> Config:
                     f"{source}: {key} is {value}, and a run's configuration has nothing left to "
                     "fill in. Write the value itself."
                 )
+        if not trusted:
+            check_modules(named_modules(data), source)
         blank = OmegaConf.structured(top_schema())
         for group in HOMES:
             blank[group] = OmegaConf.structured(_option(group, data.get(group), source))
@@ -72,6 +78,22 @@ def config_from_yaml(text: str, source: str = "config.yaml") -> Config:
         ) from None
     validate(config)
     return config
+
+
+def named_modules(data: Any) -> list[str]:
+    """The modules that a configuration, as nested dicts, would have imported: those of its
+    environment, its components and its wrappers."""
+    env = _section(data, "env")
+    wrappers = env.get("wrappers")
+    names: list[Any] = [env.get("id"), *(_section(data, group).get("name") for group in HOMES)]
+    for entry in wrappers if isinstance(wrappers, list) else []:
+        names += entry if isinstance(entry, dict) else [entry]
+    return [name.rpartition(":")[0] for name in names if isinstance(name, str) and ":" in name]
+
+
+def _section(data: Any, key: str) -> Any:
+    section = data.get(key)
+    return section if isinstance(section, dict) else {}
 
 
 def _texts(data: Any, key: str) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from trpo_cli.errors import CannotWrite, UserError
@@ -64,6 +64,14 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
             )
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise UserError(f"{path} is neither a file nor a folder; a run has no use for it.")
+
+
+def check_inside(folder: Path, name: str) -> None:
+    """Raise `UserError` for a path that leads out of a folder, or through a symbolic link in it."""
+    path = PurePath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts:
+        raise UserError(f"{name!r} is no folder inside {folder}.")
+    refuse_links(folder, [str(part) for part in (path, *path.parents)])
 
 
 def is_remains(name: str) -> bool:

@@ -9,10 +9,12 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from trpo_cli.runs.directory import read_json, write_atomically
+from trpo_cli.runs.directory import LOCK, check_inside, read_json, refuse_links, write_atomically
+from trpo_cli.untrusted import harmless
 
+T = TypeVar("T")
 FORMAT = 1
 INDEX = "sweep.json"
 
@@ -31,7 +33,8 @@ class Job:
     def name(self) -> str:
         """The job in a line of text, without the backslashes that Hydra wants in front of colons
         and the like."""
-        return (" ".join(self.differs or self.overrides) or "defaults").replace("\\", "")
+        words = " ".join(self.differs or self.overrides) or "defaults"
+        return harmless(words.replace("\\", ""))
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,57 @@ def is_sweep(folder: Path) -> bool:
 
 
 def read(sweep_dir: Path) -> Index:
-    """Raises `UserError` when the file is broken or too new."""
-    return read_json(sweep_dir / INDEX, FORMAT, "the index of a sweep", _index)
+    """Raises `UserError` when the file is broken or too new, or is none of ours: it may come from
+    somebody else."""
+    refuse_links(sweep_dir, [INDEX, LOCK])
+    listed = read_json(sweep_dir / INDEX, FORMAT, "the index of a sweep", _index)
+    for job in listed.jobs:
+        check_inside(sweep_dir, job.folder)
+    return listed
 
 
 def _index(content: dict[str, Any]) -> Index:
+    """Raises ValueError for a key that is missing or unknown, and for a value of a wrong kind."""
     del content["format"]
-    jobs = tuple(
-        Job(job["number"], tuple(job["overrides"]), tuple(job["differs"]), job["folder"])
-        for job in content["jobs"]
-    )
-    return Index(**{**content, "hydra": tuple(content["hydra"]), "jobs": jobs})
+    jobs = [_of_kind(Job, job) for job in _checked("jobs", content["jobs"], list)]
+    if not jobs or len({job.number for job in jobs}) < len(jobs):
+        raise ValueError("jobs have no numbers of their own")
+    if len({job.folder for job in jobs}) < len(jobs):
+        raise ValueError("jobs share a folder")
+    return _of_kind(Index, {**content, "jobs": jobs})
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "number": (int,),
+    "overrides": (list,),
+    "differs": (list,),
+    "folder": (str,),
+    "command": (str,),
+    "created": (str,),
+    "config_dir": (str, type(None)),
+    "hydra": (list,),
+    "threads": (int, type(None)),
+    "jobs": (list,),
+}
+TEXTS = ("overrides", "differs", "hydra")
+
+
+def _of_kind(kind: type[T], content: Any) -> T:
+    """A dataclass from a mapping of just its fields."""
+    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if not isinstance(content, dict) or content.keys() != names:
+        found = sorted(content) if isinstance(content, dict) else content
+        raise ValueError(f"expected {', '.join(sorted(names))}; found {found!r}")
+    values = {key: _checked(key, value, *KINDS[key]) for key, value in content.items()}
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _checked(key: str, value: Any, *kinds: type) -> Any:
+    good = isinstance(value, kinds) and not isinstance(value, bool)
+    if good and key in TEXTS:
+        good = all(isinstance(item, str) for item in value)
+    if good and isinstance(value, int):
+        good = 0 <= value < 2**31
+    if not good:
+        raise ValueError(f"{key}={value!r}")
+    return value

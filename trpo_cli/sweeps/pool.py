@@ -69,7 +69,8 @@ class Pool:
     """Up to `at_once` runs at a time; the others wait in a queue.
 
     threads: of each run whose settings name no number. config_dir: the person's folder of YAML
-    files. main: the module that a process executes.
+    files. trusted: whether runs that go on may name modules that nobody has checked. main: the
+    module that a process executes.
 
     Leaving the block ends all runs: they write a checkpoint unless an error is on its way.
     """
@@ -80,10 +81,12 @@ class Pool:
         *,
         threads: int | None = None,
         config_dir: str | None = None,
+        trusted: bool = True,
         main: str = MAIN,
     ) -> None:
         self.at_once = at_once
-        self._main, self._settings = main, {"threads": threads, "config_dir": config_dir}
+        self._main = main
+        self._settings = {"threads": threads, "config_dir": config_dir, "trusted": trusted}
         self._queue: deque[Run] = deque()
         self._processes: list[Process] = []
         self._ended: list[Ended] = []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import closing, nullcontext
 from pathlib import Path
 
-from trpo_cli.config import Config
+from trpo_cli.config import Config, named_modules
 from trpo_cli.distributed.processes import ALONE, Processes
 from trpo_cli.errors import LostProcess, ToldElsewhere
 from trpo_cli.runs.lock import Lock
+from trpo_cli.system.known import remember
 from trpo_cli.system.signals import Interrupted, Stop
 from trpo_cli.training.build import Prepared
 from trpo_cli.training.evaluation import Evaluator
@@ -37,6 +39,8 @@ def train(
     """
     with processes.agreed():
         training = Training(config, processes)
+    if processes.is_main:
+        remember(named_modules(dataclasses.asdict(training.config)))
     processes.connect(training.parts.device)
     if not processes.is_main:
         return follow(training, run_dir)

@@ -49,6 +49,8 @@ options
   --info [all|config|defaults|defaults-tree|plugins|searchpath]
                               where Hydra found what
   -sc, --shell-completion     eval "$(trpo-run -sc install=bash)" (or zsh, fish)
+  --trust                     with resume=: import and launch what a directory from somebody else
+                              names; runs and sweeps of your own need no such word
   --selftest                  try out here, in seconds and a temporary folder, with the env=...
                               and algo=... given: is a run repeated by its seed, the same on two
                               threads, and the same after a kill and a resumption?

@@ -27,7 +27,7 @@ def run(what: dict[str, Any]) -> int:
     """Make the run that a pool describes (see `Process`) and return its exit status."""
     folder, overrides, config_dir = Path(what["folder"]), what["overrides"], what["config_dir"]
     if what["resume"]:
-        config = resumed_config(folder, overrides, config_dir)
+        config = resumed_config(folder, overrides, config_dir, trusted=what["trusted"])
         command = [NAME, f"resume={folder}", *overrides]
         return guarded(NAME, lambda: go_on(config, folder, command), debug=config.debug)
     config, _ = compose(start_hydra(config_dir), overrides, recorded=True)

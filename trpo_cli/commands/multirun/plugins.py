@@ -94,7 +94,7 @@ def run_one(
         with requeued_when_preempted():
             if has_begun(folder):
                 # Preempted, or a sweep that goes on: the run is in the middle, or done.
-                config = resumed_config(folder, changes, config_dir)
+                config = resumed_config(folder, changes, config_dir, trusted=True)
                 if not is_finished(folder, config.total_steps):
                     go_on(config, folder, ["trpo-run", f"resume={folder}", *changes])
             else:

@@ -9,6 +9,7 @@ from hydra._internal.hydra import Hydra
 
 from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.commands.hydra.overrides import check_overrides
+from trpo_cli.commands.multirun.powers import of_sweep
 from trpo_cli.commands.multirun.start import (
     check_all_surroundings,
     make_launcher,
@@ -30,12 +31,18 @@ from trpo_cli.sweeps.overview import FINISHED, Row
 LAUNCHER = ("hydra/launcher", "hydra.launcher.")
 
 
-def resume_sweep(sweep_dir: Path, overrides: Sequence[str], config_dir: str | None) -> int:
+def resume_sweep(
+    sweep_dir: Path, overrides: Sequence[str], config_dir: str | None, *, trusted: bool = False
+) -> int:
     """Go on with a sweep; returns 0, or the exit status of the worst run.
 
     overrides: settings that a resumed run may change, for all its runs, and those of the launcher.
+    trusted: whether it may import and launch what no sweep of this user's has.
     """
     listed = index.read(sweep_dir)
+    powers = of_sweep(listed)
+    if not trusted:
+        powers.check(str(sweep_dir / index.INDEX))
     own, changes = split_own(check_overrides(overrides))
     for text in [*own, *changes]:
         key = text.partition("=")[0].lstrip("+")
@@ -52,7 +59,7 @@ def resume_sweep(sweep_dir: Path, overrides: Sequence[str], config_dir: str | No
         given = _settings_of_hydra(listed, own)
         rows, todo = list[Row](), list[tuple[int, Sequence[str], Config]]()
         for job in listed.jobs:
-            config = _config(hydra, job, sweep_dir, listed, changes)
+            config = _config(hydra, job, sweep_dir, listed, changes, trusted)
             row = Row(job.number, job.name, sweep_dir / job.folder, config.total_steps)
             rows.append(row)
             if is_finished(row.folder, row.total):
@@ -65,6 +72,7 @@ def resume_sweep(sweep_dir: Path, overrides: Sequence[str], config_dir: str | No
                 "larger total_steps=... to train on."
             )
         check_all_surroundings(todo, recorded=True)
+        powers.remember()
         threads = max((c.threads for _, _, c in todo if c.threads), default=listed.threads)
         first = listed.jobs[0].overrides
         compose(hydra, [*given, *first], recorded=True)  # for its errors
@@ -75,13 +83,18 @@ def resume_sweep(sweep_dir: Path, overrides: Sequence[str], config_dir: str | No
 
 
 def _config(
-    hydra: Hydra, job: Job, sweep_dir: Path, listed: Index, changes: Sequence[str]
+    hydra: Hydra,
+    job: Job,
+    sweep_dir: Path,
+    listed: Index,
+    changes: Sequence[str],
+    trusted: bool,
 ) -> Config:
     """The configuration that a job has, or will have, with the changes."""
     folder = sweep_dir / job.folder
     with naming(job.number, job.differs):
         if has_begun(folder):
-            return resumed_config(folder, changes, listed.config_dir)
+            return resumed_config(folder, changes, listed.config_dir, trusted=trusted)
         return compose(hydra, [*job.overrides, *changes], recorded=True)[0]
 
 

@@ -20,6 +20,7 @@ from trpo_cli.commands.hydra.overrides import check_overrides
 from trpo_cli.commands.launch import AUTO, check_surroundings
 from trpo_cli.commands.multirun.local import LocalLauncher
 from trpo_cli.commands.multirun.plugins import PluginLauncher
+from trpo_cli.commands.multirun.powers import of_sweep
 from trpo_cli.config import Config
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import OUTPUTS, check_run_dir, moment
@@ -67,6 +68,7 @@ def sweep(overrides: Sequence[str], config_dir: str | None, command: list[str]) 
     with _take_sweep_dir(master) as place:
         folder = place.folder
         listed.write(folder)
+        of_sweep(listed).remember()
         rows = [
             Row(job.number, job.name, folder / job.folder, good.config.total_steps)
             for job, good in zip(listed.jobs, checked, strict=True)
@@ -119,7 +121,12 @@ def check_jobs(hydra: Hydra, own: Sequence[str], jobs: Sequence[Sequence[str]]) 
             config, settings = compose(hydra, [*own, *job])
             with open_dict(settings):
                 settings.job.num = settings.job.id = number
-            folder = Path(settings.sweep.dir, settings.sweep.subdir)
+            folder, subdir = Path(settings.sweep.dir, settings.sweep.subdir), settings.sweep.subdir
+            if Path(subdir).is_absolute() or not Path(subdir).parts or ".." in Path(subdir).parts:
+                raise UserError(
+                    f"hydra.sweep.subdir={subdir} is no folder inside that of the sweep; each run "
+                    "needs one of its own, such as ${hydra.job.num}."
+                )
             if folder in folders:
                 raise UserError(
                     f"hydra.sweep.subdir={settings.sweep.subdir} is an earlier run's folder too."
