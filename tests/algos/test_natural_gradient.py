@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tests.algos.conftest import BUILD
-from tests.support.small import BOX, DISCRETE, explicit_fisher, make_batch, make_policy
+from tests.support.small import BOX, DISCRETE, SPACES, explicit_fisher, make_batch, make_policy
+from trpo_cli.algos.compiled_solution import can_compile
 from trpo_cli.algos.natural_gradient import natural_direction
 from trpo_cli.algos.npg import NPGConfig
 from trpo_cli.algos.objectives import SinglePathObjective
@@ -211,3 +212,42 @@ class TestSchedule:
         # The quadratic model's KL of the whole step is the trust region's size.
         whole = metrics["trust_region/predicted_kl"] / metrics["trust_region/step_fraction"] ** 2
         assert whole == pytest.approx(0.25e-3, rel=1e-6)
+
+
+class TestCompiled:
+    """Float32 parameters are solved for by compiled code, float64 ones in numpy: the oracle."""
+
+    @pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
+    @pytest.mark.parametrize("settings", [{}, {"fisher_fraction": 1.0, "cg_iterations": 3}])
+    def test_the_numpy_form_agrees(self, space, settings):
+        config, found = NPGConfig(**{"cg_iterations": 8, **settings}), []
+        for dtype in (np.float32, np.float64):
+            policy = make_policy(space, hidden=(20, 5), dtype=dtype)
+            batch = make_batch(policy, size=150)  # two whole blocks of states, and a part
+            gradient = SinglePathObjective(policy.linearize(batch.observations), batch).gradient
+            assert can_compile(policy, gradient, batch) == (dtype == np.float32)
+            found.append(
+                natural_direction(policy, batch, gradient, config, np.random.default_rng(0))
+            )
+        ours, theirs = found
+        # A condition number of at most a few tens (damping 0.1) times 24 bits.
+        scale = abs(theirs.direction).max()
+        np.testing.assert_allclose(ours.direction, theirs.direction, atol=1e-4 * scale)
+        for key, value in theirs.metrics.items():
+            assert ours.metrics[key] == pytest.approx(value, rel=1e-2, abs=1e-5), key
+        assert ours.curvature == pytest.approx(theirs.curvature, rel=1e-4)
+
+    @pytest.mark.parametrize("value", [0.0, np.nan])
+    def test_what_is_no_gradient_has_its_reason(self, value):
+        policy = make_policy(dtype=np.float32)
+        batch, gradient = make_batch(policy), np.full_like(policy.parameters, value)
+        natural = natural_direction(policy, batch, gradient, NPGConfig(), np.random.default_rng(0))
+        assert natural.reason == ("gradient is not finite" if value else "zero gradient")
+
+    def test_a_network_that_is_not_finite_has_no_curvature(self):
+        policy = make_policy(dtype=np.float32)
+        batch, gradient = make_batch(policy), np.ones_like(policy.parameters)
+        policy.parameters[0] = np.nan
+        natural = natural_direction(policy, batch, gradient, NPGConfig(), np.random.default_rng(0))
+        assert natural.reason == "curvature is not positive"
+        assert natural.metrics["trust_region/cg_iterations"] == 0

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from trpo_cli.kernels.adam import REASONS, Step, Vectors, clipped_step, norm
-from trpo_cli.kernels.vector import LANES, aligned
+from trpo_cli.kernels.adam import REASONS, Step, Vectors, clipped_step
+from trpo_cli.kernels.vector import LANES, aligned, dot
 from trpo_cli.maths.adam import Adam
 
 SIZE = 7 * LANES
@@ -44,10 +44,10 @@ def test_clips_the_norm(bound):
     np.testing.assert_allclose(ours.parameters, theirs.parameters, rtol=1e-6)
 
 
-def test_norm():
-    """Sums of up to 7 LANES squares in float32."""
-    v = vectors().parameters
-    assert norm(v) == pytest.approx(np.linalg.norm(v.astype(np.float64)), rel=1e-6)
+def test_dot():
+    """Sums of up to 7 LANES products of order one in float32."""
+    a, b = vectors().parameters, vectors(1).parameters
+    assert dot(a, b) == pytest.approx(a.astype(np.float64) @ b.astype(np.float64), abs=1e-4)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])

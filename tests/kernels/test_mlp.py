@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from trpo_cli.kernels.gradients import backward, make_room
 from trpo_cli.kernels.mlp import (
     Net,
     activate,
-    backward,
     forward,
-    make_room,
     pack,
     packed_size,
     unpack,

@@ -14,11 +14,10 @@ import numpy as np
 
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.adam import Adam
-from trpo_cli.maths.discrete import Bernoulli, Categorical
 from trpo_cli.maths.distributions import Distribution, Gaussian
 from trpo_cli.maths.surrogate import clip_only_slope, clipped_slope, unclipped_slope
 from trpo_cli.models.mlp import MLP
-from trpo_cli.models.packed import Packed, packable
+from trpo_cli.models.packed import Packed, head_of, numbers, policy_packable, probabilities
 
 if TYPE_CHECKING:
     from trpo_cli.models.policy import Policy
@@ -38,13 +37,7 @@ class Done(NamedTuple):
 
 def can_compile(policy: Policy, batch: Batch, slope: Callable[..., Any]) -> bool:
     """Whether `compiled_epochs` can do it."""
-    network = policy.network
-    return (
-        packable(network, policy.parameters, batch.split)
-        and isinstance(network, MLP)
-        and network.sizes[-1] == policy.head.num_outputs
-        and _bare(slope) in SLOPES
-    )
+    return policy_packable(policy, batch.split) and _bare(slope) in SLOPES
 
 
 def compiled_epochs(
@@ -67,22 +60,25 @@ def compiled_epochs(
     assert isinstance(policy.network, MLP)
     chunk = min(config.minibatch_size or batch.size, batch.size)
     packed = Packed(policy.network, adam, chunk)
-    kind, parts, before, log_std = _head(old)
+    if isinstance(old, Gaussian):
+        before, log_std = old.mean, old.log_std
+    else:
+        before, log_std = probabilities(old), np.zeros(1)
     clip_range = slope.keywords["clip_range"] if isinstance(slope, partial) else 0.0
     epochs, steps, reason, at_old = kernel.ascend(
         packed.net,
-        kernel.Head(kind, np.array(parts), packed.extra),
+        head_of(old, packed.layout),
         packed.vectors,
         packed.step(learning_rate, config.max_grad_norm),
         adam.steps,
         packed.room,
         kernel.Samples(
-            _numbers(batch.observations),
-            _numbers(batch.actions),
-            _numbers(batch.advantages),
-            _numbers(old_log_prob),
-            _numbers(before),
-            _numbers(log_std),
+            numbers(batch.observations),
+            numbers(batch.actions),
+            numbers(batch.advantages),
+            numbers(old_log_prob),
+            numbers(before),
+            numbers(log_std),
         ),
         kernel.Loss(
             SLOPES.index(_bare(slope)), clip_range, float(kl_coef), float(config.entropy_coef)
@@ -97,21 +93,3 @@ def compiled_epochs(
 
 def _bare(slope: Callable[..., Any]) -> Callable[..., Any]:
     return slope.func if isinstance(slope, partial) else slope
-
-
-def _numbers(x: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(x, dtype=np.float32).reshape(-1)
-
-
-def _head(old: Distribution) -> tuple[int, tuple[int, ...], np.ndarray, np.ndarray]:
-    """The head's number in `kernels.policy`, the sizes of categoricals, and what the gradient of
-    the KL has to know of pi_old."""
-    from trpo_cli.kernels.policy import BERNOULLI, CATEGORICAL, GAUSSIAN
-
-    none = np.zeros(1, dtype=np.float32)
-    if isinstance(old, Gaussian):
-        return GAUSSIAN, (0,), old.mean, old.log_std
-    if isinstance(old, Categorical):
-        return CATEGORICAL, old.sizes, old.probs(), none
-    assert isinstance(old, Bernoulli)
-    return BERNOULLI, (0,), old.probs(), none

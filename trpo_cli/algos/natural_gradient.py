@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trpo_cli.algos.base import Metrics
+from trpo_cli.algos.compiled_solution import can_compile, compiled_solution
 from trpo_cli.algos.objectives import Objective
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array
@@ -53,16 +54,20 @@ def natural_direction(
         chosen = np.sort(generator.choice(batch.size, count, replace=False))
         rows, split = batch.split.part(chosen)
         observations, actions = observations[rows], actions[rows]
-    here = policy.linearize(observations)
     empirical = config.fisher == "empirical"
-    fisher = here.empirical_fisher(actions) if empirical else here.fisher_product
+    if not empirical and can_compile(policy, gradient, batch):
+        solution, curvature = compiled_solution(policy, observations, gradient, config)
+        x = solution.x
+    else:
+        here = policy.linearize(observations)
+        fisher = here.empirical_fisher(actions) if empirical else here.fisher_product
 
-    def damped(v: Array) -> Array:
-        return split.average(fisher(v)) + config.damping * v
+        def damped(v: Array) -> Array:
+            return split.average(fisher(v)) + config.damping * v
 
-    solution = conjugate_gradient(damped, gradient, config.cg_iterations, config.cg_tolerance)
-    x = solution.x
-    curvature = float(x @ damped(x))
+        solution = conjugate_gradient(damped, gradient, config.cg_iterations, config.cg_tolerance)
+        x = solution.x
+        curvature = float(x @ damped(x))
     reason = solution.reason if not float(abs(x).max()) > 0.0 else ""
     if not reason and not 0.0 < curvature < float("inf"):
         reason = "curvature is not positive"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trpo_cli.kernels.jit import compiled
-from trpo_cli.kernels.vector import LANES, load, root, splat, store, total
+from trpo_cli.kernels.vector import LANES, dot, load, root, splat, store
 
 f32 = np.float32
 TAKEN, NOT_FINITE, ZERO = 0, 1, 2
@@ -36,27 +36,11 @@ class Step(NamedTuple):
 
 
 @compiled
-def norm(v: Any) -> float:
-    """Euclidean norm of a vector whose length is a multiple of LANES."""
-    s0 = s1 = s2 = s3 = splat(f32(0.0))
-    blocked = len(v) - len(v) % (4 * LANES)
-    for i in range(0, blocked, 4 * LANES):
-        v0, v1 = load(v, i), load(v, i + LANES)
-        v2, v3 = load(v, i + 2 * LANES), load(v, i + 3 * LANES)
-        s0, s1 = s0 + v0 * v0, s1 + v1 * v1
-        s2, s3 = s2 + v2 * v2, s3 + v3 * v3
-    for i in range(blocked, len(v), LANES):
-        v0 = load(v, i)
-        s0 = s0 + v0 * v0
-    return math.sqrt(total((s0 + s1) + (s2 + s3)))
-
-
-@compiled
 def clipped_step(vectors: Vectors, step: Step, count: int) -> int:
     """`maths.adam.Adam.clipped_step`: a step in place unless there is a reason against it, whose
     number is returned. count: of the steps before this one."""
     gradient = vectors.gradient
-    length = norm(gradient)
+    length = math.sqrt(dot(gradient, gradient))
     if not math.isfinite(length):
         return NOT_FINITE
     if length == 0.0:

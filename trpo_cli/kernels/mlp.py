@@ -1,4 +1,4 @@
-"""A multi-layer perceptron in compiled code: forward, and the gradient backward.
+"""A multi-layer perceptron in compiled code; `kernels.gradients` has its Jacobian.
 
 Parameters lie in a `packed` vector: layer by layer the weight (inputs, padded outputs) row-major,
 then the bias (padded outputs,), the padding zero. `pack` and `unpack` translate from and to the
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trpo_cli.kernels.jit import fused
-from trpo_cli.kernels.vector import LANES, aligned, clamp, fma, load, padded, positive, splat, store
+from trpo_cli.kernels.vector import LANES, clamp, fma, load, padded, positive, splat, store
 
 f32 = np.float32
 LINE = LANES - 1
@@ -31,19 +31,6 @@ class Net(NamedTuple):
     bias: bool
 
 
-class Room(NamedTuple):
-    """Where the rows of a minibatch are worked on; one-dimensional float32, at first zero.
-
-    inputs: rows of sizes[0]. work, slopes: `work_size`, the outputs of every layer and the
-    gradients with respect to them. spare: `spare_size`.
-    """
-
-    inputs: Any
-    work: Any
-    slopes: Any
-    spare: Any
-
-
 def packed_size(sizes: Any) -> int:
     """Numbers in the packed vector of an MLP of these layer sizes."""
     return sum((int(n) + 1) * padded(int(m)) for n, m in pairwise(sizes))
@@ -52,18 +39,6 @@ def packed_size(sizes: Any) -> int:
 def work_size(sizes: Any, rows: int) -> int:
     """Numbers in `work` for so many rows: the outputs of every layer."""
     return rows * sum(padded(int(m)) for m in sizes[1:])
-
-
-def spare_size(sizes: Any) -> int:
-    """Numbers in `spare`: a row of zeros, and a transposed weight."""
-    transposed = [int(m) * padded(int(n)) for n, m in pairwise(sizes)]
-    return padded(int(max(sizes))) + max(transposed)
-
-
-def make_room(sizes: Any, rows: int) -> Room:
-    """Room for minibatches of so many rows."""
-    counts = (rows * int(sizes[0]), work_size(sizes, rows), work_size(sizes, rows))
-    return Room(*map(aligned, (*counts, spare_size(sizes))))
 
 
 @fused
@@ -95,32 +70,27 @@ def unpack(packed: Any, sizes: Any, bias: bool, flat: Any) -> None:
 
 
 @fused
-def gather(a: Any, order: Any, start: int, rows: int, columns: int, out: Any) -> None:
-    """out[r] = a[order[start + r]], rows of `columns` numbers."""
-    for r in range(rows):
-        at, to = order[start + r] * columns, r * columns
-        for j in range(columns):
-            out[to + j] = a[at + j]
-
-
-@fused
 def product(
     a: Any, at_a: int, row: int, column: int, rows: int, inner: int,
-    b: Any, at_b: int, width: int, start: Any, at_start: int, c: Any, at_c: int,
+    b: Any, at_b: int, width: int, start: Any, at_start: int, next_start: int, c: Any, at_c: int,
 ) -> None:  # fmt: skip
-    """C = A B + start, (rows, width) row-major; `start` (width,) is what every row begins with.
+    """C = A B + S, (rows, width) row-major, which may be S itself.
 
-    A[r, i] = a[at_a + r row + i column]; B (inner, width) row-major. width: a multiple of LANES.
+    A[r, i] = a[at_a + r row + i column]; B (inner, width) row-major; S[r, j] =
+    start[at_start + r next_start + j]. width: a multiple of LANES.
     """
     blocked = rows - rows % 4
     for r in range(0, blocked, 4):
         a0 = at_a + r * row
         a1, a2, a3 = a0 + row, a0 + 2 * row, a0 + 3 * row
-        to = at_c + r * width
+        to, s0 = at_c + r * width, at_start + r * next_start
+        s1, s2, s3 = s0 + next_start, s0 + 2 * next_start, s0 + 3 * next_start
         j = 0
         while j + 2 * LANES <= width:
-            c00 = c10 = c20 = c30 = load(start, at_start + j)
-            c01 = c11 = c21 = c31 = load(start, at_start + j + LANES)
+            c00, c01 = load(start, s0 + j), load(start, s0 + j + LANES)
+            c10, c11 = load(start, s1 + j), load(start, s1 + j + LANES)
+            c20, c21 = load(start, s2 + j), load(start, s2 + j + LANES)
+            c30, c31 = load(start, s3 + j), load(start, s3 + j + LANES)
             at, k = at_b + j, 0
             for _ in range(inner):
                 b0, b1 = load(b, at), load(b, at + LANES)
@@ -142,7 +112,8 @@ def product(
             store(c, to + 3 * width + j + LANES, c31)
             j += 2 * LANES
         if j < width:
-            c00 = c10 = c20 = c30 = load(start, at_start + j)
+            c00, c10 = load(start, s0 + j), load(start, s1 + j)
+            c20, c30 = load(start, s2 + j), load(start, s3 + j)
             at, k = at_b + j, 0
             for _ in range(inner):
                 b0 = load(b, at)
@@ -157,12 +128,11 @@ def product(
             store(c, to + 2 * width + j, c20)
             store(c, to + 3 * width + j, c30)
     for r in range(blocked, rows):
-        a0, to = at_a + r * row, at_c + r * width
+        a0, to, s0 = at_a + r * row, at_c + r * width, at_start + r * next_start
         j = 0
         while j + 4 * LANES <= width:
-            c0, c1 = load(start, at_start + j), load(start, at_start + j + LANES)
-            c2 = load(start, at_start + j + 2 * LANES)
-            c3 = load(start, at_start + j + 3 * LANES)
+            c0, c1 = load(start, s0 + j), load(start, s0 + j + LANES)
+            c2, c3 = load(start, s0 + j + 2 * LANES), load(start, s0 + j + 3 * LANES)
             at, k = at_b + j, a0
             for _ in range(inner):
                 x0 = splat(a[k])
@@ -177,7 +147,7 @@ def product(
             store(c, to + j + 3 * LANES, c3)
             j += 4 * LANES
         while j < width:
-            c0 = load(start, at_start + j)
+            c0 = load(start, s0 + j)
             at, k = at_b + j, a0
             for _ in range(inner):
                 c0 = fma(splat(a[k]), load(b, at), c0)
@@ -230,7 +200,7 @@ def forward(packed: Any, sizes: Any, relu: bool, inputs: Any, rows: int, work: A
         bias = weight + n * width
         product(
             below, source, stride, 1, rows, n,
-            packed, weight, width, packed, bias, work, at,
+            packed, weight, width, packed, bias, 0, work, at,
         )  # fmt: skip
         if layer < last:
             activate(relu, work, at, at + rows * width)
@@ -238,74 +208,3 @@ def forward(packed: Any, sizes: Any, relu: bool, inputs: Any, rows: int, work: A
         below, source, stride = work, at, width
         at += rows * width
     return source
-
-
-@fused
-def backward(net: Net, packed: Any, room: Room, rows: int, gradient: Any) -> None:
-    """The gradient with respect to the packed parameters, summed over the first rows of
-    `room.inputs`, into `gradient`.
-
-    room: as `forward` left it; in `room.slopes`, the gradient with respect to the outputs where
-    `forward` said that the outputs are, zero in the padding. The other layers' are put there.
-    """
-    sizes, work, slopes, spare = net.sizes, room.work, room.slopes, room.spare
-    weight = at = widest = 0
-    for layer in range(len(sizes) - 1):
-        width = (sizes[layer + 1] + LINE) // LANES * LANES
-        weight += (sizes[layer] + 1) * width
-        at += rows * width
-    for size in sizes:
-        widest = max(widest, (size + LINE) // LANES * LANES)
-    for layer in range(len(sizes) - 2, -1, -1):
-        n, m = sizes[layer], sizes[layer + 1]
-        width, below = (m + LINE) // LANES * LANES, (n + LINE) // LANES * LANES
-        weight -= (n + 1) * width
-        at -= rows * width
-        if layer == 0:
-            product(
-                room.inputs, 0, 1, n, n, rows,
-                slopes, at, width, spare, 0, gradient, weight,
-            )  # fmt: skip
-        else:
-            source = at - rows * below
-            product(
-                work, source, 1, below, n, rows,
-                slopes, at, width, spare, 0, gradient, weight,
-            )  # fmt: skip
-            transpose(packed, weight, n, m, width, spare, widest, below)
-            product(
-                slopes, at, width, 1, rows, m,
-                spare, widest, below, spare, 0, slopes, source,
-            )  # fmt: skip
-            through_activation(net.relu, work, slopes, source, at)
-        column_sums(slopes, at, rows, width, gradient, weight + n * width, net.bias)
-
-
-@fused
-def transpose(a: Any, at: int, n: int, m: int, width: int, b: Any, to: int, padded_n: int) -> None:
-    """b[j, i] = a[i, j] for i < n, j < m; rows of `width` in a and of `padded_n` in b, there with
-    zeros at their ends."""
-    for j in range(m):
-        for i in range(n):
-            b[to + j * padded_n + i] = a[at + i * width + j]
-        for i in range(n, padded_n):
-            b[to + j * padded_n + i] = f32(0.0)
-
-
-@fused
-def through_activation(relu: bool, h: Any, g: Any, start: int, end: int) -> None:
-    """g *= f'(z), from h = f(z)."""
-    for i in range(start, end, LANES):
-        v = load(h, i)
-        store(g, i, load(g, i) * (positive(v) if relu else splat(f32(1.0)) - v * v))
-
-
-@fused
-def column_sums(g: Any, at: int, rows: int, width: int, sums: Any, to: int, wanted: bool) -> None:
-    """sums[to + j] = sum over rows of g[r, j], or zero where it is not wanted."""
-    for j in range(0, width, LANES):
-        total = splat(f32(0.0))
-        if wanted:
-            for r in range(rows):
-                total = total + load(g, at + r * width + j)
-        store(sums, to + j, total)

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trpo_cli.kernels.adam import TAKEN, Step, Vectors, clipped_step
+from trpo_cli.kernels.gradients import Room, backward, gather
 from trpo_cli.kernels.jit import fused
-from trpo_cli.kernels.mlp import Net, Room, backward, forward, gather
+from trpo_cli.kernels.mlp import Net, forward
 from trpo_cli.kernels.vector import LANES, splat, store
 
 f32 = np.float32

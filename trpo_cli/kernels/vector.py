@@ -23,6 +23,8 @@ from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
+from trpo_cli.kernels.jit import fused
+
 LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
 """Numbers in a register; on processors with shorter ones the compiler takes several."""
 
@@ -182,3 +184,18 @@ else:
     _operator(operator.sub, "fsub")
     _operator(operator.mul, "fmul")
     _operator(operator.truediv, "fdiv")
+
+
+@fused
+def dot(a: Any, b: Any) -> Any:
+    """a'b of vectors whose lengths are a multiple of LANES, summed in float32."""
+    s0 = s1 = s2 = s3 = splat(np.float32(0.0))
+    blocked = len(a) - len(a) % (4 * LANES)
+    for i in range(0, blocked, 4 * LANES):
+        s0 = fma(load(a, i), load(b, i), s0)
+        s1 = fma(load(a, i + LANES), load(b, i + LANES), s1)
+        s2 = fma(load(a, i + 2 * LANES), load(b, i + 2 * LANES), s2)
+        s3 = fma(load(a, i + 3 * LANES), load(b, i + 3 * LANES), s3)
+    for i in range(blocked, len(a), LANES):
+        s0 = fma(load(a, i), load(b, i), s0)
+    return np.float64(total((s0 + s1) + (s2 + s3)))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from trpo_cli.maths.arrays import Array, copy, namespace
 
+NOT_POSITIVE = "curvature is not positive"
+
 
 @dataclass(frozen=True)
 class CGResult:
@@ -40,7 +42,7 @@ def conjugate_gradient(
         Fp = product(p)
         curvature = float(p @ Fp)
         if not 0.0 < curvature < float("inf"):
-            return CGResult(x, (rr / start) ** 0.5, done, "curvature is not positive")
+            return CGResult(x, (rr / start) ** 0.5, done, NOT_POSITIVE)
         alpha = rr / curvature
         x += alpha * p
         r -= alpha * Fp

@@ -9,10 +9,15 @@ import numpy as np
 
 from trpo_cli.distributed.split import Split
 from trpo_cli.maths.adam import Adam
+from trpo_cli.maths.discrete import Bernoulli, Categorical
+from trpo_cli.maths.distributions import Distribution, Gaussian
+from trpo_cli.models.heads import BernoulliHead, CategoricalHead, GaussianHead
 from trpo_cli.models.mlp import MLP
 
 if TYPE_CHECKING:
     from trpo_cli.kernels.adam import Step
+    from trpo_cli.kernels.policy import Head
+    from trpo_cli.models.policy import Policy
 
 WIDEST = 512
 """Larger layers are left to the matrix products of numpy's library, which reads a weight in blocks
@@ -30,50 +35,96 @@ def packable(network: Any, parameters: Any, split: Split) -> bool:
     )
 
 
-class Packed:
-    """Packed copies of the vectors of an Adam, and room for minibatches of `rows` samples.
+def policy_packable(policy: Policy, split: Split) -> bool:
+    """The same of a policy with one of our heads, and of all that belongs to it."""
+    return (
+        packable(policy.network, policy.parameters, split)
+        and isinstance(policy.network, MLP)
+        and policy.network.sizes[-1] == policy.head.num_outputs
+        and isinstance(policy.head, GaussianHead | CategoricalHead | BernoulliHead)
+    )
 
-    The parameters are an MLP's and then some more, as `models.policy` orders them.
-    """
+
+def numbers(x: np.ndarray) -> np.ndarray:
+    """One-dimensional float32, as compiled code wants it."""
+    return np.ascontiguousarray(x, dtype=np.float32).reshape(-1)
+
+
+def probabilities(distribution: Distribution) -> np.ndarray:
+    """Of every category, or of every 1, (B, D)."""
+    assert isinstance(distribution, Categorical | Bernoulli)
+    probs: np.ndarray = distribution.probs()
+    return probs
+
+
+def head_of(distribution: Distribution, layout: Layout) -> Head:
+    """What the outputs of such a policy mean."""
+    from trpo_cli.kernels.policy import BERNOULLI, CATEGORICAL, GAUSSIAN, Head
+
+    parts = np.zeros(1, dtype=np.int64)
+    if isinstance(distribution, Gaussian):
+        return Head(GAUSSIAN, parts, layout.extra)
+    if isinstance(distribution, Categorical):
+        return Head(CATEGORICAL, np.array(distribution.sizes), layout.extra)
+    return Head(BERNOULLI, parts, layout.extra)
+
+
+class Layout:
+    """Where the parameters of an MLP, and some more behind them, lie in a packed vector."""
+
+    def __init__(self, mlp: MLP, parameters: np.ndarray) -> None:
+        from trpo_cli.kernels.mlp import Net, packed_size
+        from trpo_cli.kernels.vector import padded
+
+        self.net = Net(np.array(mlp.sizes), mlp.activation == "relu", mlp.bias)
+        self._own, self._all = mlp.num_parameters, len(parameters)
+        self.extra = packed_size(mlp.sizes)
+        """Where the parameters beside the network's begin."""
+        self.length = self.extra + padded(self._all - self._own)
+
+    def pack(self, flat: np.ndarray) -> np.ndarray:
+        """A flat vector (P,) as a packed one."""
+        from trpo_cli.kernels.mlp import pack
+        from trpo_cli.kernels.vector import aligned
+
+        packed = aligned(self.length)
+        pack(flat, self.net.sizes, self.net.bias, packed)
+        packed[self.extra : self.extra + self._all - self._own] = flat[self._own :]
+        return packed
+
+    def unpack(self, packed: np.ndarray, flat: np.ndarray) -> None:
+        """A packed vector into a flat one (P,)."""
+        from trpo_cli.kernels.mlp import unpack
+
+        unpack(packed, self.net.sizes, self.net.bias, flat)
+        flat[self._own :] = packed[self.extra : self.extra + self._all - self._own]
+
+
+class Packed:
+    """Packed copies of the vectors of an Adam over an MLP's parameters and perhaps some more, and
+    room for minibatches of `rows` samples."""
 
     def __init__(self, mlp: MLP, adam: Adam, rows: int) -> None:
         from trpo_cli.kernels.adam import Vectors
-        from trpo_cli.kernels.mlp import Net, make_room, packed_size
-        from trpo_cli.kernels.vector import aligned, padded
+        from trpo_cli.kernels.gradients import make_room
+        from trpo_cli.kernels.vector import aligned
 
-        self._adam, self._own = adam, mlp.num_parameters
-        self.net = Net(np.array(mlp.sizes), mlp.activation == "relu", mlp.bias)
-        self.room = make_room(mlp.sizes, rows)
-        self.extra = packed_size(mlp.sizes)
-        """Where the parameters beside the network's begin."""
-        length = self.extra + padded(len(adam.parameters) - self._own)
-        self.vectors = Vectors(*(aligned(length) for _ in range(4)))
-        self.pack()
-
-    def _pairs(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        adam, vectors = self._adam, self.vectors
-        return [
-            (adam.parameters, vectors.parameters),
-            (adam.first, vectors.first),
-            (adam.second, vectors.second),
-        ]
-
-    def pack(self) -> None:
-        """Take over what the Adam has."""
-        from trpo_cli.kernels.mlp import pack
-
-        for flat, packed in self._pairs():
-            pack(flat, self.net.sizes, self.net.bias, packed)
-            packed[self.extra : self.extra + len(flat) - self._own] = flat[self._own :]
+        self.layout = layout = Layout(mlp, adam.parameters)
+        self.net, self.room, self._adam = layout.net, make_room(mlp.sizes, rows), adam
+        self.vectors = Vectors(
+            layout.pack(adam.parameters),
+            layout.pack(adam.first),
+            layout.pack(adam.second),
+            aligned(layout.length),
+        )
 
     def unpack(self, steps: int) -> None:
         """Give the Adam what has become of it in `steps` steps altogether."""
-        from trpo_cli.kernels.mlp import unpack
-
-        for flat, packed in self._pairs():
-            unpack(packed, self.net.sizes, self.net.bias, flat)
-            flat[self._own :] = packed[self.extra : self.extra + len(flat) - self._own]
-        self._adam.set_steps(steps)
+        adam, layout, vectors = self._adam, self.layout, self.vectors
+        layout.unpack(vectors.parameters, adam.parameters)
+        layout.unpack(vectors.first, adam.first)
+        layout.unpack(vectors.second, adam.second)
+        adam.set_steps(steps)
 
     def step(self, learning_rate: float, max_norm: float | None) -> Step:
         """The settings of the Adam's steps."""

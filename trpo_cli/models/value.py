@@ -14,7 +14,7 @@ from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.schedule import scheduled
 from trpo_cli.models.mlp import MLP
-from trpo_cli.models.packed import Packed, packable
+from trpo_cli.models.packed import Packed, numbers, packable
 from trpo_cli.models.policy import Network
 
 
@@ -154,8 +154,8 @@ class Value:
             packed.step(learning_rate, self._config.max_grad_norm),
             self._adam.steps,
             packed.room,
-            np.ascontiguousarray(observations, dtype=np.float32).reshape(-1),
-            targets.astype(np.float32),
+            numbers(observations),
+            numbers(targets),
             order,
             chunk,
         )

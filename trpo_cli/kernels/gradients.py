@@ -1,0 +1,189 @@
+"""Products with a perceptron's Jacobian J in compiled code: J v forward, J' u backward.
+
+The equations are those of `models.mlp`.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trpo_cli.kernels.jit import fused
+from trpo_cli.kernels.mlp import LINE, Net, product, work_size
+from trpo_cli.kernels.vector import LANES, aligned, load, padded, positive, splat, store
+
+f32 = np.float32
+
+
+class Room(NamedTuple):
+    """Where the rows of a minibatch are worked on; one-dimensional float32, at first zero.
+
+    inputs: rows of sizes[0]. work, slopes: `work_size`, the outputs of every layer and the
+    gradients with respect to them. spare: `spare_size`, see `transpose`.
+    """
+
+    inputs: Any
+    work: Any
+    slopes: Any
+    spare: Any
+
+
+def spare_size(sizes: Any) -> int:
+    """Numbers in `spare`: a row of zeros, and all weights but the first one, transposed."""
+    return padded(int(max(sizes))) + sum(int(m) * padded(int(n)) for n, m in pairwise(sizes[1:]))
+
+
+def make_room(sizes: Any, rows: int) -> Room:
+    """Room for minibatches of so many rows."""
+    counts = (rows * int(sizes[0]), work_size(sizes, rows), work_size(sizes, rows))
+    return Room(*map(aligned, (*counts, spare_size(sizes))))
+
+
+@fused
+def gather(a: Any, order: Any, start: int, rows: int, columns: int, out: Any) -> None:
+    """out[r] = a[order[start + r]], rows of `columns` numbers."""
+    for r in range(rows):
+        at, to = order[start + r] * columns, r * columns
+        for j in range(columns):
+            out[to + j] = a[at + j]
+
+
+@fused
+def transpose(net: Net, packed: Any, spare: Any) -> None:
+    """The weights of all layers but the first, transposed, into `spare` behind its zeros: each
+    (outputs, padded inputs) row-major, the padding zero."""
+    weight, to = 0, zeros_in(net.sizes)
+    for layer in range(len(net.sizes) - 1):
+        n, m = net.sizes[layer], net.sizes[layer + 1]
+        width, below = (m + LINE) // LANES * LANES, (n + LINE) // LANES * LANES
+        if layer:
+            for j in range(m):
+                for i in range(n):
+                    spare[to + i] = packed[weight + i * width + j]
+                for i in range(n, below):
+                    spare[to + i] = f32(0.0)
+                to += below
+        weight += (n + 1) * width
+
+
+@fused
+def zeros_in(sizes: Any) -> int:
+    """How many zeros `spare` begins with."""
+    widest = 0
+    for size in sizes:
+        widest = max(widest, (size + LINE) // LANES * LANES)
+    return widest
+
+
+@fused
+def pull(
+    net: Net, inputs: Any, rows: int, work: Any, slopes: Any, spare: Any, gradient: Any, add: bool
+) -> None:
+    """J' u summed over the rows, into the packed `gradient` or, with `add`, added to it.
+
+    inputs, work: as `forward` had and left them. slopes: laid out as `work`; u stands where the
+    outputs stand there, zero in the padding, and the other layers' gradients are put there.
+    spare: as `transpose` left it.
+    """
+    sizes = net.sizes
+    weight = at = 0
+    back = zeros_in(sizes)
+    for layer in range(len(sizes) - 1):
+        width = (sizes[layer + 1] + LINE) // LANES * LANES
+        weight += (sizes[layer] + 1) * width
+        at += rows * width
+        if layer:
+            back += sizes[layer + 1] * ((sizes[layer] + LINE) // LANES * LANES)
+    for layer in range(len(sizes) - 2, -1, -1):
+        n, m = sizes[layer], sizes[layer + 1]
+        width, below = (m + LINE) // LANES * LANES, (n + LINE) // LANES * LANES
+        weight -= (n + 1) * width
+        at -= rows * width
+        source = at - rows * below
+        below_it, at_below, stride = work, source, below
+        if layer == 0:
+            below_it, at_below, stride = inputs, 0, n
+        so_far, at_sum, next_sum = spare, 0, 0
+        if add:
+            so_far, at_sum, next_sum = gradient, weight, width
+        product(
+            below_it, at_below, 1, stride, n, rows,
+            slopes, at, width, so_far, at_sum, next_sum, gradient, weight,
+        )  # fmt: skip
+        column_sums(slopes, at, rows, width, gradient, weight + n * width, net.bias, add)
+        if layer:
+            back -= m * below
+            product(
+                slopes, at, width, 1, rows, m,
+                spare, back, below, spare, 0, 0, slopes, source,
+            )  # fmt: skip
+            through_activation(net.relu, work, slopes, source, at)
+
+
+@fused
+def backward(net: Net, packed: Any, room: Room, rows: int, gradient: Any) -> None:
+    """The gradient with respect to the packed parameters, summed over the first rows of
+    `room.inputs`, into `gradient`.
+
+    room: as `forward` left it; in `room.slopes`, the gradient with respect to the outputs where
+    `forward` said that the outputs are, zero in the padding.
+    """
+    transpose(net, packed, room.spare)
+    pull(net, room.inputs, rows, room.work, room.slopes, room.spare, gradient, False)
+
+
+@fused
+def push(
+    net: Net, packed: Any, v: Any, inputs: Any, rows: int, work: Any, tangents: Any
+) -> int:  # fmt: skip
+    """J v of every layer's outputs, laid out as `work`, for a packed v.
+
+    inputs, work: as `forward` had and left them. Returns where those of the last layer begin.
+    """
+    weight = at = source = 0
+    stride = net.sizes[0]
+    for layer in range(len(net.sizes) - 1):
+        n = net.sizes[layer]
+        width = (net.sizes[layer + 1] + LINE) // LANES * LANES
+        bias = weight + n * width
+        if layer == 0:
+            product(
+                inputs, 0, stride, 1, rows, n, v, weight, width, v, bias, 0, tangents, at,
+            )  # fmt: skip
+        else:
+            through_activation(net.relu, work, tangents, source, at)
+            product(
+                tangents, source, stride, 1, rows, n,
+                packed, weight, width, v, bias, 0, tangents, at,
+            )  # fmt: skip
+            product(
+                work, source, stride, 1, rows, n,
+                v, weight, width, tangents, at, width, tangents, at,
+            )  # fmt: skip
+        weight = bias + width
+        source, stride = at, width
+        at += rows * width
+    return source
+
+
+@fused
+def through_activation(relu: bool, h: Any, g: Any, start: int, end: int) -> None:
+    """g *= f'(z), from h = f(z)."""
+    for i in range(start, end, LANES):
+        v = load(h, i)
+        store(g, i, load(g, i) * (positive(v) if relu else splat(f32(1.0)) - v * v))
+
+
+@fused
+def column_sums(
+    g: Any, at: int, rows: int, width: int, sums: Any, to: int, wanted: bool, add: bool
+) -> None:
+    """sums[to + j] = sum over rows of g[r, j], with `add` on top of it; zero if not wanted."""
+    for j in range(0, width, LANES):
+        total = load(sums, to + j) if add else splat(f32(0.0))
+        if wanted:
+            for r in range(rows):
+                total = total + load(g, at + r * width + j)
+        store(sums, to + j, total)
