@@ -47,16 +47,14 @@ class TestReport:
         assert main(["runs"]) == 0
         (out,) = (here / "outputs" / "compare").iterdir()
         figures = ("curves", "final", "across")
-        tables = ("performance", "pairs", "improvement", "aggregate", "updates")
+        tables = ("ranking", "performance", "pairs", "improvement", "aggregate", "updates")
         assert files(out) == {
             "report.html",
             "tables.md",
             "comparison.json",
             *(f"{name}.csv" for name in tables),
             *(f"{name}.{kind}" for name in figures for kind in ("png", "svg")),
-            "updates_Hopper-v4.svg",
-            "updates_Walker2d-v4.svg",
-        }
+        }  # no updates_*.svg: every measure of these runs is the same throughout
         assert files(here / "runs") == before
         assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
         printed = capsys.readouterr().out
@@ -70,24 +68,29 @@ class TestReport:
     def test_the_page_stands_alone(self, here):
         assert main(["runs", "--out", "report", "--against", "published"]) == 0
         page = (here / "report" / "report.html").read_text()
-        links = re.findall(r"""(?:src|href|url|@import)\s*[=(]\s*["']?([^"')\s>]+)""", page)
-        assert all(link.startswith("#") for link in links)
         assert "prefers-color-scheme" in page and "@media print" in page
         assert 'name="viewport"' in page
         checker = Balance()
         checker.feed(page)
         assert checker.open == [] and checker.errors == []
         assert len(checker.ids) == len(set(checker.ids))
-        assert all(link[1:] in checker.ids for link in links if link.startswith("#"))
+        assert checker.links and all(link[0] == "#" for link in checker.links)
+        assert {link[1:] for link in checker.links} <= set(checker.ids)
+        assert "Permission is hereby granted, free of charge" in page  # uPlot's licence
         assert "Published numbers" in page and "Tianshou" in page
         # The number of runs beside every figure.
         titles = re.findall(r"<figcaption>(.*?)</figcaption>", page)
-        assert len(titles) > 20 and all(re.search(r"\d+ (to \d+ )?runs?", t) for t in titles)
+        assert len(titles) == 6 and all(re.search(r"\d+ (to \d+ )?runs?", t) for t in titles)
 
     def test_text_from_files_is_escaped(self, here):
-        write_run(here / "odd" / "0", env="<b>Env</b>-v0", backend="gymnasium")
+        """In markup, in the data of figures, and in what is between the two."""
+        name = "<b>Env</b></script>-v0"
+        for seed in range(2):
+            write_run(here / "odd" / str(seed), env=name, seed=seed, backend="gymnasium")
         assert main(["odd", "--out", "report"]) == 0
-        assert "<b>Env" not in (here / "report" / "report.html").read_text()
+        page = (here / "report" / "report.html").read_text()
+        assert "<b>Env" not in page and "&lt;b&gt;Env" in page and "\\u003cb\\u003eEnv" in page
+        assert page.count("</script>") == page.count("<script")
         assert "<b>Env" not in (here / "report" / "curves.svg").read_text()
 
     def test_json_is_one_object_with_every_number(self, here, capsys):
@@ -108,7 +111,10 @@ class TestReport:
         for name in ("one", "two"):
             assert main(["runs", "--out", name]) == 0
         for path in (here / "one").iterdir():
-            assert path.read_bytes() == (here / "two" / path.name).read_bytes(), path.name
+            texts = [(here / name / path.name).read_bytes() for name in ("one", "two")]
+            if path.name == "report.html":  # but for its command and its date
+                texts = [re.sub(rb'<p class="(facts|made)">.*?</p>', b"", text) for text in texts]
+            assert texts[0] == texts[1], path.name
 
     def test_over_seconds_and_with_thresholds(self, here, capsys):
         arguments = ["runs", "--no-files", "--json", "--x", "seconds"]
@@ -145,14 +151,16 @@ class Balance(HTMLParser):
         self.open: list[str] = []
         self.errors: list[str] = []
         self.ids: list[str] = []
+        self.links: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
         if tag not in self.VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.handle_starttag("meta", attrs)
 
     def handle_endtag(self, tag: str) -> None:
         if not self.open or self.open.pop() != tag:

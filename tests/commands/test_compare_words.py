@@ -26,7 +26,7 @@ def as_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, An
     return json.loads(capsys.readouterr().out)
 
 
-def table(page: str, heading: str) -> list[str]:
+def cells(page: str, heading: str) -> list[str]:
     """The cells below a heading of the page, up to the next heading."""
     part = page.split(f">{heading}</h")[1].split("<h")[0]
     return re.findall(r"<td[^>]*>(.*?)</td>", part)
@@ -110,7 +110,7 @@ class TestFolder:
         assert main(["two", "--out", "report"]) == 0
         (here / "report" / "mine.csv").write_text("kept")
         first = {path.name for path in (here / "report").iterdir()}
-        assert {"updates_Hopper-v4.svg", "across.png", "pairs.csv"} <= first
+        assert {"across.svg", "across.png", "pairs.csv"} <= first
         assert main(["one", "--out", "report"]) == 0
         assert main(["one", "--out", "fresh"]) == 0
         left = {path.name for path in (here / "report").iterdir()}
@@ -147,9 +147,23 @@ class TestTests:
         assert main(["runs", "--out", "report"]) == 0
         page = (here / "report" / "report.html").read_text()
         parts = re.split(r'<section id="updates_([\w-]+)"', page)
-        for env, part in zip(parts[1::2], parts[2::2], strict=True):
-            cells = table(part, "Updates in numbers")
-            assert env in cells and {"Ant-v4", "Hopper-v4"} & set(cells) == {env}
+        found = {
+            env: [cell for cell in cells(part, "Updates in numbers") if cell in ("trpo", "ppo")]
+            for env, part in zip(parts[1::2], parts[2::2], strict=True)
+        }
+        assert found == {"Ant-v4": ["trpo"], "Hopper-v4": ["trpo", "ppo"]}
+
+    def test_measures_that_do_nothing_are_named_and_not_drawn(self, here):
+        def row(i: int) -> dict[str, Any]:
+            return {"policy/kl": 0.001 * (i + 1)}
+
+        for seed in range(2):
+            write_run(here / "runs" / str(seed), seed=seed, row=row)
+        assert main(["runs", "--out", "report"]) == 0
+        page = (here / "report" / "report.html").read_text()
+        drawn = re.findall(r"<figcaption>([\w ]+?) \(", page.split('id="updates_')[1])
+        assert drawn == ["KL of an update", "Allowed KL used", "Quadratic model of the KL"]
+        assert "the same throughout: " in page and "Rejected updates (0)" in page
 
 
 class TestGroups:

@@ -89,7 +89,7 @@ class TestAlign:
         a = Curve(np.array([0.0, 10.0, 20.0]), np.array([0.0, 10.0, 0.0]))
         b = Curve(np.array([5.0, 15.0]), np.array([1.0, 3.0]))
         assert align.span([a, b]) == (5.0, 15.0)
-        x = align.grid([a, b], points=3)
+        x = align.grid([[a, b]], points=3)
         assert x.tolist() == [5.0, 10.0, 15.0]
         assert align.on_grid([a, b], x).tolist() == [[5.0, 10.0, 5.0], [1.0, 2.0, 3.0]]
 

@@ -81,7 +81,7 @@ class TestMeasures:
         )
         found = binned(group, column("policy/kl"), bins=4)
         assert found is not None
-        assert found.x.tolist() == [3000, 9000, 15_000, 21_000]
+        assert found.places["steps"].tolist() == [3000, 9000, 15_000, 21_000]
         assert found.low.tolist() == [0.5, 2.5, 4.5, 6.5]
         assert found.mean.tolist() == [5.5, 7.5, 9.5, 11.5]
         assert found.high.tolist() == [10.5, 12.5, 14.5, 16.5]
@@ -89,7 +89,7 @@ class TestMeasures:
     def test_bins_end_with_the_shortest_run(self, make_group):
         group = make_group({"rows": 8}, {"rows": 8, "steps": 12_000, "total_steps": 24_000})
         found = binned(group, column("policy/kl"))
-        assert found is not None and found.x.max() < 12_000
+        assert found is not None and found.places["steps"].max() < 12_000
 
     def test_every_measure_reads_what_some_rule_reports(self, make_group, tmp_path):
         shown = set()

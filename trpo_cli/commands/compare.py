@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trpo_cli import __version__
 from trpo_cli.commands import arguments
 from trpo_cli.commands.failures import run_command
 from trpo_cli.errors import CannotWrite, UserError
 from trpo_cli.runs.directory import CONFIG, METRICS, OUTPUTS, moment
-from trpo_cli.untrusted import markdown
+from trpo_cli.untrusted import markdown, parse_json
 
 if TYPE_CHECKING:
     from trpo_cli.compare.formats import Table
@@ -23,15 +27,17 @@ if TYPE_CHECKING:
     from trpo_cli.compare.results import Comparison
     from trpo_cli.compare.sweep import Sweep
 
-PRINTED = ("Environment", "Group", "Runs", "Final", "95% interval", "Steps to threshold",
-           "Each run's final")  # fmt: skip
-"""Columns of the table of performance that the terminal has room for."""
-
 RECORD = "comparison.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("trpo-compare", lambda words: compare(make_parser().parse_args(words)), argv)
+    return run_command("trpo-compare", parse, argv)
+
+
+def parse(words: Sequence[str]) -> None:
+    args = make_parser().parse_args(words)
+    args.command = shlex.join(["trpo-compare", *words])
+    compare(args)
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -40,10 +46,11 @@ def compare(args: argparse.Namespace) -> None:
     from trpo_cli.compare.formats import to_text
     from trpo_cli.compare.groups import check_keys, make_groups, refuse_mixtures
     from trpo_cli.compare.metric import EVAL_CURVE
+    from trpo_cli.compare.ranking import headline
     from trpo_cli.compare.read import find_runs
     from trpo_cli.compare.results import Options
     from trpo_cli.compare.sweep import find_sweeps
-    from trpo_cli.compare.tables import all_tables
+    from trpo_cli.compare.tables import all_tables, for_terminal
     from trpo_cli.compare.verdict import verdict
 
     started = time.monotonic()
@@ -67,7 +74,8 @@ def compare(args: argparse.Namespace) -> None:
         return
     for note in comparison.notes:
         print(f"note: {note}")
-    print(f"\n{to_text(tables[0], PRINTED)}\n\n{words}\n")
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10**6
+    print(f"\n{headline(comparison)}\n\n{to_text(for_terminal(comparison), room)}\n\n{words}\n")
     for sweep in sweeps:
         print(f"Settings of {sweep.algo} on {sweep.env}: {' '.join(sweep.warnings)}")
     if record["files"]:
@@ -122,15 +130,16 @@ def write(
     from trpo_cli.compare.drawing import draw
     from trpo_cli.compare.formats import to_csv, to_markdown
     from trpo_cli.compare.plots import all_plots
-    from trpo_cli.compare.report import page
+    from trpo_cli.compare.report import Made, page
 
     files: dict[str, bytes] = {f"{t.name}.csv": to_csv(t).encode() for t in tables}
     text = [f"# trpo-compare\n\n{markdown(words)}\n", *(to_markdown(t) for t in tables)]
     files["tables.md"] = "\n".join(text).encode()
     drawings = [draw(p) for p in all_plots(comparison, sweeps, args.against == "published")]
-    files |= {f"{d.plot.name}.svg": d.svg.encode() for d in drawings}
+    files |= {f"{d.plot.name}.svg": d.svg.encode() for d in drawings if d.svg}
     files |= {f"{d.plot.name}.png": d.png for d in drawings if d.png}
-    files["report.html"] = page(comparison, tables, drawings, words, args.dirs).encode()
+    made = Made(args.command, f"{datetime.now():%-d %B %Y, %H:%M}", __version__)
+    files["report.html"] = page(comparison, tables, drawings, made).encode()
     path = out
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -151,7 +160,7 @@ def write(
 def of_former(out: Path) -> set[Path]:
     """The files that a comparison before wrote into this folder, by its record of them."""
     try:
-        names = [Path(name).name for name in json.loads((out / RECORD).read_bytes())["files"]]
+        names = [Path(name).name for name in parse_json((out / RECORD).read_bytes())["files"]]
     except (OSError, ValueError, TypeError, KeyError):
         return set()
     return {out / name for name in names if (out / name).is_file()}
@@ -207,8 +216,10 @@ def as_json(
 ) -> dict[str, Any]:
     """Every table as a list of objects, numbers unrounded, null where there is none."""
     from trpo_cli.compare.formats import to_json
+    from trpo_cli.compare.ranking import headline
 
     return {
+        "headline": headline(comparison),
         "verdict": words,
         "protocol": {"final": comparison.protocol.final, "best": comparison.protocol.best},
         "runs": comparison.runs,

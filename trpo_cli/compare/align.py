@@ -44,8 +44,11 @@ def span(curves: Sequence[Curve]) -> tuple[float, float]:
     return max(float(c.x[0]) for c in curves), min(float(c.x[-1]) for c in curves)
 
 
-def grid(curves: Sequence[Curve], points: int = POINTS) -> Floats:
-    return np.linspace(*span(curves), points)
+def grid(groups: Sequence[Sequence[Curve]], points: int = POINTS) -> Floats:
+    """One grid for the groups of a panel: equal steps from the first beginning to the last end,
+    and each group's own beginning and end."""
+    ends = np.array([span(curves) for curves in groups]).ravel()
+    return np.union1d(np.linspace(ends.min(), ends.max(), points), ends)
 
 
 def on_grid(curves: Sequence[Curve], x: Floats) -> Floats:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trpo_cli.compare import align, scores, trust_region
-from trpo_cli.compare.align import Curve
+from trpo_cli.compare.align import Curve, Floats
 from trpo_cli.compare.diagnosis import diagnose
 from trpo_cli.compare.groups import Group, Grouping
 from trpo_cli.compare.metric import AXES, EVAL_CURVE, TRAIN_CURVE, Metric, choose_metric
@@ -120,10 +120,12 @@ def analyse_env(
         ends = [float(np.mean([c["steps"].y[-1] for c in group])) for group in learned.values()]
         start = float(np.mean(starts))
         threshold = start + REACH * (max(ends) - start)
+    grids = {a: align.grid([[c[a] for c in found] for found in curves.values()]) for a in AXES}
     results = [
         analyse_group(
             group,
             {axis: [c[axis] for c in curves[group.label]] for axis in AXES},
+            grids,
             {axis: [c[axis] for c in learned[group.label]] for axis in AXES},
             finals[group.label],
             options.axis,
@@ -180,6 +182,7 @@ def finals_of(group: Group, protocol: Protocol) -> list[float]:
 def analyse_group(
     group: Group,
     curves: dict[str, list[Curve]],
+    grids: dict[str, Floats],
     learned: dict[str, list[Curve]],
     finals: list[float],
     axis: str,
@@ -187,7 +190,7 @@ def analyse_group(
     shared: tuple[float, float],
     threshold: float,
 ) -> GroupResult:
-    """curves: what is drawn. learned: of returns. shared: range of the axis for the area."""
+    """curves: what is drawn, on grids. learned: of returns. shared: where the area is."""
     bests = [
         scores.best_score(run, protocol, c)
         for run, c in zip(group.runs, learned["steps"], strict=True)
@@ -197,7 +200,7 @@ def analyse_group(
     panels["allowed"] = trust_region.binned(group, trust_region.allowed_kl)
     return GroupResult(
         group,
-        {axis: found for axis, c in curves.items() if (found := drawn(c)) is not None},
+        {a: found for a, c in curves.items() if (found := drawn(c, grids[a])) is not None},
         finals,
         mean_interval(finals),
         mean_interval(bests),
@@ -210,12 +213,12 @@ def analyse_group(
     )
 
 
-def drawn(curves: Sequence[Curve]) -> Drawn | None:
+def drawn(curves: Sequence[Curve], grid: Floats) -> Drawn | None:
     """None where one ends before another begins, as a fast run may in seconds."""
     low, high = align.span(curves)
-    if high < low:
+    x = grid[(grid >= low) & (grid <= high)]
+    if not x.size:
         return None
-    x = align.grid(curves)
     found = align.on_grid(curves, x)
     return Drawn(x, found, *mean_band(found))
 

@@ -50,7 +50,8 @@ RC: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A plot as it is written. svg, png: of files, None for no PNG. panels, keys: SVG elements in
+    """A plot as it is written. svg, png: of files, "" and None
+    for none. panels, keys: SVG elements in
     the colours of the page, one for each panel and one for each group of the legend."""
 
     plot: Plot
@@ -61,7 +62,9 @@ class Drawing:
 
 
 def draw(plot: Plot) -> Drawing:
-    """Draw a figure once; the page's panels are cut from it."""
+    """Draw a figure once; the page's panels are cut from it. Nothing of one without panels."""
+    if not plot.panels:
+        return Drawing(plot, "", None, [], [])
     with rc_context({**RC, "svg.hashsalt": plot.name}):
         columns = min(COLUMNS, len(plot.panels))
         lines = [plot.panels[i : i + columns] for i in range(0, len(plot.panels), columns)]

@@ -6,12 +6,14 @@ import csv
 import html
 import io
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trpo_cli.compare.alignment import aligned
 from trpo_cli.compare.statistics import Interval
-from trpo_cli.compare.wording import number
+from trpo_cli.compare.wording import bounds, number
 from trpo_cli.untrusted import markdown, spreadsheet
 
 
@@ -37,24 +39,60 @@ class Column:
     words: Callable[[Any], str] = in_words
 
 
+def interval(get: Callable[[Any], Any], write: Callable[[float], str] = number) -> list[Column]:
+    """Of bounds `low` and `high`: one column for people, two in files."""
+    return [
+        Column("", "95% interval", get, lambda found: bounds(found, write)),
+        Column("low", "", lambda row: get(row).low),
+        Column("high", "", lambda row: get(row).high),
+    ]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A column in words. number: its values are numbers, whose points stand below each other."""
+
+    key: str
+    title: str
+    cells: list[str]
+    number: bool
+
+    def aligned(self, blank: str = " ", small: str = " ") -> list[str]:
+        return aligned(self.cells, blank, small) if self.number else self.cells
+
+
 @dataclass(frozen=True)
 class Table:
     """name: of the file. caption: what a reader must know beside it. rows: records of results,
-    which the columns take apart."""
+    which the columns take apart. part: the key of a column that heads the rows which share it,
+    where people read it. leads: rows to be marked."""
 
     name: str
     title: str
     caption: str
     columns: list[Column]
     rows: Sequence[Any]
+    part: str = ""
+    leads: Callable[[Any], bool] = lambda row: False
 
-    @property
-    def titles(self) -> list[str]:
-        return [c.title for c in self.columns if c.title]
+    def seen(self, parted: bool = False) -> list[Seen]:
+        """The columns that people read, in words: those that say something anywhere. parted:
+        without the one that heads the rows."""
+        found = []
+        for column in self.columns:
+            if parted and column.key and column.key == self.part:
+                continue
+            values = [column.value(row) for row in self.rows]
+            cells = [column.words(value) for value in values]
+            if column.title and any(cell != "-" for cell in cells):
+                text = any(isinstance(value, (str, list)) for value in values)
+                found.append(Seen(column.key, column.title, cells, not text))
+        return found
 
-    def shown(self) -> list[list[str]]:
-        """Every row in words, for the titles."""
-        return [[c.words(c.value(row)) for c in self.columns if c.title] for row in self.rows]
+    def parts(self) -> list[str]:
+        """Of each row what heads it; empty strings in a table without parts."""
+        found = [c for c in self.columns if c.key == self.part and self.part]
+        return [found[0].words(found[0].value(row)) if found else "" for row in self.rows]
 
     def raw(self) -> list[dict[str, Any]]:
         """Every row unrounded. An interval of the key k becomes k_mean, k_std, k_low, k_high; a
@@ -74,12 +112,20 @@ class Table:
         return found
 
 
-def to_text(table: Table, titles: Sequence[str]) -> str:
-    """For the terminal: the columns of these titles, aligned."""
-    places = [table.titles.index(title) for title in titles]
-    rows = [[row[i] for i in places] for row in [table.titles, *table.shown()]]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+def to_text(table: Table, room: int = 10**6) -> str:
+    """For a terminal of `room` columns: what does not fit is left out from the right."""
+    columns = [[c.title, *c.aligned()] for c in table.seen(parted=True)]
+    widths = [max(map(len, column)) for column in columns]
+    while len(widths) > 2 and sum(widths) + 2 * len(widths) > room:
+        widths.pop()
+    rows = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in zip(*columns, strict=True)]
+    parts = table.parts()
+    lines = rows[:1]
+    for i, row in enumerate(rows[1:]):
+        if parts[i] and parts[i] not in parts[:i]:
+            lines.append(parts[i])
+        lines.append(row)
+    return "\n".join(lines)
 
 
 def to_csv(table: Table) -> str:
@@ -107,19 +153,46 @@ def to_markdown(table: Table) -> str:
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(map(markdown, cells)) + " |"
 
-    rule = "|" + "---|" * len(table.titles)
-    rows = [line(table.titles), rule, *map(line, table.shown())]
-    return f"## {markdown(table.title)}\n\n{markdown(table.caption)}\n\n" + "\n".join(rows) + "\n"
+    columns = table.seen()
+    rule = "|" + "".join("---:|" if c.number else "---|" for c in columns)
+    rows = map(line, zip(*(c.cells for c in columns), strict=True))
+    lines = [line([c.title for c in columns]), rule, *rows]
+    head = f"## {markdown(table.title)}\n\n{markdown(table.caption)}\n\n"
+    return head + "\n".join(lines) + "\n"
 
 
-def to_html(table: Table, heading: str = "h3") -> str:
-    def line(tag: str, cells: Sequence[str]) -> str:
-        inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
-        return f"<tr>{inner}</tr>"
+FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"
+BLANKS = re.compile(f"[{FIGURE_SPACE}{POINT_SPACE}]+")
 
-    title, rows = html.escape(table.title), "".join(line("td", row) for row in table.shown())
+
+def unseen(blanks: re.Match[str]) -> str:
+    """Digits and points that take their room and are not seen: in many fonts the spaces that should
+    be as wide are not."""
+    signs = blanks[0].replace(FIGURE_SPACE, "0").replace(POINT_SPACE, ".")
+    return f'<i aria-hidden="true">{signs}</i>'
+
+
+def to_html(table: Table, heading: str = "h3", keys: Mapping[str, str] | None = None) -> str:
+    """keys: markup before the name of a group."""
+    title, columns = html.escape(table.title), table.seen(parted=True)
+
+    def cell(tag: str, column: Seen, text: str) -> str:
+        kind = ' class="number"' if column.number else ""
+        key = (keys or {}).get(text, "") if tag == "td" and column.key == "group" else ""
+        return f"<{tag}{kind}>{key}{BLANKS.sub(unseen, html.escape(text))}</{tag}>"
+
+    shown = [c.aligned(FIGURE_SPACE, POINT_SPACE) for c in columns]
+    parts, body = table.parts(), []
+    for i, row in enumerate(table.rows):
+        if len(set(parts)) > 1 and parts[i] not in parts[:i]:
+            head = html.escape(parts[i])
+            body.append(f'<tr class="part"><th colspan="{len(columns)}">{head}</th></tr>')
+        cells = "".join(cell("td", c, texts[i]) for c, texts in zip(columns, shown, strict=True))
+        body.append(f'<tr class="lead">{cells}</tr>' if table.leads(row) else f"<tr>{cells}</tr>")
+    head = "".join(cell("th", c, c.title) for c in columns)
     return (
         f'<{heading}>{title}</{heading}><div class="scroll" tabindex="0" role="region" '
-        f'aria-label="{title}"><table><thead>{line("th", table.titles)}</thead>'
-        f'<tbody>{rows}</tbody></table></div><p class="caption">{html.escape(table.caption)}</p>'
+        f'aria-label="{title}"><table id="table-{html.escape(table.name)}"><thead><tr>{head}</tr>'
+        f"</thead><tbody>{''.join(body)}</tbody></table></div>"
+        f'<p class="caption">{html.escape(table.caption)}</p>'
     )

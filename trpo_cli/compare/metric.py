@@ -95,7 +95,8 @@ def _evaluations(run: Run) -> tuple[dict[str, Floats], Floats]:
     """One evaluation per step, the first: later lines are those of trpo-eval."""
     found: dict[float, float] = {}
     for line in run.evaluations:
-        found.setdefault(float(line["step"]), float(line["return_mean"]))
+        if line["return_mean"] is not None:
+            found.setdefault(float(line["step"]), float(line["return_mean"]))
     steps = np.array(sorted(found))
     places = {
         axis: steps if axis == "steps" else np.interp(steps, run.columns["step"], run.column(key))

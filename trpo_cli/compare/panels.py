@@ -12,18 +12,23 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 from numpy.typing import ArrayLike
 
+from trpo_cli.compare.charts import Chart
+from trpo_cli.compare.results import EnvResult
 from trpo_cli.compare.style import PLAIN, Look
+from trpo_cli.compare.wording import runs
 
 WIDTH = 3.5
 """Of a panel, in inches."""
 LETTER = 0.062
 """Mean width of a letter of a tick's label."""
+AXIS_WORDS = {"steps": "environment steps", "seconds": "wall-clock seconds", "updates": "updates"}
 
 
 @dataclass(frozen=True)
 class Panel:
     """xlim, ylim: what is seen. rows, columns: names along y or x instead of numbers, at 0, 1, ...
-    (rows from the top). height: inches of the axes."""
+    (rows from the top). height: inches of the axes. chart: the same for the page, with every axis,
+    None for a panel of which there is but the drawing."""
 
     title: str
     marks: Sequence[Artist]
@@ -36,6 +41,7 @@ class Panel:
     rows: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     height: float = 2.0
+    chart: Chart | None = None
 
     @property
     def names_above(self) -> bool:
@@ -140,3 +146,11 @@ def spread_of(values: Sequence[ArrayLike]) -> tuple[float, float]:
     found = np.concatenate([np.ravel(np.asarray(v, dtype=np.float64)) for v in values])
     found = found[np.isfinite(found)]
     return float(found.min()), float(found.max())
+
+
+def count(env: EnvResult) -> str:
+    """How many runs stand behind a panel."""
+    sizes = [len(g.group.runs) for g in env.groups]
+    if len(set(sizes)) == 1:
+        return runs(sizes[0]) + (" each" if len(sizes) > 1 else "")
+    return f"{min(sizes)} to {max(sizes)} runs"

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.lines import Line2D
 
 from trpo_cli.compare import published
-from trpo_cli.compare.groups import file_name, natural, rule_of, show
+from trpo_cli.compare.charts import Mark, chart_of_curves
+from trpo_cli.compare.groups import natural, rule_of, show
 from trpo_cli.compare.panels import (
+    AXIS_WORDS,
     Panel,
     Plot,
     band,
     bar,
+    count,
     dots,
     limits,
     line,
@@ -23,17 +25,16 @@ from trpo_cli.compare.panels import (
     rule_at,
     spread_of,
 )
+from trpo_cli.compare.ranking import FEW_RUNS
 from trpo_cli.compare.results import Comparison, EnvResult
 from trpo_cli.compare.style import PLAIN, Look, looks
 from trpo_cli.compare.sweep import Setting, Sweep
-from trpo_cli.compare.trust_region import MEASURES, Measure
-from trpo_cli.compare.verdict import FEW_RUNS
+from trpo_cli.compare.update_plots import diagnostics
 from trpo_cli.compare.wording import runs
 
 MAX_KEYS = 6
 MAX_LEVELS = 8
 MAX_PAIRS = 15
-AXIS_WORDS = {"steps": "environment steps", "seconds": "wall-clock seconds", "updates": "updates"}
 
 
 def all_plots(c: Comparison, sweeps: Sequence[Sweep], against: bool) -> list[Plot]:
@@ -58,9 +59,9 @@ def curves(c: Comparison, looked: dict[str, Look], against: bool) -> Plot:
         )
     caption += " Each group ends with its shortest run."
     overlaid = against and c.options.axis == "steps"
-    extras = [overlay(e, looked) if overlaid else [] for e in c.envs]
-    panels = [curve_panel(c, e, looked, x) for e, x in zip(c.envs, extras, strict=True)]
-    if any(extras):
+    beside = [published_beside(e) if overlaid else [] for e in c.envs]
+    panels = [curve_panel(c, e, looked, x) for e, x in zip(c.envs, beside, strict=True)]
+    if any(beside):
         caption += (
             " Hollow markers at the right: published numbers of the same algorithm and number of "
             "steps, with their standard deviation over seeds; other versions of the task and other "
@@ -69,16 +70,8 @@ def curves(c: Comparison, looked: dict[str, Look], against: bool) -> Plot:
     return Plot("curves", "Learning curves", caption, panels, looked)
 
 
-def count(env: EnvResult) -> str:
-    """How many runs stand behind a panel."""
-    sizes = [len(g.group.runs) for g in env.groups]
-    if len(set(sizes)) == 1:
-        return runs(sizes[0]) + (" each" if len(sizes) > 1 else "")
-    return f"{min(sizes)} to {max(sizes)} runs"
-
-
 def curve_panel(
-    c: Comparison, env: EnvResult, looked: dict[str, Look], extra: list[Line2D]
+    c: Comparison, env: EnvResult, looked: dict[str, Look], beside: list[Mark]
 ) -> Panel:
     """Single runs as thin lines where they are few: an interval of three runs is mostly fog."""
     marks: list[Artist] = []
@@ -93,35 +86,37 @@ def curve_panel(
             marks += [line(d.x, one, look.solid, 0.6, 0.5) for one in d.curves]
     for place, (look, d) in enumerate(drawn):
         marks.append(line(d.x, d.mean, look, every=(7 + 5 * place % 20, 28)))
-    seen += [np.asarray(m.get_ydata()) for m in extra]
-    _, end = spread_of([*(d.x for _, d in drawn), *(m.get_xdata() for m in extra)])
+    for mark in beside:
+        look, std = looked[mark.group], mark.std or 0.0
+        ends = [mark.mean - std, mark.mean + std]
+        marks.append(line([mark.x] * 2, ends, look.solid, 0.8, 0.7))
+        marks.append(dots([mark.x], [mark.mean], look, hollow=True))
+        seen.append(np.array(ends))
+    _, end = spread_of([*(d.x for _, d in drawn), [mark.x for mark in beside]])
     return Panel(
         f"{env.env} ({count(env)})",
-        [*marks, *extra],
+        marks,
         AXIS_WORDS[axis],
         c.metric.label,
         (0.0, end * 1.02),
         limits(*spread_of(seen)),
+        chart=chart_of_curves(env, beside),
     )
 
 
-def overlay(env: EnvResult, looked: dict[str, Look]) -> list[Line2D]:
+def published_beside(env: EnvResult) -> list[Mark]:
     """Published numbers, side by side right of the curves, of groups that made as many steps."""
     end = max(float(g.curves["steps"].x[-1]) for g in env.groups)
-    marks: list[Line2D] = []
-    drawn: set[published.Published] = set()
+    found: dict[published.Published, str] = {}
     for g in env.groups:
         rule, steps = rule_of(g.group.runs[0]), min(run.reached for run in g.group.runs)
         for entry in published.of_env(env.env):
-            if entry.algo != rule or entry.steps != steps or entry in drawn:
-                continue
-            drawn.add(entry)
-            x, look = end * (1.0 + 0.03 * len(drawn)), looked[g.label]
-            if entry.std:
-                ends = [entry.mean - entry.std, entry.mean + entry.std]
-                marks.append(line([x, x], ends, look.solid, 0.8, 0.7))
-            marks.append(dots([x], [entry.mean], look, hollow=True))
-    return marks
+            if entry.algo == rule and entry.steps == steps:
+                found.setdefault(entry, g.label)
+    return [
+        Mark(label, end * (1.0 + 0.03 * place), entry.mean, entry.std)
+        for place, (entry, label) in enumerate(found.items(), 1)
+    ]
 
 
 def finals(c: Comparison, looked: dict[str, Look]) -> Plot:
@@ -180,57 +175,7 @@ def across(c: Comparison, looked: dict[str, Look]) -> Plot:
     return Plot("across", "Across environments", " ".join(words), panels, {})
 
 
-# Updates and sweeps -----------------------------------------------------------------------------
-
-
-def diagnostics(env: EnvResult, looked: dict[str, Look]) -> Plot:
-    panels = [
-        measure_panel(env, measure, looked)
-        for measure in MEASURES
-        if any(measure.name in g.panels for g in env.groups)
-    ]
-    caption = (
-        f"{env.env}, {count(env)}: mean over runs of each measure, averaged over stretches of "
-        "training; shaded from the lowest run to the highest. A group without a line has no such "
-        "measure."
-    )
-    shown = {g.label: looked[g.label] for g in env.groups}
-    title = f"Updates on {env.env}"
-    return Plot(updates_name(env), title, caption, panels, shown, png=False)
-
-
-def updates_name(env: EnvResult) -> str:
-    return f"updates_{file_name(env.env)}"
-
-
-def measure_panel(env: EnvResult, measure: Measure, looked: dict[str, Look]) -> Panel:
-    bands: list[Artist] = []
-    lines: list[Line2D] = []
-    seen = []
-    for place, g in enumerate(env.groups):
-        look, panel = looked[g.label], g.panels.get(measure.name)
-        if panel is None:
-            continue
-        bands.append(band(panel.x, panel.low, panel.high, look))
-        lines.append(line(panel.x, panel.mean, look, 1.1, every=(2 + 3 * place % 8, 10)))
-        seen.append(panel.mean)
-        if measure is MEASURES[0] and "allowed" in g.panels:
-            bound = g.panels["allowed"]
-            dashed = Look(look.number, (2, 2), look.marker)
-            lines.append(line(bound.x, bound.mean, dashed, 0.8))
-            seen.append(bound.mean)
-    low, high = spread_of(seen)
-    log = measure.log and low > 0
-    _, end = spread_of([m.get_xdata() for m in lines])
-    return Panel(
-        f"{measure.name} ({count(env)})",
-        [*bands, *lines],
-        AXIS_WORDS["steps"],
-        measure.unit,
-        (0.0, end * 1.02),
-        limits(low, high, 0.25, log),
-        log_y=log,
-    )
+# Sweeps -----------------------------------------------------------------------------------------
 
 
 def effects(sweep: Sweep) -> Plot:

@@ -188,6 +188,8 @@ def read_run(path: Path, folder: str, wanted: Sequence[str]) -> Run:
         raise ValueError(f"its {METRICS} has no complete line")
     columns = {key: column_of(rows, key) for key in dict.fromkeys(wanted) if key in rows[0]}
     check_clock(columns)
+    if not np.isfinite(columns.get("iteration", [np.nan])).all():
+        columns["iteration"] = np.arange(1.0, len(rows) + 1.0)
     words = {
         key: Counter(harmless(str(row.get(key) or "")) for row in rows)
         for key in WORDS & rows[0].keys()

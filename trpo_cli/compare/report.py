@@ -1,40 +1,56 @@
-"""The page: one HTML file with everything in it, readable in light and dark, wide and narrow."""
+"""The page: one HTML file with everything in it, readable in light and dark, wide and narrow.
+
+First the answer, then the figures, then what the answer rests on. Without scripts, and on paper,
+the drawings of matplotlib stand where the script draws figures that answer to a pointer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from importlib.resources import files
 
+from trpo_cli.compare.charts import in_script, to_json
 from trpo_cli.compare.drawing import Drawing
 from trpo_cli.compare.formats import Table, to_html
-from trpo_cli.compare.plots import updates_name
+from trpo_cli.compare.panels import Panel
+from trpo_cli.compare.ranking import caution, headline
 from trpo_cli.compare.results import Comparison
-from trpo_cli.compare.style import COLOURS
+from trpo_cli.compare.style import COLOURS, Look
+from trpo_cli.compare.update_plots import updates_name
+from trpo_cli.compare.verdict import reasoning
+from trpo_cli.compare.wording import listed
 
 # Where each table stands: behind the figure of this name.
-PLACES = {"performance": "curves", "pairs": "final", "improvement": "across"}
-PLACES |= {"aggregate": "across"}
+PLACES = {"performance": "final", "pairs": "final", "improvement": "across", "aggregate": "across"}
+FIRST, LAST = "ranking", "published"
+"""Tables with a place of their own."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a page came to be. command: as it was typed. date: in words. version: of the package."""
+
+    command: str
+    date: str
+    version: str
 
 
 def page(
-    comparison: Comparison,
-    tables: Sequence[Table],
-    drawings: Sequence[Drawing],
-    words: str,
-    folders: Sequence[str],
+    comparison: Comparison, tables: Sequence[Table], drawings: Sequence[Drawing], made: Made
 ) -> str:
     """The whole document. It asks the network for nothing."""
-    style = (files("trpo_cli.compare") / "data" / "report.css").read_text(encoding="utf-8")
     names = [(d.plot.name, d.plot.title) for d in drawings]
     plots = {name for name, _ in names}
-    body = [heading(comparison, words, folders)]
+    looked = next(d.plot.legend for d in drawings if d.plot.name == "curves")
+    keys = {label: key_again(f"key-curves-{i}") for i, label in enumerate(looked)}
+    body = [heading(comparison, [t for t in tables if t.name == FIRST], keys, made)]
     for d in drawings:
         beside = [part for t in tables for part in parts_at(d.plot.name, t, comparison, plots)]
-        body.append(section(d, beside, diagnosis(comparison, d.plot.name)))
+        body.append(section(d, beside, diagnosis(comparison, d.plot.name), comparison.options.axis))
     for t in tables:
-        if t.name == "published":
+        if t.name == LAST:
             body.append(f'<section id="{t.name}">{to_html(t, "h2")}</section>\n')
             names.append((t.name, t.title))
     contents = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in names)
@@ -42,59 +58,103 @@ def page(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>Comparison of {comparison.runs} runs</title>\n"
-        f"<style>\n{colours()}{style}</style>\n</head>\n<body>\n"
-        f"<nav>{contents}</nav>\n<main>\n{''.join(body)}</main>\n</body>\n</html>\n"
+        f"<title>{escape(headline(comparison))}</title>\n"
+        f"<style>\n{data('uPlot.min.css')}\n{colours()}{data('report.css')}</style>\n"
+        f"</head>\n<body>\n<nav>{contents}</nav>\n<main>\n{''.join(body)}</main>\n"
+        f"{script(looked)}</body>\n</html>\n"
+    )
+
+
+def data(name: str) -> str:
+    return (files("trpo_cli.compare") / "data" / name).read_text(encoding="utf-8")
+
+
+def script(looked: dict[str, Look]) -> str:
+    """uPlot with its licence, and what of this page it draws."""
+    looks = {
+        label: {"colour": look.number, "dash": list(look.dash)} for label, look in looked.items()
+    }
+    return (
+        f'<script type="application/json" id="looks">{in_script(looks)}</script>\n'
+        f"<script>\n/*!\n{data('uPlot.LICENSE')}\n*/\n{data('uPlot.iife.min.js')}</script>\n"
+        f"<script>\n{data('report.js')}</script>\n"
     )
 
 
 def parts_at(name: str, table: Table, comparison: Comparison, plots: set[str]) -> list[Table]:
     """What of a table stands behind a figure: of the updates, the rows of its environment."""
-    if table.name != "updates":
-        return [table] if place(table, plots) == name else []
-    envs = [e.env for e in comparison.envs if updates_name(e) == name]
-    return [replace(table, rows=[g for g in table.rows if g.env == env]) for env in envs]
+    if table.name == "updates":
+        envs = [e.env for e in comparison.envs if updates_name(e) == name]
+        return [replace(table, rows=[g for g in table.rows if g.env == e], name=name) for e in envs]
+    place = table.name.replace("importance_", "settings_", 1)
+    place = PLACES.get(place, place)
+    if table.name in (FIRST, LAST):
+        return []
+    return [table] if name == (place if place in plots else "final") else []
 
 
-def place(table: Table, plots: set[str]) -> str:
-    """The figure that a table belongs to, "final" where its own is not drawn. The published numbers
-    have a section of their own."""
-    name = table.name.replace("importance_", "settings_", 1)
-    name = PLACES.get(name, name)
-    return name if name in plots or name == "published" else "final"
-
-
-def heading(comparison: Comparison, words: str, folders: Sequence[str]) -> str:
-    notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
-    where = ", ".join(folders[:4]) + (f" and {len(folders) - 4} more" if len(folders) > 4 else "")
+def heading(
+    comparison: Comparison, first: Sequence[Table], keys: dict[str, str], made: Made
+) -> str:
     envs = ", ".join(e.env for e in comparison.envs)
+    warning = caution(comparison)
+    why = "".join(f"<p>{escape(sentence)}</p>" for sentence in reasoning(comparison))
+    notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
+    count = len(comparison.notes)
     return (
-        f"<header><h1>{escape(' / '.join(comparison.labels))}</h1>"
-        f'<p class="facts">{escape(envs)} &middot; {comparison.runs} runs from '
-        f"{escape(where)}</p></header>\n"
-        f'<section id="verdict"><h2>Verdict</h2><p class="verdict">{escape(words)}</p>'
-        + (f'<details open class="notes"><summary>Notes</summary><ul>{notes}</ul></details>'
-           if notes else "")
-        + "</section>\n"
+        f'<header id="verdict"><p class="facts">{escape(envs)} &middot; {comparison.runs} runs '
+        f"&middot; {escape(made.date)}</p><h1>{escape(headline(comparison))}</h1>"
+        + (f'<p class="warning">{escape(warning)}</p>' if warning else "")
+        + "".join(to_html(t, "h2", keys) for t in first)
+        + f'<details class="why"><summary>The reasoning</summary>{why}</details>'
+        + (f'<details class="why"><summary>{count} note{"s" * (count > 1)} on the runs</summary>'
+           f"<ul>{notes}</ul></details>" if notes else "")
+        + f'<p class="made"><code>{escape(made.command)}</code> trpo_cli {escape(made.version)}'
+        "</p></header>\n"
     )  # fmt: skip
 
 
-def section(drawing: Drawing, tables: Sequence[Table], extra: str) -> str:
+def section(drawing: Drawing, tables: Sequence[Table], extra: str, axis: str) -> str:
     plot = drawing.plot
+    names = {label: f"key-{plot.name}-{i}" for i, label in enumerate(plot.legend)}
     panels = "".join(
-        f"<figure><figcaption>{escape(panel.title)}</figcaption>{svg}</figure>"
+        figure(panel, svg, axis, names)
         for panel, svg in zip(plot.panels, drawing.panels, strict=True)
     )
     keys = "".join(
-        f"<li>{key}{escape(label)}</li>"
-        for label, key in zip(plot.legend, drawing.keys, strict=True)
+        f'<li><button type="button" disabled aria-pressed="true" data-group="{escape(label)}">'
+        f'<svg id="{names[label]}" {key.removeprefix("<svg ")}{escape(label)}</button></li>'
+        for label, key in zip(plot.legend, drawing.keys, strict=False)  # none without panels
     )
-    legend = f'<ul class="legend">{keys}</ul>' if keys else ""
+    bar = f'<div class="bar"><ul class="legend">{keys}</ul></div>' if keys else ""
+    lone = " lone" if len(plot.panels) == 1 else ""
+    grid = f'<div class="panels{lone}">{panels}</div>' if panels else ""
     return (
-        f'<section id="{plot.name}"><h2>{escape(plot.title)}</h2>{extra}{legend}'
-        f'<div class="panels">{panels}</div><p class="caption">{escape(plot.caption)}</p>'
-        f"{''.join(map(to_html, tables))}</section>\n"
+        f'<section id="{plot.name}"><h2>{escape(plot.title)}</h2>{extra}{bar}{grid}'
+        f'<p class="caption">{escape(plot.caption)}</p>{"".join(map(to_html, tables))}</section>\n'
     )
+
+
+def key_again(name: str) -> str:
+    """A key of a legend once more, elsewhere on the page."""
+    return f'<svg width="40" height="13" aria-hidden="true"><use href="#{name}"/></svg>'
+
+
+def figure(panel: Panel, svg: str, axis: str, names: Mapping[str, str]) -> str:
+    """A drawing, and the data from which the script makes one that answers to a pointer. names: of
+    the legend's keys, which stand again below the drawing on paper."""
+    extra = ""
+    if panel.chart is not None:
+        shown = axis if axis in panel.chart.axes else next(iter(panel.chart.axes))
+        more = {"title": panel.title, "unit": panel.ylabel, "log": panel.log_y, "axis": shown}
+        keys = "".join(
+            f"<span>{key_again(names[group])}{escape(group)}</span>" for group in panel.chart.groups
+        )
+        extra = (
+            f'<p class="keys">{keys}</p>'
+            f'<script type="application/json">{to_json(panel.chart, **more)}</script>'
+        )
+    return f"<figure><figcaption>{escape(panel.title)}</figcaption>{svg}{extra}</figure>"
 
 
 def diagnosis(comparison: Comparison, name: str) -> str:
@@ -102,8 +162,11 @@ def diagnosis(comparison: Comparison, name: str) -> str:
     for env in comparison.envs:
         if name != updates_name(env):
             continue
+        said: dict[str, list[str]] = {}
+        for g in env.groups:
+            said.setdefault(found(g.diagnosis), []).append(g.label)
         items = "".join(
-            f"<li><b>{escape(g.label)}</b>: {escape(found(g.diagnosis))}.</li>" for g in env.groups
+            f"<li><b>{escape(listed(who))}</b>: {escape(what)}.</li>" for what, who in said.items()
         )
         return f'<ul class="diagnosis">{items}</ul>'
     return ""

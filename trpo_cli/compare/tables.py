@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
 
 from trpo_cli.compare import published
-from trpo_cli.compare.formats import Column, Table
-from trpo_cli.compare.groups import rule_of, show
+from trpo_cli.compare.formats import Column, Table, interval
+from trpo_cli.compare.groups import rule_of
+from trpo_cli.compare.ranking import ranking
 from trpo_cli.compare.results import Comparison, Crossing, Pair
 from trpo_cli.compare.statistics import ALPHA
 from trpo_cli.compare.sweep import Sweep
+from trpo_cli.compare.sweep_tables import importance, settings
 from trpo_cli.compare.wording import bounds, formatted, number, p_value, plus_minus, spread
 
 UPDATES = (
@@ -33,7 +34,12 @@ UPDATES = (
 
 def all_tables(comparison: Comparison, sweeps: Sequence[Sweep], against: bool) -> list[Table]:
     """Those that have rows. against: with the published numbers."""
-    found = [performance(comparison), pairs(comparison), improvement(comparison)]
+    found = [
+        ranked(comparison),
+        performance(comparison),
+        pairs(comparison),
+        improvement(comparison),
+    ]
     found += [aggregate(comparison), updates(comparison)]
     for sweep in sweeps:
         found += [settings(sweep), importance(sweep)]
@@ -41,25 +47,51 @@ def all_tables(comparison: Comparison, sweeps: Sequence[Sweep], against: bool) -
     return [table for table in found if table.rows]
 
 
-def interval(get: Callable[[Any], Any], write: Callable[[float], str] = number) -> list[Column]:
-    """Of bounds `low` and `high`: one column for people, two in files."""
-    return [
-        Column("", "95% interval", get, lambda found: bounds(found, write)),
-        Column("low", "", lambda row: get(row).low),
-        Column("high", "", lambda row: get(row).high),
-    ]
+def ranked(c: Comparison, *more: Column) -> Table:
+    """The first thing to read: who comes first, and what each is ahead of."""
+    return Table(
+        "ranking",
+        "Ranking by final return",
+        f"Mean ± standard deviation over runs of the {c.protocol.final}, with its 95% Student "
+        "interval. Ahead of: the groups that Welch's test tells from it, after Holm's correction "
+        "over all pairs.",
+        [
+            Column("env", "Environment", lambda r: r.group.env),
+            Column("place", "Rank", lambda r: r.place),
+            Column("group", "Group", lambda r: r.group.label),
+            Column("final", "Final return", lambda r: r.group.final, spread),
+            Column("", "95% interval", lambda r: r.group.final, bounds),
+            Column("ahead", "Ahead of", lambda r: r.ahead_in_words),
+            Column("runs", "Runs", lambda r: r.group.final.n),
+            *more,
+            Column("finals", "Each run's final", lambda r: r.group.finals),
+        ],
+        [r for e in c.envs for r in ranking(c, e)],
+        part="env",
+        leads=lambda r: r.place == 1,
+    )
+
+
+def for_terminal(c: Comparison) -> Table:
+    """The ranking with a column more."""
+    return ranked(c, Column("", "Steps to threshold", lambda r: r.group.steps, later))
+
+
+def crossing(found: Crossing, otherwise: str) -> str:
+    when = number(found.median) if math.isfinite(found.median) else otherwise
+    return f"{when} ({found.reached} of {found.runs})"
+
+
+def later(found: Crossing) -> str:
+    return crossing(found, f"> {found.end:,.0f}")
+
+
+def never(found: Crossing) -> str:
+    return crossing(found, "not reached")
 
 
 def performance(c: Comparison) -> Table:
     envs = {e.env: e for e in c.envs}
-
-    def crossing(found: Crossing, otherwise: str) -> str:
-        when = number(found.median) if math.isfinite(found.median) else otherwise
-        return f"{when} ({found.reached} of {found.runs})"
-
-    def later(found: Crossing) -> str:
-        return crossing(found, f"> {found.end:,.0f}")
-
     thresholds = "; ".join(f"{e.env} {number(e.threshold)}" for e in c.envs)
     return Table(
         "performance",
@@ -81,13 +113,14 @@ def performance(c: Comparison) -> Table:
             Column("threshold", "", lambda g: envs[g.env].threshold),
             Column("reached", "", lambda g: g.steps.reached),
             Column("steps_median", "", lambda g: g.steps.median),
-            Column("", "Steps to threshold", lambda g: later(g.steps)),
+            Column("", "Steps to threshold", lambda g: g.steps, later),
             Column("seconds_median", "", lambda g: g.seconds.median),
-            Column("", "Seconds to threshold", lambda g: crossing(g.seconds, "not reached")),
+            Column("", "Seconds to threshold", lambda g: g.seconds, never),
             Column("finals", "Each run's final", lambda g: g.finals),
             Column("seeds", "", lambda g: " ".join(str(run.seed) for run in g.group.runs)),
         ],
         [g for e in c.envs for g in e.groups],
+        part="env",
     )
 
 
@@ -126,11 +159,12 @@ def pairs(c: Comparison) -> Table:
             *interval(lambda p: p.difference),
             Column("p_welch", "p (Welch)", lambda p: p.difference.p, p_value),
             Column("p_holm", "", lambda p: p.p),
-            Column("", "p adjusted", adjusted),
+            Column("", "p adjusted", lambda p: p, adjusted),
             Column("p_permutation", "p (permutation)", lambda p: p.p_permutation, p_value),
             Column("detectable", "Detectable", lambda p: p.detectable),
         ],
         c.pairs,
+        part="env",
     )
 
 
@@ -193,50 +227,7 @@ def updates(c: Comparison) -> Table:
             ),
         ],
         [g for e in c.envs for g in e.groups],
-    )
-
-
-def settings(s: Sweep) -> Table:
-    def swept(key: str) -> Column:
-        return Column(key, key, lambda row: show(row[1].values[key]))
-
-    return Table(
-        f"settings_{s.file_name}",
-        f"Settings of {s.algo} on {s.env}",
-        "Ranked by the mean over seeds; 95% Student interval. * the best setting is ahead (Welch, "
-        f"Holm over the settings, p <= 0.05). {' '.join(s.warnings)}",
-        [
-            Column("rank", "", lambda row: row[0]),
-            Column("", "Rank", lambda row: f"{row[0]}{' *' if row[1].worse else ''}"),
-            *map(swept, s.keys),
-            Column("runs", "Runs", lambda row: row[1].interval.n),
-            Column("", "Mean ± std", lambda row: row[1].interval, spread),
-            Column("mean", "", lambda row: row[1].interval.value),
-            Column("std", "", lambda row: row[1].interval.std),
-            *interval(lambda row: row[1].interval),
-            Column("worse_than_best", "", lambda row: int(row[1].worse)),
-            Column("finals", "Each run", lambda row: row[1].finals),
-        ],
-        list(enumerate(s.settings, 1)),
-    )
-
-
-def importance(s: Sweep) -> Table:
-    percent = formatted(".0%")
-    return Table(
-        f"importance_{s.file_name}",
-        f"Importance of each setting of {s.algo} on {s.env}",
-        "Share of the variance of the final scores that goes with one setting (eta squared of a "
-        "one-way analysis of variance over runs), beside what a setting without effect would show "
-        "by chance; p of the F test, for each setting alone.",
-        [
-            Column("setting", "Setting", lambda i: i.key),
-            Column("levels", "Levels", lambda i: i.levels),
-            Column("eta_squared", "Variance explained", lambda i: i.share, percent),
-            Column("by_chance", "By chance", lambda i: i.by_chance, percent),
-            Column("p", "p", lambda i: i.p, p_value),
-        ],
-        s.importance,
+        part="env",
     )
 
 
@@ -271,4 +262,5 @@ def published_numbers(c: Comparison) -> Table:
             Column("metric", "Measure", lambda row: row[1].metric),
         ],
         rows,
+        part="env",
     )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trpo_cli.compare.groups import Group
+from trpo_cli.compare.metric import AXES
 from trpo_cli.compare.read import Run
 from trpo_cli.maths.schedule import scheduled
 
@@ -108,10 +109,10 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Binned:
-    """A group's measure over training: middle of each bin, mean over runs of their bin means,
-    lowest and highest run."""
+    """A group's measure over training: middle of each bin along each of `AXES`, mean over runs of
+    their bin means, lowest and highest run."""
 
-    x: Floats
+    places: dict[str, Floats]
     mean: Floats
     low: Floats
     high: Floats
@@ -129,9 +130,16 @@ def binned(group: Group, values: Callable[[Run], Floats], bins: int = BINS) -> B
     means = np.stack([_bin_means(x, y, edges) for x, y in series])
     keep = np.isfinite(means).any(axis=0)
     means, middle = means[:, keep], (0.5 * (edges[1:] + edges[:-1]))[keep]
+    places = {axis: _mean_place(group, key, middle) for axis, key in AXES.items()}
     return Binned(
-        middle, np.nanmean(means, axis=0), np.nanmin(means, axis=0), np.nanmax(means, axis=0)
+        places, np.nanmean(means, axis=0), np.nanmin(means, axis=0), np.nanmax(means, axis=0)
     )
+
+
+def _mean_place(group: Group, key: str, steps: Floats) -> Floats:
+    """Where these steps are along another axis, as the mean over the runs."""
+    places = [np.interp(steps, run.columns["step"], run.column(key)) for run in group.runs]
+    return np.asarray(np.mean(places, axis=0))
 
 
 def _bin_means(x: Floats, y: Floats, edges: Floats) -> Floats:

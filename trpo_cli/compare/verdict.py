@@ -5,54 +5,53 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from trpo_cli.compare.ranking import caution, ranking
 from trpo_cli.compare.results import Comparison, EnvResult, Pair
 from trpo_cli.compare.statistics import Interval
 from trpo_cli.compare.wording import listed, number, p_value, runs, spread
 
-FEW_RUNS = 5
-
 
 def verdict(comparison: Comparison) -> str:
-    """The paragraph. A group is said to be ahead only where Welch's test with Holm's correction
+    """The paragraph, and what few runs leave open."""
+    words, warning = reasoning(comparison), caution(comparison)
+    if warning:
+        words.append(f"Warning: {warning[0].lower()}{warning[1:]}")
+    return " ".join(words)
+
+
+def reasoning(comparison: Comparison) -> list[str]:
+    """A sentence each. A group is said to be ahead only where Welch's test with Holm's correction
     over every pair on every environment says so and the permutation test agrees, to be ahead "if
     runs are normal" where the latter has too few runs to agree; everything else is open."""
     sentences = [on_env(comparison, env) for env in comparison.envs]
-    sentences += overall(comparison)
-    sentences += sureness(comparison)
-    return " ".join(s for s in sentences if s)
+    return [*sentences, *overall(comparison), *sureness(comparison)]
 
 
 def on_env(comparison: Comparison, env: EnvResult) -> str:
-    ranked = sorted(env.groups, key=lambda g: -g.final.value)
-    best = ranked[0]
-    level = [g.label for g in ranked if g.final.value == best.final.value]
-    if len(ranked) == 1:
-        return (
-            f"On {env.env} there is only {best.label}: {amount(best.final)}; nothing to compare it "
-            "with."
-        )
-    pairs = {frozenset((p.a, p.b)): p for p in comparison.pairs if p.env == env.env}
-    behind = [(g, pairs[frozenset((best.label, g.label))]) for g in ranked[1:]]
-    clear = [(g, p) for g, p in behind if p.clear]
-    likely = [(g, p) for g, p in behind if p.likely and not p.clear]
-    open_ = [(g, p) for g, p in behind if not p.likely]
-    head = f"On {env.env} {listed(level)} has the highest mean, {amount(best.final)}"
+    ranks = ranking(comparison, env)
+    best = ranks[0]
+    final, label = best.group.final, best.group.label
+    level = [r.group.label for r in ranks if r.place == 1]
+    if len(ranks) == 1:
+        return f"On {env.env} there is only {label}: {amount(final)}; nothing to compare it with."
+    clear = [(other, p) for other, p in best.below if p.clear]
+    likely = [(other, p) for other, p in best.below if p.likely and not p.clear]
+    open_ = [(other, p) for other, p in best.below if not p.likely]
+    head = f"On {env.env} {listed(level)} has the highest mean, {amount(final)}"
     if len(level) > 1:
-        head = f"On {env.env} {listed(level)} share the highest mean, {amount(best.final)} for "
-        head += best.label
-    open_ = [(g, p) for g, p in open_ if g.label not in level]
+        head = f"On {env.env} {listed(level)} share the highest mean, {amount(final)} for {label}"
     parts = []
     if clear:
-        parts.append(f"is ahead of {listed([gap(best.label, g.label, p) for g, p in clear])}")
+        parts.append(f"is ahead of {listed([gap(label, other, p) for other, p in clear])}")
     if likely:
         parts.append(
-            f"is ahead of {listed([gap(best.label, g.label, p) for g, p in likely])} if runs vary "
+            f"is ahead of {listed([gap(label, other, p) for other, p in likely])} if runs vary "
             "normally, which so few cannot show"
         )
     if open_:
-        rest = listed([g.label for g, _ in open_])
+        rest = listed([other for other, _ in open_])
         parts.append(f"cannot be told from {rest}{could_have(open_)}")
-    return f"; {best.label if len(level) > 1 else 'it'} ".join([head, *parts]) + "."
+    return f"; {label if len(level) > 1 else 'it'} ".join([head, *parts]) + "."
 
 
 def gap(best: str, other: str, pair: Pair) -> str:
@@ -105,12 +104,6 @@ def sureness(comparison: Comparison) -> list[str]:
     found = [f"Numbers are the {comparison.protocol.final}; intervals are over runs."]
     if tests > 1:
         found.append(f"p-values are corrected for {tests} comparisons (Holm).")
-    if comparison.fewest < FEW_RUNS:
-        lone = " A single run says nothing about the spread." if comparison.fewest == 1 else ""
-        found.append(
-            f"Warning: as few as {runs(comparison.fewest)} in a group; below {FEW_RUNS} only very "
-            f"large differences can be found, and intervals lean on normality.{lone}"
-        )
     return found
 
 
