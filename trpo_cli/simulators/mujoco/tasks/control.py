@@ -6,46 +6,74 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.simulators.mujoco.physics import Physics
+from trpo_cli.kernels.jit import compiled
+from trpo_cli.simulators.mujoco.native import COS, FLOAT_POWER, SIN, VECDOT, dot, elementwise, pairwise
 from trpo_cli.simulators.mujoco.tasks.parts import (
-    Rows,
-    Task,
+    DOUBLE_PENDULUM,
+    PENDULUM,
+    PUSHER,
+    REACHER,
+    Constants,
+    Draw,
+    Fields,
+    clip,
+    constants,
     coordinates,
-    lengths,
-    nothing,
-    row_sums,
-    uniform,
-    uniform_normal,
+    finite,
+    weighted,
 )
 
 
-def reacher(env: Any, physics: Physics, v5: bool) -> Task:
+@compiled
+def distance(c: Constants, f: Fields, one: int, other: int) -> float:
+    """``np.linalg.norm`` between two bodies: numpy's root of a dot product."""
+    vector = f.xpos[one] - f.xpos[other]
+    return np.sqrt(dot(c.loops[VECDOT], vector, vector))  # type: ignore[no-any-return]
+
+
+def reacher(env: Any, v5: bool) -> Constants:
     """Reacher: fingertip to target. Version 4 scores the distance before the step."""
-    model, xpos = physics.model, physics.field("xpos")
-    nq = model.nq
-    qpos, qvel = physics.coordinates[:, :nq], physics.coordinates[:, nq:]
-    fingertip, target = model.body("fingertip").id, model.body("target").id
-    dist_weight = env._reward_dist_weight if v5 else 1
-    control_weight = env._reward_control_weight if v5 else 1
-    shown = 2 if v5 else 3
+    model = env.model
+    return constants(
+        env,
+        REACHER,
+        v5,
+        bodies=[model.body("fingertip").id, model.body("target").id],
+        reward_dist_weight=env._reward_dist_weight if v5 else 1.0,
+        reward_control_weight=env._reward_control_weight if v5 else 1.0,
+    )
+
+
+@compiled
+def observe_reacher(c: Constants, f: Fields, out: np.ndarray) -> None:
+    theta = f.qpos[:2]
+    elementwise(c.loops[COS], theta, out[0:2])
+    elementwise(c.loops[SIN], theta, out[2:4])
+    for i in range(2, c.nq):
+        out[2 + i] = f.qpos[i]
+    out[2 + c.nq : 4 + c.nq] = f.qvel[:2]
+    for k in range(2 if c.v5 else 3):
+        out[4 + c.nq + k] = f.xpos[c.bodies[0], k] - f.xpos[c.bodies[1], k]
+
+
+@compiled
+def progress_reacher(c: Constants, f: Fields) -> float:
+    return -distance(c, f, c.bodies[0], c.bodies[1])
+
+
+@compiled
+def score_reacher(
+    c: Constants, f: Fields, action: np.ndarray, before: float, after: float
+) -> tuple[float, bool]:
+    reward_dist = (after if c.v5 else before) * c.reward_dist_weight
+    return reward_dist + weighted(-c.reward_control_weight, action), False
+
+
+def draw_reacher(env: Any, v5: bool) -> Draw:
     init_qpos, init_qvel = env.init_qpos.copy(), env.init_qvel.copy()
 
-    def observe(out: Rows) -> None:
-        out[:, 0:2] = np.cos(qpos[:, :2])
-        out[:, 2:4] = np.sin(qpos[:, :2])
-        out[:, 4 : 2 + nq] = qpos[:, 2:]
-        out[:, 2 + nq : 4 + nq] = qvel[:, :2]
-        out[:, 4 + nq :] = (xpos[:, fingertip] - xpos[:, target])[:, :shown]
-
-    def progress(out: Rows) -> None:
-        np.negative(lengths(xpos[:, fingertip] - xpos[:, target]), out=out)
-
-    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
-        np.multiply(after if v5 else before, dist_weight, out=rewards)
-        rewards += -row_sums(np.square(actions)) * control_weight
-
     def draw(generator: np.random.Generator) -> np.ndarray:
-        positions = generator.uniform(-0.1, 0.1, nq) + init_qpos
+        positions = generator.uniform(-0.1, 0.1, init_qpos.size) + init_qpos
         while True:
             goal = generator.uniform(-0.2, 0.2, 2)
             if np.linalg.norm(goal) < 0.2:
@@ -55,28 +83,43 @@ def reacher(env: Any, physics: Physics, v5: bool) -> Task:
         velocities[-2:] = 0
         return np.concatenate([positions, velocities])
 
-    return Task(observe=observe, progress=progress, score=score, draw=draw)
+    return draw
 
 
-def pusher(env: Any, physics: Physics, v5: bool) -> Task:
+def pusher(env: Any, v5: bool) -> Constants:
     """Pusher (version 5): arm to object, object to goal."""
-    model, xpos = physics.model, physics.field("xpos")
-    nq = model.nq
-    tips, item, goal = (model.body(name).id for name in ("tips_arm", "object", "goal"))
+    return constants(
+        env,
+        PUSHER,
+        v5,
+        bodies=[env.model.body(name).id for name in ("tips_arm", "object", "goal")],
+        reward_near_weight=env._reward_near_weight,
+        reward_dist_weight=env._reward_dist_weight,
+        reward_control_weight=env._reward_control_weight,
+    )
+
+
+@compiled
+def observe_pusher(c: Constants, f: Fields, out: np.ndarray) -> None:
+    out[0:7] = f.qpos[:7]
+    out[7:14] = f.qvel[:7]
+    for i in range(3):
+        out[14 + 3 * i : 17 + 3 * i] = f.xpos[c.bodies[i]]
+
+
+@compiled
+def score_pusher(
+    c: Constants, f: Fields, action: np.ndarray, before: float, after: float
+) -> tuple[float, bool]:
+    tips, item, goal = c.bodies
+    reward_near = -distance(c, f, item, tips) * c.reward_near_weight
+    reward_dist = -distance(c, f, item, goal) * c.reward_dist_weight
+    reward_ctrl = weighted(-c.reward_control_weight, action)
+    return reward_dist + reward_ctrl + reward_near, False
+
+
+def draw_pusher(env: Any, v5: bool) -> Draw:
     init_qpos, init_qvel = env.init_qpos.copy(), env.init_qvel.copy()
-
-    def observe(out: Rows) -> None:
-        out[:, 0:7] = physics.coordinates[:, :7]
-        out[:, 7:14] = physics.coordinates[:, nq : nq + 7]
-        out[:, 14:17] = xpos[:, tips]
-        out[:, 17:20] = xpos[:, item]
-        out[:, 20:23] = xpos[:, goal]
-
-    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
-        near = -lengths(xpos[:, item] - xpos[:, tips]) * env._reward_near_weight
-        dist = -lengths(xpos[:, item] - xpos[:, goal]) * env._reward_dist_weight
-        control = -row_sums(np.square(actions)) * env._reward_control_weight
-        np.add(dist + control, near, out=rewards)
 
     def draw(generator: np.random.Generator) -> np.ndarray:
         while True:
@@ -91,63 +134,57 @@ def pusher(env: Any, physics: Physics, v5: bool) -> Task:
         velocities[-4:] = 0
         return np.concatenate([positions, velocities])
 
-    return Task(observe=observe, progress=nothing, score=score, draw=draw)
+    return draw
 
 
-def pendulum(env: Any, physics: Physics, v5: bool) -> Task:
+def pendulum(env: Any, v5: bool) -> Constants:
     """InvertedPendulum: 1 per step; version 5 pays nothing on the terminating step."""
-    state = physics.coordinates
-
-    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
-        fallen = np.abs(state[:, 1]) > 0.2
-        np.logical_or(~np.isfinite(state).all(axis=1), fallen, out=terminated)
-        if v5:
-            np.logical_not(terminated, out=rewards)
-        else:
-            rewards[:] = 1.0
-
-    return Task(
-        observe=coordinates(physics, 0),
-        progress=nothing,
-        score=score,
-        draw=uniform(env, env._reset_noise_scale if v5 else 0.01),
-    )
+    return constants(env, PENDULUM, v5)
 
 
-def double_pendulum(env: Any, physics: Physics, v5: bool) -> Task:
+@compiled
+def observe_pendulum(c: Constants, f: Fields, out: np.ndarray) -> None:
+    coordinates(c, f, out)
+
+
+@compiled
+def score_pendulum(
+    c: Constants, f: Fields, action: np.ndarray, before: float, after: float
+) -> tuple[float, bool]:
+    terminated = not finite(c, f) or abs(f.qpos[1]) > 0.2
+    return 0.0 if c.v5 and terminated else 1.0, terminated
+
+
+def double_pendulum(env: Any, v5: bool) -> Constants:
     """InvertedDoublePendulum: stay up, in the middle, slowly."""
-    nq = physics.model.nq
-    qpos, qvel = physics.coordinates[:, :nq], physics.coordinates[:, nq:]
-    tip, constraint = physics.field("site_xpos")[:, 0], physics.field("qfrc_constraint")
-    x, y = tip[:, 0], tip[:, 2]
-    angles = nq - 1
-    shown = 1 if v5 else constraint.shape[1]
-
-    def observe(out: Rows) -> None:
-        out[:, :1] = qpos[:, :1]
-        out[:, 1 : 1 + angles] = np.sin(qpos[:, 1:])
-        out[:, 1 + angles : 1 + 2 * angles] = np.cos(qpos[:, 1:])
-        after_angles = 1 + 2 * angles + qvel.shape[1]
-        out[:, 1 + 2 * angles : after_angles] = np.clip(qvel, -10, 10)
-        out[:, after_angles:] = np.clip(constraint[:, :shown], -10, 10)
-
-    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
-        # `float_power` rounds as a scalar's ** does; an array's ** 2 is a product and differs in
-        # the last bit now and then.
-        square = np.float_power
-        distance_penalty = 0.01 * square(x, 2) + square(y - 2, 2)
-        velocity_penalty = 1e-3 * square(qvel[:, 1], 2) + 5e-3 * square(qvel[:, 2], 2)
-        np.less_equal(y, 1, out=terminated)
-        if v5:
-            np.multiply(env._healthy_reward, ~terminated, out=rewards)
-        else:
-            rewards[:] = 10
-        rewards -= distance_penalty
-        rewards -= velocity_penalty
-
-    return Task(
-        observe=observe,
-        progress=nothing,
-        score=score,
-        draw=uniform_normal(env, env._reset_noise_scale if v5 else 0.1),
+    return constants(
+        env, DOUBLE_PENDULUM, v5, healthy_reward=env._healthy_reward if v5 else 10.0
     )
+
+
+@compiled
+def observe_double_pendulum(c: Constants, f: Fields, out: np.ndarray) -> None:
+    angles = c.nq - 1
+    out[0] = f.qpos[0]
+    elementwise(c.loops[SIN], f.qpos[1:], out[1 : 1 + angles])
+    elementwise(c.loops[COS], f.qpos[1:], out[1 + angles : 1 + 2 * angles])
+    end = 1 + 2 * angles
+    for i in range(c.nv):
+        out[end + i] = clip(f.qvel[i], -10.0, 10.0)
+    for i in range(1 if c.v5 else c.nv):
+        out[end + c.nv + i] = clip(f.qfrc_constraint[i], -10.0, 10.0)
+
+
+@compiled
+def score_double_pendulum(
+    c: Constants, f: Fields, action: np.ndarray, before: float, after: float
+) -> tuple[float, bool]:
+    x, y = f.site_xpos[0, 0], f.site_xpos[0, 2]
+    # A scalar's ** 2 is a call of pow, which differs from a product in the last bit now and then.
+    squares = np.array([x, y - 2.0, f.qvel[1], f.qvel[2]])
+    pairwise(c.loops[FLOAT_POWER], squares, np.full(4, 2.0), squares)
+    terminated = y <= 1
+    reward = c.healthy_reward * (not terminated) if c.v5 else c.healthy_reward
+    reward -= 0.01 * squares[0] + squares[1]
+    reward -= 1e-3 * squares[2] + 5e-3 * squares[3]
+    return reward, terminated

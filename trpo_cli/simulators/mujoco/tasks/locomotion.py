@@ -6,48 +6,27 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.simulators.mujoco.physics import Physics
+from trpo_cli.kernels.jit import compiled
 from trpo_cli.simulators.mujoco.tasks.parts import (
-    Draw,
-    Rows,
-    Task,
-    column,
-    control_cost,
+    ANT,
+    RUNNER,
+    WALKER,
+    Constants,
+    Fields,
+    clip,
+    constants,
     coordinates,
-    row_sums,
-    skipped,
+    finite,
     speed,
     survival,
-    uniform,
-    uniform_normal,
+    weighted,
 )
 
 
-def walker(env: Any, physics: Physics, v5: bool) -> Task:
+def walker(env: Any, v5: bool) -> Constants:
     """Hopper and Walker2d: upright within bounds on height and angle (Hopper: and the rest)."""
-    state = physics.coordinates[:, 1:]
-    low, high = _bounds(env, state.shape[1])
-    state = state[:, : low.size]
-    above, below = np.empty(state.shape, dtype=bool), np.empty(state.shape, dtype=bool)
-    healthy = np.empty(len(state), dtype=bool)
-    run, cost = speed(env, env._forward_reward_weight), control_cost(env._ctrl_cost_weight)
-    survive = survival(env, v5)
-
-    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
-        run(before, after, rewards)
-        np.less(low, state, out=above)
-        np.less(state, high, out=below)
-        np.logical_and(above, below, out=above)
-        np.logical_and.reduce(above, axis=1, out=healthy)
-        survive(healthy, rewards, terminated)
-        rewards -= cost(actions)
-
-    return Task(
-        observe=coordinates(physics, skipped(env, 1), clip=True),
-        progress=column(physics.coordinates[:, 0]),
-        score=score,
-        draw=uniform(env, env._reset_noise_scale),
-    )
+    low, high = _bounds(env, env.model.nq + env.model.nv - 1)
+    return constants(env, WALKER, v5, skip=1, low=low, high=high)
 
 
 def _bounds(env: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,71 +44,89 @@ def _bounds(env: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
     return low.copy(), high.copy()
 
 
-def half_cheetah(env: Any, physics: Physics, v5: bool) -> Task:
-    return _runner(env, physics, 1, uniform_normal(env, env._reset_noise_scale))
+@compiled
+def observe_walker(c: Constants, f: Fields, out: np.ndarray) -> None:
+    end = coordinates(c, f, out)
+    for i in range(c.nq - c.skip, end):
+        out[i] = clip(out[i], -10.0, 10.0)
 
 
-def swimmer(env: Any, physics: Physics, v5: bool) -> Task:
-    return _runner(env, physics, 2, uniform(env, env._reset_noise_scale))
+@compiled
+def score_walker(
+    c: Constants, f: Fields, action: np.ndarray, before: float, after: float
+) -> tuple[float, bool]:
+    healthy = True
+    for i in range(len(c.low)):
+        k = i + 1
+        x = f.qpos[k] if k < c.nq else f.qvel[k - c.nq]
+        healthy = healthy and c.low[i] < x < c.high[i]
+    reward = speed(c, before, after) + survival(c, healthy) - weighted(c.ctrl_cost_weight, action)
+    return reward, c.terminate_when_unhealthy and not healthy
 
 
-def _runner(env: Any, physics: Physics, skip: int, draw: Draw) -> Task:
+def half_cheetah(env: Any, v5: bool) -> Constants:
+    return constants(env, RUNNER, v5, skip=1)
+
+
+def swimmer(env: Any, v5: bool) -> Constants:
+    return constants(env, RUNNER, v5, skip=2)
+
+
+@compiled
+def observe_runner(c: Constants, f: Fields, out: np.ndarray) -> None:
+    coordinates(c, f, out)
+
+
+@compiled
+def score_runner(
+    c: Constants, f: Fields, action: np.ndarray, before: float, after: float
+) -> tuple[float, bool]:
     """Speed minus control cost; the task never ends an episode."""
-    run, cost = speed(env, env._forward_reward_weight), control_cost(env._ctrl_cost_weight)
-
-    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
-        run(before, after, rewards)
-        rewards -= cost(actions)
-
-    return Task(
-        observe=coordinates(physics, skipped(env, skip)),
-        progress=column(physics.coordinates[:, 0]),
-        score=score,
-        draw=draw,
-    )
+    return speed(c, before, after) - weighted(c.ctrl_cost_weight, action), False
 
 
-def ant(env: Any, physics: Physics, v5: bool) -> Task:
+def ant(env: Any, v5: bool) -> Constants:
     """Ant: the main body's speed, with contact forces in version 5 (and 4 where asked for)."""
-    body = physics.model.body(env._main_body if v5 else "torso").id
-    state = physics.coordinates
-    least, most = env._healthy_z_range
-    run = speed(env, env._forward_reward_weight if v5 else 1)
-    cost = control_cost(env._ctrl_cost_weight)
-    survive = survival(env, v5)
-    pay_contacts = v5 or env._use_contact_forces
-    see_contacts = env._include_cfrc_ext_in_observation if v5 else env._use_contact_forces
-    # Read only where contacts count: the native pool does not compute them.
-    forces = physics.field("cfrc_ext").reshape(len(state), -1) if pay_contacts else state
-    seen_from = 6 if v5 else 0  # version 5 leaves the world body out
-    skip = skipped(env, 2)
-    num_coordinates = state.shape[1] - skip
-    copy = coordinates(physics, skip)
-
-    def contacts() -> np.ndarray:
-        low, high = env._contact_force_range
-        return np.clip(forces, low, high)
-
-    def observe(out: Rows) -> None:
-        if not see_contacts:
-            copy(out)
-            return
-        copy(out[:, :num_coordinates])
-        out[:, num_coordinates:] = contacts()[:, seen_from:]
-
-    def score(actions: Rows, before: Rows, after: Rows, rewards: Rows, terminated: Rows) -> None:
-        run(before, after, rewards)
-        height = state[:, 2]
-        healthy = np.isfinite(state).all(axis=1) & (least <= height) & (height <= most)
-        survive(healthy, rewards, terminated)
-        costs = cost(actions)
-        if pay_contacts:
-            costs = costs + env._contact_cost_weight * row_sums(np.square(contacts()))
-        rewards -= costs
-
-    return Task(
-        observe=observe,
-        progress=column(physics.field("xpos")[:, body, 0]),
-        score=score,
-        draw=uniform_normal(env, env._reset_noise_scale),
+    body = env.model.body(env._main_body if v5 else "torso").id
+    low, high = getattr(env, "_contact_force_range", (-np.inf, np.inf))
+    forces = v5 or bool(env._use_contact_forces)
+    return constants(
+        env,
+        ANT,
+        v5,
+        skip=2,
+        bodies=[body],
+        forward_reward_weight=env._forward_reward_weight if v5 else 1.0,
+        healthy_z_min=env._healthy_z_range[0],
+        healthy_z_max=env._healthy_z_range[1],
+        use_contact_forces=forces,
+        see_contact_forces=env._include_cfrc_ext_in_observation if v5 else forces,
+        contact_force_min=low,
+        contact_force_max=high,
     )
+
+
+@compiled
+def observe_ant(c: Constants, f: Fields, out: np.ndarray) -> None:
+    end = coordinates(c, f, out)
+    if c.see_contact_forces:
+        first = 6 if c.v5 else 0  # version 5 leaves the world body out
+        for i in range(first, len(f.cfrc_ext)):
+            out[end + i - first] = clip(f.cfrc_ext[i], c.contact_force_min, c.contact_force_max)
+
+
+@compiled
+def score_ant(
+    c: Constants, f: Fields, action: np.ndarray, before: float, after: float
+) -> tuple[float, bool]:
+    healthy = finite(c, f) and c.healthy_z_min <= f.qpos[2] <= c.healthy_z_max
+    reward = speed(c, before, after) + survival(c, healthy)
+    ctrl_cost = weighted(c.ctrl_cost_weight, action)
+    if c.use_contact_forces:
+        forces = np.empty(len(f.cfrc_ext))
+        for i in range(len(forces)):
+            forces[i] = clip(f.cfrc_ext[i], c.contact_force_min, c.contact_force_max)
+        reward -= ctrl_cost + weighted(c.contact_cost_weight, forces)
+    else:
+        reward -= ctrl_cost
+    return reward, c.terminate_when_unhealthy and not healthy
