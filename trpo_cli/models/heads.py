@@ -69,11 +69,21 @@ class GaussianHead:
         return outputs + np.exp(extra) * noise
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
-        if self._actions != "raw":
+        if not self.raw:
             if not self._identity:
                 actions = actions * self._scale + self._shift
             actions = np.minimum(np.maximum(actions, self._low), self._high)
         return actions.reshape(len(actions), *self._shape)
+
+    @property
+    def raw(self) -> bool:
+        """Whether the environment receives actions as they are."""
+        return self._actions == "raw"
+
+    def affine(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Factor, offset, low and high, (A,) each: what the environment receives is
+        clip(factor a + offset, low, high), unless it is raw."""
+        return self._scale, self._shift, self._low, self._high
 
     def distribution(self, outputs: Array, extra: Array) -> Gaussian:
         return Gaussian(outputs, extra)

@@ -42,6 +42,10 @@ class Normalizer:
         np.maximum(y, -self.bound, out=y)
         return y.reshape(len(y), -1)
 
+    def affine(self) -> tuple[np.ndarray, np.ndarray]:
+        """Shift and scale, float32 of one dimension: (x - shift) scale, before it is clipped."""
+        return self._shift.reshape(-1), self._scale.reshape(-1)
+
     def update(self, x: Any, split: Split = WHOLE) -> None:
         """Merge the statistics of a batch (n, *obs) into the running ones."""
         if not self.enabled:

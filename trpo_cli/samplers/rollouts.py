@@ -36,9 +36,9 @@ def roll_out(
     actions: np.ndarray,
     noise: np.ndarray,
     discount: float,
-    seeds: np.ndarray | None = None,
     value: Callable[[np.ndarray], np.ndarray] | None = None,
     clip_rewards: bool = False,
+    seeds: np.ndarray | None = None,
 ) -> Rollouts:
     """Q(s, a) of R states and actions by one rollout each of the policy, of L steps or to the end
     of the episode:

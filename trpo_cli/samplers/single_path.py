@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.models.normalizer import IdentityNormalizer
 from trpo_cli.samplers.base import World
+from trpo_cli.samplers.compiled import Crew, can_be_compiled, play_steps
 from trpo_cli.samplers.episodes import Group, pack, take, unpack
 from trpo_cli.samplers.recorders import FrameRecorder, Recorder, VectorRecorder, join
 from trpo_cli.seeding import environment_seeds
@@ -24,6 +25,20 @@ from trpo_cli.simulators.base import Simulator, shows_images
 if TYPE_CHECKING:
     from trpo_cli.models.policy import Policy
     from trpo_cli.models.value import StateValue
+    from trpo_cli.simulators.mujoco.stepping import Simulations
+
+
+class Moments(Protocol):
+    """States to be kept on the way."""
+
+    def visit(self, t: int, group: int) -> None:
+        """Called before each step t of a group, in its thread."""
+        ...
+
+    def for_compiled(self, simulator: Simulator) -> tuple[np.ndarray, Simulations]:
+        """(T, N) int64, under which number the moment before a step is to be kept, -1 for those
+        that are not; and where."""
+        ...
 
 
 @component("sampler")
@@ -66,7 +81,7 @@ def build_trajectories(config: Any, world: World) -> tuple[SinglePathSampler, Sp
         simulators,
         steps,
         environment_seeds(world.seed, envs),
-        parallel=world.threads > 1 and groups > 1,
+        world.threads,
         first=int(own[0]),
     )
     if processes.count == 1:
@@ -78,10 +93,10 @@ def build_trajectories(config: Any, world: World) -> tuple[SinglePathSampler, Sp
 class SinglePathSampler:
     """Collects `steps` steps from each environment of several simulators ("groups").
 
-    Each group is stepped by a thread of its own: while one group's physics runs, another group's
-    policy is evaluated, so neither a core nor the interpreter waits. A group touches nothing but
-    its own columns, and the noise of an iteration is drawn beforehand for all: the result does
-    not depend on the number of threads.
+    A perceptron in MuJoCo's tasks runs in compiled loops (`samplers.compiled`). Otherwise each
+    group is stepped by a thread of its own: while one group's physics runs, another group's policy
+    is evaluated. A group touches nothing but its own columns, and the noise of an iteration is
+    drawn beforehand for all: the result does not depend on the number of threads.
 
     Episodes go on from one iteration to the next.
     """
@@ -91,7 +106,7 @@ class SinglePathSampler:
         simulators: list[Simulator],
         steps: int,
         seeds: list[int],
-        parallel: bool,
+        threads: int,
         first: int = 0,
     ) -> None:
         """seeds: one per environment, of all processes. first: which of these environments is the
@@ -105,6 +120,9 @@ class SinglePathSampler:
         self._own = slice(first, first + self.num_envs)
         self._start(seeds)
         self._closed = False
+        self._threads = threads
+        self._crew: Crew | None = None
+        parallel = threads > 1 and len(simulators) > 1
         self._pool = ThreadPoolExecutor(len(simulators)) if parallel else None
 
     def _start(self, seeds: list[int]) -> None:
@@ -123,16 +141,64 @@ class SinglePathSampler:
         generator: np.random.Generator,
         value: StateValue | None = None,
         branching: np.random.Generator | None = None,
-        visit: Callable[[int, int], None] | None = None,
+        moments: Moments | None = None,
     ) -> Trajectories:
         """One iteration's experience: steps x environments samples. Neither a value function nor
-        further random numbers are needed for it.
-
-        visit: called with t and the group's number before each step of a group, in its thread.
+        further random numbers are needed for it. moments: which ones to keep on the way.
         """
-        shape = (self.steps, self.num_envs)
         failed, first_times = self._failed_simulations(), self._lengths.copy()
         noise = policy.noise(generator, (self.steps, self._all_envs))[:, self._own]
+        take = self._play if can_be_compiled(policy, self.simulators[0]) else self._step
+        taken = take(policy, np.ascontiguousarray(noise), moments)
+        return replace(
+            taken,
+            failed_simulations=self._failed_simulations() - failed,
+            first_times=first_times,
+            first_env=self._first,
+            all_envs=self._all_envs,
+        )
+
+    def _play(self, policy: Policy, noise: np.ndarray, moments: Moments | None) -> Trajectories:
+        """In compiled loops."""
+        record, ends = play_steps(
+            self.crew(policy),
+            self.simulators,
+            policy,
+            noise,
+            self._returns,
+            self._lengths,
+            moments.for_compiled(self.simulators[0]) if moments is not None else None,
+        )
+        everything: list[Any] = self.simulators
+        for simulator, columns in zip(everything, self.columns, strict=True):
+            simulator.failed_simulations += int(record.failed[columns].sum())
+        last = [simulator.simulations.observations for simulator in everything]
+        for seen, now in zip(self._observations, last, strict=True):
+            seen[...] = now
+        finals = [end[4] for end in ends]
+        shape = record.observations.shape[2:]
+        return Trajectories(
+            observations=record.observations,
+            actions=record.actions,
+            rewards=record.rewards,
+            terminated=record.terminated,
+            truncated=record.truncated,
+            ends=np.array([end[:2] for end in ends], dtype=np.int64).reshape(-1, 2),
+            final_observations=np.array(finals, dtype=np.float32).reshape(-1, *shape),
+            last_observations=np.concatenate(last).astype(np.float32),
+            episode_returns=[end[2] for end in ends],
+            episode_lengths=[end[3] for end in ends],
+        )
+
+    def crew(self, policy: Policy) -> Crew:
+        """The threads of the compiled loops; the first policy decides what they have room for."""
+        if self._crew is None:
+            self._crew = Crew(self.simulators[0], policy, self._threads)
+        return self._crew
+
+    def _step(self, policy: Policy, noise: np.ndarray, moments: Moments | None) -> Trajectories:
+        """By way of the simulators' and the policy's own methods, a thread for each group."""
+        shape = (self.steps, self.num_envs)
         rewards = np.empty(shape, dtype=np.float32)
         terminated, truncated = np.empty(shape, dtype=bool), np.empty(shape, dtype=bool)
         lives_lost = np.zeros(shape, dtype=bool)
@@ -148,8 +214,8 @@ class SinglePathSampler:
             for t in range(self.steps):
                 if self._closed:  # by a main thread that was interrupted meanwhile
                     return
-                if visit is not None:
-                    visit(t, group)
+                if moments is not None:
+                    moments.visit(t, group)
                 chosen = policy.act(recorder.seen(t, current), noise[t, columns])
                 taken.append(chosen)
                 try:
@@ -198,11 +264,7 @@ class SinglePathSampler:
             last_observations=last,
             episode_returns=[float(end[2]) for end in finished],
             episode_lengths=[end[3] for end in finished],
-            failed_simulations=self._failed_simulations() - failed,
             lives_lost=lives_lost if lives_lost.any() else None,
-            first_times=first_times,
-            first_env=self._first,
-            all_envs=self._all_envs,
         )
 
     def metrics(self, records: Trajectories) -> dict[str, Any]:
@@ -259,7 +321,8 @@ class SinglePathSampler:
 
     def close(self) -> None:
         self._closed = True
-        if self._pool is not None:
-            self._pool.shutdown()
+        for pool in (self._pool, self._crew):
+            if pool is not None:
+                pool.shutdown()
         for simulator in self.simulators:
             simulator.close()

@@ -22,6 +22,7 @@ import numpy as np
 
 from trpo_cli.data.records import Branches, Trajectories
 from trpo_cli.errors import UserError
+from trpo_cli.samplers.compiled import can_be_compiled, play_branches
 from trpo_cli.samplers.rollouts import Rollouts, roll_out
 from trpo_cli.samplers.single_path import SinglePathSampler
 from trpo_cli.simulators.base import Simulator, Snapshot, together
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from trpo_cli.models.policy import Policy
     from trpo_cli.models.value import StateValue
+    from trpo_cli.simulators.mujoco.stepping import Simulations
 
 WIDTHS = {"mujoco": 1024, "atari": 64}
 OTHER_WIDTH = 256
@@ -69,7 +71,7 @@ class VineSampler:
         samples = trunk.steps * trunk.num_envs
         states = choose_states(config, samples, branching)
         moments = _Moments(trunk, states)
-        trajectories = trunk.collect(policy, generator, visit=moments.visit)
+        trajectories = trunk.collect(policy, generator, moments=moments)
         kept = moments.in_order()
         inputs = policy.normalize(trajectories.flat_observations)[states]
         actions, log_proposal = self._propose(policy, inputs, branching)
@@ -112,17 +114,13 @@ class VineSampler:
         def predict(observations: np.ndarray) -> np.ndarray:
             return value.predict(value.to_device(policy.normalize(observations)))
 
-        return roll_out(
-            self.branches,
-            policy,
-            moments.rows(rows),
-            np.repeat(actions.reshape(count * k, -1), m, axis=0),
-            noise.reshape(length - 1, count * k * m, -1),
-            self._discount,
-            seeds,
-            predict if config.bootstrap else None,
-            self._clip_rewards,
-        )
+        started = moments.rows(rows), np.repeat(actions.reshape(count * k, -1), m, axis=0)
+        noise = noise.reshape(length - 1, count * k * m, -1)
+        judged = self._discount, predict if config.bootstrap else None, self._clip_rewards
+        if can_be_compiled(policy, self.branches):
+            crew = self.trunk.crew(policy)
+            return play_branches(crew, self.branches, policy, *started, noise, *judged)
+        return roll_out(self.branches, policy, *started, noise, *judged, seeds)
 
     def _compare(
         self,
@@ -189,12 +187,13 @@ class _Moments:
     """Keeps the moments of the chosen states while the trunk grows."""
 
     def __init__(self, trunk: SinglePathSampler, states: np.ndarray) -> None:
-        self._trunk = trunk
+        self._trunk, self._states = trunk, states
         self._wanted: dict[tuple[int, int], list[int]] = {}
         for t, n in zip(*divmod(states, trunk.num_envs), strict=True):
             group = next(g for g, part in enumerate(trunk.columns) if part.start <= n < part.stop)
             self._wanted.setdefault((int(t), group), []).append(int(n))
         self._kept: dict[tuple[int, int], Snapshot] = {}
+        self._rows: Simulations | None = None
 
     def visit(self, t: int, group: int) -> None:
         envs = self._wanted.get((t, group))
@@ -203,8 +202,18 @@ class _Moments:
             ids = [n - first for n in envs]
             self._kept[t, group] = self._trunk.simulators[group].snapshot(ids, portable=False)
 
+    def for_compiled(self, simulator: Any) -> tuple[np.ndarray, Simulations]:
+        trunk, states = self._trunk, self._states
+        keep = np.full(trunk.steps * trunk.num_envs, -1)
+        keep[states] = np.arange(len(states))
+        self._rows = simulator.make_rows(len(states))
+        return keep.reshape(trunk.steps, trunk.num_envs), self._rows
+
     def in_order(self) -> Snapshot:
         """All moments, by the number of their states: steps first, then environments."""
+        if self._rows is not None:
+            # No generators: what is stepped in compiled loops draws nothing before an episode ends.
+            return Snapshot(self._rows._asdict(), [None] * len(self._states))
         return together([self._kept[key] for key in sorted(self._kept)])
 
 

@@ -61,7 +61,7 @@ class MujocoSimulator:
             constants,
         )
         self.draw = entry.draw(template, v5)
-        self.simulations = simulations_of(model, self.observation_space, num_envs)
+        self.simulations = self.make_rows(num_envs)
         self.generators = [seeding.np_random(None)[0] for _ in range(num_envs)]
         self.places = Places(model, min(threads, num_envs))
         self._pool = ThreadPoolExecutor(threads) if min(threads, num_envs) > 1 else None
@@ -73,6 +73,16 @@ class MujocoSimulator:
         self._none_ended = np.zeros(0, dtype=np.int64)
         self._no_observations = np.zeros((0, *self.observation_space.shape))
 
+    def make_rows(self, count: int) -> Simulations:
+        """`count` simulations of this kind, none of which has begun."""
+        size = mujoco.mj_stateSize(self.model, mujoco.mjtState(FULL_STATE))
+        return Simulations(
+            np.zeros((count, size)),
+            np.zeros((count, *self.observation_space.shape)),
+            np.zeros(count),
+            np.zeros(count, dtype=np.int64),
+        )
+
     def reset(
         self, ids: Sequence[int] | None = None, seed: Sequence[int] | None = None
     ) -> np.ndarray:
@@ -83,10 +93,14 @@ class MujocoSimulator:
             self.begin(i)
         return self.simulations.observations
 
-    def begin(self, i: int, place: int = 0) -> None:
-        """Start a new episode of simulation i, its generator as it is, by way of a place."""
+    def begin(self, i: int, place: np.ndarray | None = None) -> None:
+        """Start a new episode of simulation i, its generator as it is.
+
+        place: the addresses of the one to do it in; None: this simulator's own.
+        """
         start = self.draw(self.generators[i])
-        restart(self.world, self.places.addresses[place], self.simulations, i, start)
+        place = self.places.addresses[0] if place is None else place
+        restart(self.world, place, self.simulations, i, start)
 
     def step(self, actions: np.ndarray, ids: np.ndarray | None = None) -> Step:
         actions = np.ascontiguousarray(actions)
@@ -123,24 +137,16 @@ class MujocoSimulator:
 
     def snapshot(self, ids: Sequence[int] | None = None, portable: bool = True) -> Snapshot:
         chosen = as_ids(ids, self.num_envs)
-        arrays = {
-            "state": self.simulations.states[chosen],
-            "elapsed": self.simulations.elapsed[chosen],
-            "observations": self.simulations.observations[chosen],
-            "progress": self.simulations.progress[chosen],
-        }
+        arrays = {name: rows[chosen] for name, rows in self.simulations._asdict().items()}
         return Snapshot(arrays, [self.generators[i].bit_generator.state for i in chosen])
 
     def restore(self, snapshot: Snapshot, ids: Sequence[int] | None = None) -> np.ndarray:
         chosen = as_ids(ids, self.num_envs, snapshot)
-        arrays, own = snapshot.arrays, self.simulations
-        own.states[chosen] = arrays["state"]
-        own.elapsed[chosen] = arrays["elapsed"]
-        own.observations[chosen] = arrays["observations"]
-        own.progress[chosen] = arrays["progress"]
+        for name, rows in self.simulations._asdict().items():
+            rows[chosen] = snapshot.arrays[name]
         for i, state in zip(chosen, snapshot.items, strict=True):
             self.generators[i].bit_generator.state = state
-        return own.observations
+        return self.simulations.observations
 
     def reseed(self, ids: Sequence[int], seeds: Sequence[int]) -> None:
         for i, seed in zip(ids, seeds, strict=True):
@@ -149,14 +155,3 @@ class MujocoSimulator:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown()
-
-
-def simulations_of(model: mujoco.MjModel, space: spaces.Box, count: int) -> Simulations:
-    """`count` simulations of a model, none of which has begun."""
-    size = mujoco.mj_stateSize(model, mujoco.mjtState(FULL_STATE))
-    return Simulations(
-        np.zeros((count, size)),
-        np.zeros((count, *space.shape)),
-        np.zeros(count),
-        np.zeros(count, dtype=np.int64),
-    )

@@ -42,11 +42,11 @@ class World(NamedTuple):
 class Simulations(NamedTuple):
     """N simulations that stand still: everything that decides their future, a row each.
 
-    states: (N, nstate). observations: (N, d) float64, what they show. progress: (N,), see
+    state: (N, nstate). observations: (N, d) float64, what they show. progress: (N,), see
     `tasks.progress`. elapsed: (N,) int64, steps of the episode so far.
     """
 
-    states: np.ndarray
+    state: np.ndarray
     observations: np.ndarray
     progress: np.ndarray
     elapsed: np.ndarray
@@ -55,14 +55,14 @@ class Simulations(NamedTuple):
 @compiled
 def put(world: World, place: np.ndarray, simulations: Simulations, i: int) -> None:
     """Put simulation i into a place. Derived fields show it after its next step only."""
-    mj_setState(world.model, place[DATA], simulations.states[i].ctypes.data, np.int32(FULL_STATE))
+    mj_setState(world.model, place[DATA], simulations.state[i].ctypes.data, np.int32(FULL_STATE))
     _clear_warnings(place)
 
 
 @compiled
 def take(world: World, place: np.ndarray, simulations: Simulations, i: int) -> None:
     """Take the state of simulation i out of its place."""
-    mj_getState(world.model, place[DATA], simulations.states[i].ctypes.data, np.int32(FULL_STATE))
+    mj_getState(world.model, place[DATA], simulations.state[i].ctypes.data, np.int32(FULL_STATE))
 
 
 @compiled

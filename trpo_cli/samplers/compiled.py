@@ -1,0 +1,236 @@
+"""Rollouts of Gaussian perceptrons in MuJoCo's tasks, in compiled loops on several threads.
+
+Threads take blocks of simulations one after the other from a common list, and nobody waits for
+anybody before it is empty. A block touches nothing but its own rows, and noise is drawn beforehand
+for all: the result does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from trpo_cli.models.heads import GaussianHead
+from trpo_cli.models.mlp import MLP
+from trpo_cli.models.normalizer import Normalizer
+from trpo_cli.samplers.rollouts import Rollouts
+
+if TYPE_CHECKING:
+    from trpo_cli.models.policy import Policy
+    from trpo_cli.simulators.base import Simulator, Snapshot
+    from trpo_cli.simulators.mujoco.rollouts import Actor, Record, Work
+    from trpo_cli.simulators.mujoco.stepping import Simulations
+
+T = TypeVar("T")
+
+SMALL_NETWORK = 16_384
+"""Parameters up to which a thread steps one simulation at a time: they stay in its first cache."""
+BLOCK = 8
+"""Simulations that share a pass over a larger network's weights."""
+
+
+def can_be_compiled(policy: Policy, simulator: Simulator) -> bool:
+    """Whether the compiled loops can run this policy in these environments."""
+    return (
+        simulator.backend == "mujoco"
+        and type(policy.network) is MLP
+        and isinstance(policy.head, GaussianHead)
+        and isinstance(policy.normalizer, Normalizer)
+    )
+
+
+def make_actor(policy: Policy, sampled: bool = True) -> Actor:
+    """A policy as it is now, for compiled loops. sampled: whether its actions have noise."""
+    from trpo_cli.kernels.mlp import pack, packed_size
+    from trpo_cli.kernels.vector import aligned
+    from trpo_cli.simulators.mujoco.rollouts import Actor
+
+    network, head, normalizer = policy.network, policy.head, policy.normalizer
+    assert isinstance(network, MLP) and isinstance(head, GaussianHead)
+    assert isinstance(normalizer, Normalizer)
+    sizes = np.array(network.sizes)
+    packed = aligned(packed_size(sizes))
+    pack(policy.parameters, sizes, network.bias, packed)
+    shift, scale = normalizer.affine()
+    factor, offset, low, high = head.affine()
+    return Actor(
+        packed=packed,
+        sizes=sizes,
+        relu=network.activation == "relu",
+        normalized=normalizer.enabled,
+        shift=shift,
+        scale=scale,
+        bound=np.float32(normalizer.bound),
+        sampled=sampled,
+        std=np.exp(policy.parameters[network.num_parameters :]),
+        raw=head.raw,
+        factor=factor,
+        offset=offset,
+        low=low,
+        high=high,
+    )
+
+
+class Crew:
+    """Threads that step simulations of one model, with a block's places and scratch memory each.
+
+    simulator: any of the kind.
+    """
+
+    def __init__(self, simulator: Any, policy: Policy, threads: int) -> None:
+        from trpo_cli.kernels.mlp import work_size
+        from trpo_cli.kernels.vector import aligned
+        from trpo_cli.simulators.mujoco.physics import Places
+        from trpo_cli.simulators.mujoco.rollouts import Work
+
+        network, head = policy.network, policy.head
+        assert isinstance(network, MLP) and isinstance(head, GaussianHead)
+        self.block = 1 if network.num_parameters <= SMALL_NETWORK else BLOCK
+        self._places = [Places(simulator.model, self.block) for _ in range(threads)]
+        kind = np.float32 if head.raw else np.float64
+        self._works = [
+            Work(
+                aligned(self.block * network.sizes[0]),
+                aligned(work_size(network.sizes, self.block)),
+                np.zeros(network.sizes[-1], dtype=kind),
+            )
+            for _ in range(threads)
+        ]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def blocks(self, count: int) -> list[np.ndarray]:
+        """0, ..., count - 1 in parts that a thread steps side by side."""
+        return [
+            np.arange(start, min(start + self.block, count))
+            for start in range(0, count, self.block)
+        ]
+
+    def share(self, tasks: Sequence[T], do: Callable[[T, np.ndarray, Work], None]) -> None:
+        """do(task, addresses of the thread's places, its scratch memory) for all tasks."""
+        waiting = deque(tasks)
+
+        def run(places: Any, work: Work) -> None:
+            while True:
+                try:
+                    task = waiting.popleft()
+                except IndexError:
+                    return
+                do(task, places.addresses, work)
+
+        if self._pool is None:
+            run(self._places[0], self._works[0])
+        else:
+            list(self._pool.map(run, self._places, self._works))
+
+    def shutdown(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
+Ended = tuple[int, int, float, int, np.ndarray]
+"""Step, environment, return, length and last observation of an episode."""
+
+
+def play_steps(
+    crew: Crew,
+    simulators: Sequence[Any],
+    policy: Policy,
+    noise: np.ndarray,
+    returns: np.ndarray,
+    lengths: np.ndarray,
+    moments: tuple[np.ndarray, Simulations] | None = None,
+) -> tuple[Record, list[Ended]]:
+    """T steps of the N environments of several simulators of one kind, noise (T, N, A).
+
+    returns, lengths: (N,), of the episodes in progress; they are brought up to date. moments:
+    which of them to keep, and where, see `Record`.
+    """
+    from trpo_cli.simulators.mujoco.rollouts import Record, play
+
+    steps, envs, size = noise.shape
+    shape, features = (steps, envs), simulators[0].observation_space.shape
+    keep, kept = moments or (np.full(shape, -1), simulators[0].make_rows(0))
+    record = Record(
+        observations=np.empty((*shape, *features), dtype=np.float32),
+        actions=np.empty((*shape, size), dtype=np.float32),
+        rewards=np.empty(shape, dtype=np.float32),
+        terminated=np.empty(shape, dtype=bool),
+        truncated=np.empty(shape, dtype=bool),
+        returns=returns,
+        lengths=lengths,
+        failed=np.zeros(envs, dtype=np.int64),
+        keep=keep,
+        kept=kept,
+    )
+    actor, ends = make_actor(policy), []
+
+    def do(task: tuple[Any, int, np.ndarray], places: np.ndarray, work: Work) -> None:
+        simulator, first, rows = task
+        t = 0
+        while t < steps:
+            t = play(
+                simulator.world, places, simulator.simulations, rows, first, actor, noise, record,
+                t, steps, work,
+            )  # fmt: skip
+            for i in rows.tolist():
+                n = first + i
+                if record.terminated[t - 1, n] or record.truncated[t - 1, n]:
+                    last = simulator.simulations.observations[i].astype(np.float32)
+                    ends.append((t - 1, n, float(returns[n]), int(lengths[n]), last))
+                    returns[n], lengths[n] = 0.0, 0
+                    simulator.begin(i, places[0])
+
+    tasks, first = [], 0
+    for simulator in simulators:
+        tasks += [(simulator, first, rows) for rows in crew.blocks(simulator.num_envs)]
+        first += simulator.num_envs
+    crew.share(tasks, do)
+    return record, sorted(ends, key=lambda end: end[:2])
+
+
+def play_branches(
+    crew: Crew,
+    simulator: Any,
+    policy: Policy,
+    moments: Snapshot,
+    actions: np.ndarray,
+    noise: np.ndarray,
+    discount: float,
+    value: Callable[[np.ndarray], np.ndarray] | None,
+    clip_rewards: bool,
+) -> Rollouts:
+    """What `samplers.rollouts.roll_out` gives. simulator: any of the kind; it counts the failures
+    and is not touched otherwise."""
+    from trpo_cli.simulators.mujoco.rollouts import Branching, branch
+    from trpo_cli.simulators.mujoco.stepping import Simulations
+
+    count, actor = len(actions), make_actor(policy)
+    simulations = Simulations(**moments.arrays)
+    branching = Branching(
+        np.ascontiguousarray(actions, dtype=np.float32),
+        np.ascontiguousarray(noise),
+        discount,
+        clip_rewards,
+        returns=np.zeros(count),
+        lengths=np.zeros(count, dtype=np.int64),
+        terminated=np.zeros(count, dtype=bool),
+        truncated=np.zeros(count, dtype=bool),
+        failed=np.zeros(count, dtype=bool),
+    )
+
+    def do(rows: np.ndarray, places: np.ndarray, work: Work) -> None:
+        branch(simulator.world, places, simulations, rows, actor, branching, work)
+
+    crew.share(crew.blocks(count), do)
+    if value is not None:  # a time limit is no end of the task
+        cut = np.flatnonzero(~branching.terminated)
+        weights = np.power(discount, branching.lengths[cut])
+        last = simulations.observations[cut].astype(np.float32)
+        branching.returns[cut] += weights * value(last)
+    simulator.failed_simulations += int(branching.failed.sum())
+    ended = branching.terminated | branching.truncated
+    return Rollouts(branching.returns, int(branching.lengths.sum()), ended)
