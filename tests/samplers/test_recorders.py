@@ -101,7 +101,7 @@ def collect(kind: str, groups: list[list[set[int]]], iterations: int, parallel: 
     films = [Film(kind, ends, seed) for seed, ends in enumerate(groups)]
     count = sum(map(len, groups))
     simulators: Any = films
-    sampler = SinglePathSampler(simulators, STEPS, list(range(count)), parallel)
+    sampler = SinglePathSampler(simulators, STEPS, list(range(count)), 2 if parallel else 1)
     policy: Any = Viewer()
     generator = np.random.default_rng(0)
     parts = [sampler.collect(policy, generator) for _ in range(iterations)]

@@ -76,7 +76,7 @@ class Follower:
 
 
 def make_sampler(simulators, steps=STEPS, seeds=SEEDS, parallel=False) -> Any:
-    return SinglePathSampler(simulators, steps, seeds, parallel)
+    return SinglePathSampler(simulators, steps, seeds, threads=2 if parallel else 1)
 
 
 def collect(iterations, groups=1, parallel=False):

@@ -20,9 +20,10 @@ from trpo_cli.data.records import BranchBatch
 from trpo_cli.errors import UserError
 from trpo_cli.maths.distributions import mean_kl
 from trpo_cli.models.policy import Policy
-from trpo_cli.samplers.rollouts import roll_out
+from trpo_cli.samplers.compiled import can_be_compiled, play_branches
+from trpo_cli.samplers.rollouts import Rollouts, roll_out
 from trpo_cli.samplers.vine import VineConfig
-from trpo_cli.samplers.vine_sampler import check_vine, choose_states, number_of_actions
+from trpo_cli.samplers.vine_sampler import Moments, check_vine, choose_states, number_of_actions
 from trpo_cli.simulators.make import make_simulator
 from trpo_cli.training.trainer import Training
 
@@ -191,36 +192,29 @@ class TestReplay:
             f"env={env}", "seed=1", "threads=1", f"sampler.num_envs={envs}",
             "sampler.steps_per_env=25", "sampler.groups=1",
         ))  # fmt: skip
-        kept: list[Any] = []
-
-        def visit(t: int, group: int) -> None:
-            if t == start:
-                kept.append(made.sampler.simulators[0].snapshot(portable=False))
-
         noise = made.policy.noise(np.random.default_rng(0), (25, envs))
         made.policy.noise = lambda generator, shape: noise  # type: ignore[method-assign]
         trunk: Any = made.sampler
-        trajectories = trunk.collect(made.policy, np.random.default_rng(0), visit=visit)
+        moments = Moments(trunk, np.arange(start * envs, (start + 1) * envs))
+        trajectories = trunk.collect(made.policy, np.random.default_rng(0), moments=moments)
+        kept = moments.in_order()
         branches = make_simulator(EnvConfig(env), envs, 1)
-        found = roll_out(
-            branches,
-            made.policy,
-            kept[0],
-            trajectories.actions[start],
-            noise[start + 1 : start + length],
-            discount=1.0,
-        )
+
+        def run() -> Rollouts:
+            begun = kept.rows(np.arange(envs)), trajectories.actions[start]
+            rest = noise[start + 1 : start + length], 1.0, None, False
+            if can_be_compiled(made.policy, branches):
+                return play_branches(trunk.crew(made.policy), branches, made.policy, *begun, *rest)
+            return roll_out(branches, made.policy, *begun, *rest)
+
+        found = run()
         rewards = trajectories.rewards[start : start + length].astype(np.float64)
         over = (trajectories.terminated | trajectories.truncated)[start : start + length]
         alive = np.cumsum(np.concatenate([np.zeros((1, envs)), over[:-1]]), axis=0) == 0
         # The trunk keeps rewards in single precision; the same sum of the same numbers.
         np.testing.assert_allclose(found.returns, (rewards * alive).sum(axis=0), rtol=1e-6)
         assert found.steps == alive.sum()
-        again = roll_out(
-            branches, made.policy, kept[0], trajectories.actions[start],
-            noise[start + 1 : start + length], 1.0,
-        )  # fmt: skip
-        np.testing.assert_array_equal(found.returns, again.returns)
+        np.testing.assert_array_equal(found.returns, run().returns)
 
     @pytest.mark.parametrize("env", ["HalfCheetah-v4", "CartPole-v1"])
     def test_states_and_rewards_are_the_trunks_bit_for_bit(self, env: str) -> None:

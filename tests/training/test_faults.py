@@ -236,7 +236,7 @@ class TestFailedSimulations:
             if calls[0] == 5:
                 os.kill(os.getpid(), signal.SIGTERM)
             simulator: Any = sampler.simulators[0]
-            simulator._physics.coordinates[1] = 1e12
+            simulator.simulations.state[1] = 1e12
             return collect(sampler, *args)
 
         monkeypatch.setattr(SinglePathSampler, "collect", unstable)

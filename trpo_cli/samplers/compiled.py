@@ -17,10 +17,10 @@ import numpy as np
 from trpo_cli.models.heads import GaussianHead
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import Normalizer
+from trpo_cli.models.policy import Policy
 from trpo_cli.samplers.rollouts import Rollouts
 
 if TYPE_CHECKING:
-    from trpo_cli.models.policy import Policy
     from trpo_cli.simulators.base import Simulator, Snapshot
     from trpo_cli.simulators.mujoco.rollouts import Actor, Record, Work
     from trpo_cli.simulators.mujoco.stepping import Simulations
@@ -33,18 +33,20 @@ BLOCK = 8
 """Simulations that share a pass over a larger network's weights."""
 
 
-def can_be_compiled(policy: Policy, simulator: Simulator) -> bool:
+def can_be_compiled(policy: Any, simulator: Simulator) -> bool:
     """Whether the compiled loops can run this policy in these environments."""
     return (
-        simulator.backend == "mujoco"
+        type(policy) is Policy
+        and simulator.backend == "mujoco"
         and type(policy.network) is MLP
         and isinstance(policy.head, GaussianHead)
         and isinstance(policy.normalizer, Normalizer)
     )
 
 
-def make_actor(policy: Policy, sampled: bool = True) -> Actor:
-    """A policy as it is now, for compiled loops. sampled: whether its actions have noise."""
+def make_actor(policy: Policy, sampled: bool = True, parameters: np.ndarray | None = None) -> Actor:
+    """A policy as it is now, for compiled loops. sampled: whether its actions have noise.
+    parameters: of the network, (P,); None: its own."""
     from trpo_cli.kernels.mlp import pack, packed_size
     from trpo_cli.kernels.vector import aligned
     from trpo_cli.simulators.mujoco.rollouts import Actor
@@ -54,7 +56,8 @@ def make_actor(policy: Policy, sampled: bool = True) -> Actor:
     assert isinstance(normalizer, Normalizer)
     sizes = np.array(network.sizes)
     packed = aligned(packed_size(sizes))
-    pack(policy.parameters, sizes, network.bias, packed)
+    own = policy.parameters if parameters is None else parameters
+    pack(own, sizes, network.bias, packed)
     shift, scale = normalizer.affine()
     factor, offset, low, high = head.affine()
     return Actor(
@@ -133,6 +136,35 @@ class Crew:
 
 Ended = tuple[int, int, float, int, np.ndarray]
 """Step, environment, return, length and last observation of an episode."""
+Moments = tuple[np.ndarray, "Simulations"]
+"""Which moments of T steps of N environments to keep, and where: see `Record`."""
+
+
+def make_record(
+    simulator: Any,
+    steps: int,
+    returns: np.ndarray,
+    lengths: np.ndarray,
+    moments: Moments | None = None,
+) -> Record:
+    """Room for what T steps of N environments leave. returns, lengths: (N,), of the episodes in
+    progress; they are brought up to date."""
+    from trpo_cli.simulators.mujoco.rollouts import Record
+
+    shape, features = (steps, len(returns)), simulator.observation_space.shape
+    keep, kept = moments or (np.full(shape, -1), simulator.make_rows(0))
+    return Record(
+        observations=np.empty((*shape, *features), dtype=np.float32),
+        actions=np.empty((*shape, simulator.world.constants.nu), dtype=np.float32),
+        rewards=np.empty(shape, dtype=np.float32),
+        terminated=np.empty(shape, dtype=bool),
+        truncated=np.empty(shape, dtype=bool),
+        returns=returns,
+        lengths=lengths,
+        failed=np.zeros(len(returns), dtype=np.int64),
+        keep=keep,
+        kept=kept,
+    )
 
 
 def play_steps(
@@ -142,31 +174,15 @@ def play_steps(
     noise: np.ndarray,
     returns: np.ndarray,
     lengths: np.ndarray,
-    moments: tuple[np.ndarray, Simulations] | None = None,
+    moments: Moments | None = None,
 ) -> tuple[Record, list[Ended]]:
-    """T steps of the N environments of several simulators of one kind, noise (T, N, A).
+    """T steps of the N environments of several simulators of one kind, noise (T, N, A); new
+    episodes follow those that end, which are returned in the order of step and environment."""
+    from trpo_cli.simulators.mujoco.rollouts import play
 
-    returns, lengths: (N,), of the episodes in progress; they are brought up to date. moments:
-    which of them to keep, and where, see `Record`.
-    """
-    from trpo_cli.simulators.mujoco.rollouts import Record, play
-
-    steps, envs, size = noise.shape
-    shape, features = (steps, envs), simulators[0].observation_space.shape
-    keep, kept = moments or (np.full(shape, -1), simulators[0].make_rows(0))
-    record = Record(
-        observations=np.empty((*shape, *features), dtype=np.float32),
-        actions=np.empty((*shape, size), dtype=np.float32),
-        rewards=np.empty(shape, dtype=np.float32),
-        terminated=np.empty(shape, dtype=bool),
-        truncated=np.empty(shape, dtype=bool),
-        returns=returns,
-        lengths=lengths,
-        failed=np.zeros(envs, dtype=np.int64),
-        keep=keep,
-        kept=kept,
-    )
-    actor, ends = make_actor(policy), []
+    steps, ends = len(noise), []
+    record = make_record(simulators[0], steps, returns, lengths, moments)
+    actor = make_actor(policy)
 
     def do(task: tuple[Any, int, np.ndarray], places: np.ndarray, work: Work) -> None:
         simulator, first, rows = task
@@ -190,6 +206,32 @@ def play_steps(
         first += simulator.num_envs
     crew.share(tasks, do)
     return record, sorted(ends, key=lambda end: end[:2])
+
+
+def play_out(
+    simulator: Any,
+    simulations: Simulations,
+    rows: np.ndarray,
+    first: int,
+    actor: Actor,
+    noise: np.ndarray,
+    record: Record,
+    end: int,
+    places: np.ndarray,
+    work: Work,
+) -> np.ndarray:
+    """At most `end` steps of the episodes in `rows`, each to its own end; returns the rows whose
+    episodes go on. Nothing begins anew."""
+    from trpo_cli.simulators.mujoco.rollouts import play
+
+    t = 0
+    while t < end and len(rows):
+        t = play(
+            simulator.world, places, simulations, rows, first, actor, noise, record, t, end, work
+        )
+        columns = first + rows
+        rows = rows[~(record.terminated[t - 1, columns] | record.truncated[t - 1, columns])]
+    return rows
 
 
 def play_branches(

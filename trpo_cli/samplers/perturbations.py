@@ -21,12 +21,17 @@ from trpo_cli.data.records import Evaluations
 from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.errors import UserError
 from trpo_cli.samplers.base import World
+from trpo_cli.samplers.compiled import Crew, can_be_compiled, make_actor, make_record, play_out
 from trpo_cli.settings import setting
 
 if TYPE_CHECKING:
     from trpo_cli.models.policy import Policy
     from trpo_cli.models.value import StateValue
     from trpo_cli.simulators.base import Simulator
+    from trpo_cli.simulators.mujoco.rollouts import Work
+
+Played = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Returns, scores and lengths of all episodes, (N,) each, and all that was seen, (S, *obs)."""
 
 
 @component("sampler")
@@ -46,7 +51,10 @@ class PerturbationsConfig:
         from trpo_cli.simulators.make import make_simulator
 
         simulator = make_simulator(config.env, self.num_envs, world.threads)
-        return PerturbationSampler(simulator, self, config.algo.sigma, config.discount), WHOLE
+        built = PerturbationSampler(
+            simulator, self, config.algo.sigma, config.discount, world.threads
+        )
+        return built, WHOLE
 
     def check_world(self, config: Any, simulator: Simulator) -> None:
         check_perturbations(config)
@@ -59,12 +67,19 @@ class PerturbationSampler:
     """Every iteration begins new episodes: there is never one to be saved."""
 
     def __init__(
-        self, simulator: Simulator, config: PerturbationsConfig, sigma: float, discount: float
+        self,
+        simulator: Simulator,
+        config: PerturbationsConfig,
+        sigma: float,
+        discount: float,
+        threads: int = 1,
     ) -> None:
         self.simulators = [simulator]
         self._steps, self._episodes = config.steps_per_env, config.episodes
         self._pairs = pairs(config)
         self._sigma, self._discount = sigma, discount
+        self._threads = threads
+        self._crew: Crew | None = None
 
     def collect(
         self,
@@ -74,14 +89,29 @@ class PerturbationSampler:
         branching: np.random.Generator,
     ) -> Evaluations:
         """One iteration's experience. generator: the directions; branching: the episodes' seeds."""
-        simulator, count = self.simulators[0], self.simulators[0].num_envs
+        simulator = self.simulators[0]
         size = policy.network.num_parameters
         noise = generator.standard_normal((self._pairs, size), dtype=np.float32)
         steps = np.concatenate([noise, -noise]) * np.float32(self._sigma)
-        act = policy.variants(policy.parameters[:size] + steps)
+        parameters = policy.parameters[:size] + steps
         failed = simulator.failed_simulations
         drawn = branching.integers(2**31, size=(self._pairs, self._episodes))
         observations = simulator.reset(seed=np.tile(drawn.reshape(-1), 2).tolist())
+        run = self._play if can_be_compiled(policy, simulator) else self._step
+        returns, scores, lengths, seen = run(policy, parameters, observations)
+        return Evaluations(
+            noise=noise,
+            scores=scores.reshape(2, self._pairs, self._episodes).mean(axis=2),
+            observations=seen,
+            episode_returns=returns.tolist(),
+            episode_lengths=lengths.tolist(),
+            failed_simulations=simulator.failed_simulations - failed,
+        )
+
+    def _step(self, policy: Policy, parameters: np.ndarray, observations: np.ndarray) -> Played:
+        """All side by side, by way of the simulator's own method."""
+        simulator, count = self.simulators[0], self.simulators[0].num_envs
+        act = policy.variants(parameters)
         returns, scores, lengths = np.zeros(count), np.zeros(count), np.zeros(count, np.int64)
         alive, weight = np.arange(count), 1.0
         seen: list[np.ndarray] = []
@@ -98,14 +128,35 @@ class PerturbationSampler:
             over = step.terminated | step.truncated
             alive = alive[~over[alive]]
             observations = step.observations
-        return Evaluations(
-            noise=noise,
-            scores=scores.reshape(2, self._pairs, self._episodes).mean(axis=2),
-            observations=np.concatenate(seen),
-            episode_returns=returns.tolist(),
-            episode_lengths=lengths.tolist(),
-            failed_simulations=simulator.failed_simulations - failed,
-        )
+        return returns, scores, lengths, np.concatenate(seen)
+
+    def _play(self, policy: Policy, parameters: np.ndarray, observations: np.ndarray) -> Played:
+        """One policy after the other, in compiled loops."""
+        simulator: Any = self.simulators[0]
+        count = simulator.num_envs
+        if self._crew is None:
+            self._crew = Crew(simulator, policy, self._threads)
+        returns, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
+        record = make_record(simulator, self._steps, returns, lengths)
+        nothing = np.zeros((1, 1, 1), dtype=np.float32)
+
+        def do(task: tuple[int, np.ndarray], places: np.ndarray, work: Work) -> None:
+            number, rows = task
+            actor = make_actor(policy, sampled=False, parameters=parameters[number])
+            play_out(
+                simulator, simulator.simulations, rows + number * self._episodes, 0, actor,
+                nothing, record, self._steps, places, work,
+            )  # fmt: skip
+
+        blocks = self._crew.blocks(self._episodes)
+        self._crew.share([(k, rows) for k in range(len(parameters)) for rows in blocks], do)
+        simulator.failed_simulations += int(record.failed.sum())
+        lived = np.arange(self._steps)[:, None] < lengths
+        scores = returns
+        if self._discount != 1.0:
+            weights = np.power(self._discount, np.arange(self._steps))[:, None]
+            scores = np.where(lived, weights * record.rewards, 0.0).sum(axis=0)
+        return returns, scores, lengths, record.observations[lived]
 
     def metrics(self, records: Evaluations) -> dict[str, Any]:
         return {}
@@ -122,6 +173,8 @@ class PerturbationSampler:
         """Nothing is in progress."""
 
     def close(self) -> None:
+        if self._crew is not None:
+            self._crew.shutdown()
         self.simulators[0].close()
 
 

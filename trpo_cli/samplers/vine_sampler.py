@@ -70,7 +70,7 @@ class VineSampler:
         config, trunk = self.config, self.trunk
         samples = trunk.steps * trunk.num_envs
         states = choose_states(config, samples, branching)
-        moments = _Moments(trunk, states)
+        moments = Moments(trunk, states)
         trajectories = trunk.collect(policy, generator, moments=moments)
         kept = moments.in_order()
         inputs = policy.normalize(trajectories.flat_observations)[states]
@@ -114,13 +114,18 @@ class VineSampler:
         def predict(observations: np.ndarray) -> np.ndarray:
             return value.predict(value.to_device(policy.normalize(observations)))
 
-        started = moments.rows(rows), np.repeat(actions.reshape(count * k, -1), m, axis=0)
+        first = np.repeat(actions.reshape(count * k, -1), m, axis=0)
         noise = noise.reshape(length - 1, count * k * m, -1)
-        judged = self._discount, predict if config.bootstrap else None, self._clip_rewards
+        judge = predict if config.bootstrap else None
+        begun, clip = moments.rows(rows), self._clip_rewards
         if can_be_compiled(policy, self.branches):
-            crew = self.trunk.crew(policy)
-            return play_branches(crew, self.branches, policy, *started, noise, *judged)
-        return roll_out(self.branches, policy, *started, noise, *judged, seeds)
+            return play_branches(
+                self.trunk.crew(policy), self.branches, policy, begun, first, noise,
+                self._discount, judge, clip,
+            )  # fmt: skip
+        return roll_out(
+            self.branches, policy, begun, first, noise, self._discount, judge, clip, seeds
+        )
 
     def _compare(
         self,
@@ -183,7 +188,7 @@ class VineSampler:
         self.branches.close()
 
 
-class _Moments:
+class Moments:
     """Keeps the moments of the chosen states while the trunk grows."""
 
     def __init__(self, trunk: SinglePathSampler, states: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from trpo_cli.data.states import part
@@ -84,70 +85,52 @@ def evaluate(
 ) -> EvalResult:
     """Run exactly `episodes` episodes, number k started with `seeds[k]`, each to its end.
 
-    An environment that finishes an episode takes the next number. Which episodes count never
-    depends on how soon they end: the first E to finish would favour short ones.
+    Which episodes count never depends on how soon they end: the first E to finish would favour
+    short ones. Neither the number of environments nor that of threads changes any of them, but
+    for the rounding of a matrix product of other many rows.
 
     policy: its `act` gets raw observations (N, *obs) float32. simulator: N environments, at most
-    `episodes`; its episodes in progress are given up. generator: noise of sampled actions.
+    `episodes`; its episodes in progress are given up. generator: has a child for the noise of
+    each episode's sampled actions.
     max_steps: the length at which an episode is cut where the simulator has no time limit.
-    abandon: asked before each step; once it says yes, `Abandoned` is raised.
-    told: called before each step with the number of episodes that have ended, and of steps.
+    abandon: asked now and then; once it says yes, `Abandoned` is raised.
+    told: called as often with the number of episodes that have ended, and of steps.
     Raises `RunFailed` for a return that is not finite.
     """
     import numpy as np  # not before a command has set the number of its threads
 
-    from trpo_cli.simulators.base import shows_images
+    from trpo_cli.samplers.whole_episodes import run_episodes
 
     n = simulator.num_envs
     if not 1 <= n <= episodes or len(seeds) != episodes:
         raise ValueError(f"{n} environments and {len(seeds)} seeds for {episodes} episodes")
-    limit = max_steps if simulator.max_episode_steps is None else None
-    images = shows_images(simulator.observation_space)
-    returns, lengths, capped = [0.0] * episodes, [0] * episodes, 0
-    ended = taken = 0
-    # Which episode each environment runs; None once there is none left for it.
-    current: list[int | None] = list(range(n))
-    waiting = list(range(episodes - 1, n - 1, -1))
-    paid, steps = np.zeros(n), np.zeros(n, dtype=np.int64)
-    observations = simulator.reset(seed=list(seeds[:n]))
-    while any(number is not None for number in current):
-        if abandon():
-            raise Abandoned
-        told(ended, taken)
-        noise = None if deterministic else policy.noise(generator, (n,))
-        # As in training, the policy acts on float32 observations, or on images.
-        seen = observations if images else np.asarray(observations, dtype=np.float32)
-        actions = policy.act(seen, noise)
-        step = simulator.step(policy.to_env(actions))
-        paid += step.rewards
-        steps += 1
-        taken += sum(number is not None for number in current)
-        observations = step.observations
-        over = {int(i) for i in step.ended}
-        cut = set() if limit is None else {int(i) for i in np.flatnonzero(steps >= limit)} - over
-        restart = []
-        for i in sorted(over | cut):
-            number = current[i]
-            if number is not None:
-                returns[number], lengths[number] = float(paid[i]), int(steps[i])
-                capped += i in cut
-                ended += 1
-                current[i] = waiting.pop() if waiting else None
-                restart += [i] if current[i] is not None else []
-            paid[i], steps[i] = 0.0, 0
-        if restart:
-            numbers = [current[i] for i in restart]
-            observations = simulator.reset(
-                ids=restart, seed=[seeds[k] for k in numbers if k is not None]
-            )
-    for number, paid_in_all in enumerate(returns):
-        if not np.isfinite(paid_in_all):
+    lock, sums = Lock(), [0, 0]
+
+    def each(ended: int, steps: int) -> None:
+        with lock:
+            if abandon():
+                raise Abandoned
+            sums[0], sums[1] = sums[0] + ended, sums[1] + steps
+            told(*sums)
+
+    returns, lengths, cut = run_episodes(
+        policy,
+        simulator,
+        seeds,
+        None if deterministic else generator.spawn(episodes),
+        max_steps if simulator.max_episode_steps is None else None,
+        each,
+    )
+    for number, paid in enumerate(returns.tolist()):
+        if not np.isfinite(paid):
             raise RunFailed(
                 f"episode {number} of the evaluation (seed {seeds[number]}) has a return of "
-                f"{paid_in_all}: the environment paid a reward that is not finite.",
+                f"{paid}: the environment paid a reward that is not finite.",
                 facts={"what": "return", "seed": int(seeds[number])},
             )
-    return EvalResult(returns, lengths, list(seeds), deterministic, capped)
+    return EvalResult(
+        returns.tolist(), lengths.tolist(), list(seeds), deterministic, int(cut.sum())
+    )
 
 
 def evaluation_streams(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from mujoco.batch import SimulationError
 
 from tests.support.gym_reference import (
     MUJOCO,
@@ -184,21 +185,30 @@ def test_unstable_simulation_ends_its_episode_only(
     assert capfd.readouterr() == ("", "")
 
 
-def test_raising_simulation_ends_its_episode(monkeypatch: pytest.MonkeyPatch) -> None:
-    sim: Any = simulator("Hopper-v4")
-    before = sim.reset(seed=[1, 2, 3]).copy()
+def test_what_mujoco_cannot_survive_ends_the_process_with_a_word(tmp_path: Path) -> None:
+    """A model with too little memory for a step: from compiled code there is no way back."""
+    import gymnasium.envs.mujoco as family
 
-    def fail(ids: Any, nstep: int) -> None:
-        raise SimulationError(np.array([2]), "out of memory")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(sim._physics._batch, "step", fail)
-        step = sim.step(np.zeros((3, 3)))
-    assert step.ended.tolist() == [2] and step.terminated.tolist() == [False, False, True]
-    np.testing.assert_array_equal(step.final_observations, before[[2]])
-    assert sim.failed_simulations == 1
-    sim.step(np.zeros((3, 3)))
-    assert sim.failed_simulations == 1
+    original = (Path(family.__file__).parent / "assets" / "hopper.xml").read_text()
+    small = tmp_path / "small.xml"
+    small.write_text(original.replace("<worldbody>", '<size memory="17400"/><worldbody>', 1))
+    code = f"""
+import gymnasium
+import numpy as np
+from trpo_cli.simulators.mujoco.simulator import MujocoSimulator
+from trpo_cli.simulators.mujoco.tasks import FAMILY
+template = gymnasium.make("Hopper-v5", xml_file={str(small)!r}).unwrapped
+sim = MujocoSimulator(template, FAMILY["hopper:HopperEnv"], True, 3, 1, 1000)
+sim.reset(seed=[1, 2, 3])
+sim.step(np.zeros((3, 3)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: MuJoCo cannot go on: ") and "resume=DIR" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_actions_of_a_wrong_shape_are_refused() -> None:

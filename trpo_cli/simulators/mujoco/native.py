@@ -8,6 +8,7 @@ another process.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from trpo_cli.errors import RunFailed
 from trpo_cli.kernels.jit import compiled
 
 
@@ -39,12 +41,31 @@ _C = ctypes.CDLL(LIBRARY)
 llvm.load_library_permanently(LIBRARY)
 
 
+@ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+def _give_up(message: bytes) -> None:
+    """What MuJoCo calls when it cannot go on, within compiled code: there is no way back from
+    there. (It would wait for a key to be pressed. Errors in calls from Python still raise.)"""
+    words = message.decode(errors="replace").strip().rstrip(".")
+    print(
+        f"error: MuJoCo cannot go on: {words}. A run goes on from its last checkpoint with "
+        "resume=DIR; more memory for a model is <size memory=...> in its XML file.",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(RunFailed.exit_status)
+
+
+ctypes.c_void_p.in_dll(_C, "mju_user_error").value = ctypes.cast(_give_up, ctypes.c_void_p).value
+
+
 def _function(name: str, *arguments: Any) -> Any:
     """The C function `name`, which returns nothing."""
     if numba.config.DISABLE_JIT:
         function = getattr(_C, name)
         function.restype = None
-        function.argtypes = [ctypes.c_int if a is types.int32 else ctypes.c_void_p for a in arguments]
+        function.argtypes = [
+            ctypes.c_int if a is types.int32 else ctypes.c_void_p for a in arguments
+        ]
         return lambda *given: function(*map(int, given))
     return types.ExternalFunction(name, types.void(*arguments))
 
@@ -87,7 +108,9 @@ def _loop_of(ufunc: Any, signature: str) -> tuple[int, int]:
 
 
 @intrinsic
-def _call(typing_context: Any, function: Any, arguments: Any, sizes: Any, steps: Any, data: Any) -> Any:
+def _call(
+    typing_context: Any, function: Any, arguments: Any, sizes: Any, steps: Any, data: Any
+) -> Any:
     """Call void (char **arguments, npy_intp *sizes, npy_intp *steps, void *data)."""
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import mujoco
 import numpy as np
 
-from trpo_cli.simulators.mujoco.native import LIBRARY
 from trpo_cli.simulators.mujoco.tasks.parts import FIELDS
 
 _UNSTABLE = [

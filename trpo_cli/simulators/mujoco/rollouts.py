@@ -13,6 +13,7 @@ import numpy as np
 
 from trpo_cli.kernels.jit import compiled
 from trpo_cli.kernels.mlp import forward
+from trpo_cli.kernels.vector import LANES
 from trpo_cli.simulators.mujoco.stepping import Simulations, World, advance, put, take
 
 
@@ -121,11 +122,12 @@ def play(
     """Steps t, t + 1, ... of the simulations `rows`, up to and with the first one in which an
     episode of theirs ended, at most to `end`; returns which step would come next.
 
-    noise: (T, N, A). first: the column of simulation 0 among the N of record and noise.
+    noise: (T, N, A), where the actor samples. first: the column of simulation 0 among the N of
+    record and noise.
     """
     count = len(rows)
     size = actor.sizes[-1]
-    stride = (size + 15) // 16 * 16
+    stride = (size + LANES - 1) // LANES * LANES
     for k in range(count):
         put(world, places[k], simulations, rows[k])
     ended = False
@@ -147,7 +149,8 @@ def play(
         for k in range(count):
             i, n = rows[k], first + rows[k]
             action = record.actions[t, n]
-            choose(actor, work.layers, start + k * stride, noise[t, n], action)
+            drawn = noise[t, n] if actor.sampled else action
+            choose(actor, work.layers, start + k * stride, drawn, action)
             to_env(actor, action, work.command)
             reward, terminated, truncated, failed = advance(
                 world, places[k], simulations, i, work.command
@@ -201,7 +204,7 @@ def branch(
     afterwards the last ones.
     """
     size = actor.sizes[-1]
-    stride = (size + 15) // 16 * 16
+    stride = (size + LANES - 1) // LANES * LANES
     d = simulations.observations.shape[1]
     seen, action = np.empty(d, np.float32), np.empty(size, np.float32)
     alive = np.arange(len(rows))
@@ -222,18 +225,14 @@ def branch(
             k = alive[a]
             i = rows[k]
             if step:
-                choose(
-                    actor, work.layers, start + a * stride, branching.noise[step - 1, i], action
-                )
+                choose(actor, work.layers, start + a * stride, branching.noise[step - 1, i], action)
             else:
                 action[:] = branching.actions[i]
             to_env(actor, action, work.command)
             reward, terminated, truncated, failed = advance(
                 world, places[k], simulations, i, work.command
             )
-            branching.returns[i] += weight * (
-                np.sign(reward) if branching.clip_rewards else reward
-            )
+            branching.returns[i] += weight * (np.sign(reward) if branching.clip_rewards else reward)
             branching.lengths[i] += 1
             branching.terminated[i], branching.truncated[i] = terminated, truncated
             branching.failed[i] = failed

@@ -45,7 +45,7 @@ class MujocoSimulator:
         threads: int,
         max_episode_steps: int | None,
     ) -> None:
-        self.num_envs = num_envs
+        self.num_envs, self.threads = num_envs, threads
         self.observation_space: spaces.Box = template.observation_space
         self.action_space: spaces.Space[Any] = template.action_space
         self.max_episode_steps = max_episode_steps
@@ -101,6 +101,10 @@ class MujocoSimulator:
         start = self.draw(self.generators[i])
         place = self.places.addresses[0] if place is None else place
         restart(self.world, place, self.simulations, i, start)
+
+    def start(self, seed: int) -> np.ndarray:
+        """(nq + nv,): where an episode with this seed begins."""
+        return self.draw(seeding.np_random(int(seed))[0])
 
     def step(self, actions: np.ndarray, ids: np.ndarray | None = None) -> Step:
         actions = np.ascontiguousarray(actions)

@@ -76,10 +76,10 @@ def _clear_warnings(place: np.ndarray) -> None:
 def _unstable(place: np.ndarray) -> bool:
     """Whether MuJoCo has found numbers that are none, and put the simulation back to its start."""
     warnings = ints(place[WARNINGS], (LAST_WARNING + 1, 2))
+    found = 0
     for k in range(FIRST_WARNING, LAST_WARNING + 1):
-        if warnings[k, 0]:
-            return True
-    return False
+        found += warnings[k, 0]
+    return found > 0
 
 
 @compiled

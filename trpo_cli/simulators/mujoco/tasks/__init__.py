@@ -117,7 +117,7 @@ def observe(c: Constants, f: Fields, out: np.ndarray) -> None:
         observe_pusher(c, f, out)
     elif c.task == PENDULUM:
         observe_pendulum(c, f, out)
-    else:
+    elif c.task == DOUBLE_PENDULUM:
         observe_double_pendulum(c, f, out)
 
 
@@ -125,9 +125,9 @@ def observe(c: Constants, f: Fields, out: np.ndarray) -> None:
 def progress(c: Constants, f: Fields) -> float:
     """The quantity whose value before the step the reward needs; 0 where it needs none."""
     if c.task == WALKER or c.task == RUNNER:
-        return f.qpos[0]  # type: ignore[no-any-return]
+        return f.qpos[0]
     if c.task == ANT:
-        return f.xpos[c.bodies[0], 0]  # type: ignore[no-any-return]
+        return f.xpos[c.bodies[0], 0]
     if c.task == HUMANOID:
         return mass_center(c, f)
     if c.task == REACHER:

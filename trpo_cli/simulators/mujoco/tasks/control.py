@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from trpo_cli.kernels.jit import compiled
-from trpo_cli.simulators.mujoco.native import COS, FLOAT_POWER, SIN, VECDOT, dot, elementwise, pairwise
+from trpo_cli.simulators.mujoco.native import (
+    COS,
+    FLOAT_POWER,
+    SIN,
+    VECDOT,
+    dot,
+    elementwise,
+    pairwise,
+)
 from trpo_cli.simulators.mujoco.tasks.parts import (
     DOUBLE_PENDULUM,
     PENDULUM,
@@ -28,7 +36,7 @@ from trpo_cli.simulators.mujoco.tasks.parts import (
 def distance(c: Constants, f: Fields, one: int, other: int) -> float:
     """``np.linalg.norm`` between two bodies: numpy's root of a dot product."""
     vector = f.xpos[one] - f.xpos[other]
-    return np.sqrt(dot(c.loops[VECDOT], vector, vector))  # type: ignore[no-any-return]
+    return np.sqrt(dot(c.loops[VECDOT], vector, vector))
 
 
 def reacher(env: Any, v5: bool) -> Constants:
@@ -157,9 +165,7 @@ def score_pendulum(
 
 def double_pendulum(env: Any, v5: bool) -> Constants:
     """InvertedDoublePendulum: stay up, in the middle, slowly."""
-    return constants(
-        env, DOUBLE_PENDULUM, v5, healthy_reward=env._healthy_reward if v5 else 10.0
-    )
+    return constants(env, DOUBLE_PENDULUM, v5, healthy_reward=env._healthy_reward if v5 else 10.0)
 
 
 @compiled
