@@ -201,11 +201,11 @@ class TestReplay:
         branches = make_simulator(EnvConfig(env), envs, 1)
 
         def run() -> Rollouts:
-            begun = kept.rows(np.arange(envs)), trajectories.actions[start]
-            rest = noise[start + 1 : start + length], 1.0, None, False
+            begun: Any = kept.rows(np.arange(envs)), trajectories.actions[start]
+            begun += (noise[start + 1 : start + length], 1.0, None, False)
             if can_be_compiled(made.policy, branches):
-                return play_branches(trunk.crew(made.policy), branches, made.policy, *begun, *rest)
-            return roll_out(branches, made.policy, *begun, *rest)
+                return play_branches(trunk.crew(made.policy), branches, made.policy, *begun)
+            return roll_out(branches, made.policy, *begun)
 
         found = run()
         rewards = trajectories.rewards[start : start + length].astype(np.float64)
