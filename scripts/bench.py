@@ -6,7 +6,7 @@
 
 What is compared runs in two processes, which are measured in turn, one idle while the other works:
 a few seconds each, some pairs of them. A figure is the median of the pairs' ratios, with the lowest
-and the highest in brackets, so that a machine whose speed varies gives the same answer twice.
+and the highest in brackets: a machine whose speed varies gives nearly the same answer twice.
 
 ours      whole iterations (collect, estimate, update, value) with default settings, the first two
           left out; milliseconds per 1,024 steps by phase
