@@ -265,7 +265,8 @@ def test_there_is_something_to_check() -> None:
 
 def help_of(name: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     try:
-        importlib.import_module(COMMANDS[name]).main([*words, "--help"])
+        every = "--help=all" if name == "trpo-run" else "--help"
+        importlib.import_module(COMMANDS[name]).main([*words, every])
     except SystemExit as leaving:
         assert not leaving.code
     return capsys.readouterr().out

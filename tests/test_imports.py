@@ -31,7 +31,7 @@ LAYERS = {
     "distributed": "errors system",
     "data": "maths distributed",
     "runs": "__init__ errors untrusted system",
-    "terminal": "errors untrusted runs",
+    "terminal": "errors untrusted system runs",
     "config": "errors untrusted settings components system",
     "simulators": "errors kernels settings components config",
     "models": "errors kernels seeding maths settings components distributed data",

@@ -78,3 +78,8 @@ gymnasium.register(
     entry_point="tests.support.odd_envs:Odd",
     kwargs={"observations": spaces.Discrete(5)},
 )
+gymnasium.register(  # its space is that of a camera; nobody steps it
+    "Odd/Image-v0",
+    entry_point="tests.support.odd_envs:Odd",
+    kwargs={"observations": spaces.Box(0, 255, (84, 84, 3), np.uint8)},
+)

@@ -14,7 +14,7 @@ from trpo_cli.terminal.progress import Progress
 
 CONFIG = SimpleNamespace(
     total_steps=100_000,
-    algo=SimpleNamespace(name="trpo"),
+    algo=SimpleNamespace(name="trpo", max_kl=0.02),
     env=SimpleNamespace(id="Hopper-v4"),
     policy=SimpleNamespace(name="mlp"),
     value=SimpleNamespace(name="mlp"),
@@ -90,7 +90,8 @@ class TestPlain:
         run(progress, clock, 0.5, updates=101)
         last = out.getvalue().splitlines()[-1]
         # 10,100 steps in 50.5 s are 200 per second: 89,900 left take 449.5 s
-        assert last == " 10%  step 10,100  return 101  KL 0.0123  200 steps/s  7 min 30 s left"
+        facts = " 10%  step 10,100  return 101  KL 0.0123 of 0.02  accepted 91 of 101  "
+        assert last.startswith(f"{facts}200 steps/s  7 min 30 s left  ") and last.endswith(" MiB")
         assert "\x1b" not in out.getvalue()
         assert "return -" in out.getvalue().splitlines()[0]  # no episode has ended yet
 
@@ -195,7 +196,8 @@ class TestPlain:
         code = (
             "import io, sys; from types import SimpleNamespace as N; "
             "from pathlib import Path; from trpo_cli.terminal.progress import Progress; "
-            "Progress(N(total_steps=1), {}, Path('.'), io.StringIO()).update({'step': 1}); "
+            "config = N(total_steps=1, algo=N(name='x'), env=N(id='y')); "
+            "Progress(config, {}, Path('.'), io.StringIO()).update({'step': 1}); "
             "sys.exit('rich' in sys.modules)"
         )
         assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -19,6 +19,7 @@ from trpo_cli.commands import arguments
 from trpo_cli.commands.failures import run_command
 from trpo_cli.errors import CannotWrite, UserError
 from trpo_cli.runs.directory import CONFIG, METRICS, OUTPUTS, moment
+from trpo_cli.sweeps.last import named
 from trpo_cli.untrusted import markdown, parse_json
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def compare(args: argparse.Namespace) -> None:
     out = output_folder(args.out)
     by = [key for keys in args.by for key in keys.split(",") if key]
     options = Options(args.x, args.curve, thresholds(args.threshold), args.normalise)
+    args.dirs = [str(named(word, word, searches=True)) for word in args.dirs]
     found = find_runs(args.dirs, () if args.curve in (None, EVAL_CURVE) else (args.curve,))
     runs, notes = complete(found, args.unfinished)
     notes += refuse_mixtures(runs, allowed(args.allow), check_keys(runs, by))
@@ -244,7 +246,7 @@ def make_parser() -> arguments.Parser:
         "trpo-compare", "Compare runs: learning curves, tables, tests and a verdict, over seeds."
     )
     add = parser.add_argument
-    add("dirs", nargs="+", metavar="DIR", help="a folder with runs anywhere below it")
+    add("dirs", nargs="+", metavar="DIR", help="a folder with runs below it; last: the newest")
     add(
         "--by",
         action="append",

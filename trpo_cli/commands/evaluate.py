@@ -17,6 +17,10 @@ from trpo_cli.errors import CannotWrite, ToldElsewhere, UserError
 from trpo_cli.runs.checkpoint import find, step_of
 from trpo_cli.runs.directory import CONFIG, require
 from trpo_cli.runs.logger import append_eval
+from trpo_cli.sweeps import index
+from trpo_cli.sweeps.index import is_sweep
+from trpo_cli.sweeps.last import named
+from trpo_cli.sweeps.look import has_begun
 from trpo_cli.system.machine import usable_cores
 from trpo_cli.terminal.display import PlainLines
 
@@ -32,7 +36,8 @@ def evaluate_all(words: list[str]) -> None:
     """Look at all runs, then evaluate them one after another and print the results."""
     refuse_launcher()
     args = make_parser().parse_args(words)
-    runs = [(name, *read_run(Path(name), args)) for name in args.run_dirs]
+    folders = [run for word in args.run_dirs for run in run_folders(word)]
+    runs = [(name, *read_run(Path(name), args)) for name in folders]
     out = PlainLines(sys.stdout)
     for name, config, folder in runs:
         for record in evaluate_run(Path(name), config, folder, args):
@@ -41,6 +46,18 @@ def evaluate_all(words: list[str]) -> None:
                 if args.json
                 else f"{name}  step {record['step']:,}  {describe(record, args.max_steps)}"
             )
+
+
+def run_folders(word: str) -> list[str]:
+    """The run that a person named, or all runs of a sweep that have begun."""
+    folder = named(word, word)
+    if not is_sweep(folder):
+        return [str(folder)]
+    runs = [folder / job.folder for job in index.read(folder).jobs]
+    begun = [str(run) for run in runs if has_begun(run)]
+    if not begun:
+        raise UserError(f"No run of the sweep in {folder} has begun.")
+    return begun
 
 
 def refuse_launcher() -> None:
@@ -118,7 +135,12 @@ def make_parser() -> arguments.Parser:
         "trpo-eval", "Run whole episodes with the policy of one or more runs."
     )
     add = parser.add_argument
-    add("run_dirs", nargs="+", metavar="RUN_DIR", help="a folder that trpo-run made")
+    add(
+        "run_dirs",
+        nargs="+",
+        metavar="RUN_DIR",
+        help="a run or a sweep of trpo-run; last: the newest",
+    )
     add("--episodes", type=positive, default=20, help="episodes per evaluation (20)")
     add("--checkpoint", default="last", help="last, best or step_<n> (last)")
     add("--seed", type=natural, help="root of the episodes' seeds (that of the run)")

@@ -14,6 +14,7 @@ from trpo_cli.commands import arguments
 from trpo_cli.commands.failures import guarded, run_command
 from trpo_cli.distributed.processes import ALONE, Processes, join
 from trpo_cli.errors import UserError
+from trpo_cli.terminal.display import be_quiet
 
 NAME = "trpo-run"
 Task = Callable[[], int]
@@ -23,12 +24,15 @@ def make_parser() -> arguments.Parser:
     parser = arguments.make_parser(NAME, None, add_help=False)
     parser.add_argument("overrides", nargs="*", default=[])
     parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--help=all", action="store_true", dest="help_all")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("--hydra-help", action="store_true")
     parser.add_argument("--selftest", action="store_true")
     parser.add_argument("--restorable", action="store_true")
     parser.add_argument("--trust", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-q", "--quiet", action="store_true")
+    parser.add_argument("--watch", metavar="DIR")
     parser.add_argument("-r", "--run", action="store_true")
     parser.add_argument("-c", "--cfg", choices=["job", "hydra", "all"])
     parser.add_argument("-p", "--package")
@@ -61,6 +65,13 @@ def prepare(words: list[str], processes: Processes) -> Task:
     args = make_parser().parse_intermixed_args(words)
     args.multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
     check_flags(args, processes.count)
+    be_quiet(args.quiet)
+    if args.watch is not None:
+        from trpo_cli.commands.watch import watch
+
+        if args.overrides:
+            raise UserError(f"--watch {args.watch} only looks; leave {args.overrides[0]} out.")
+        return lambda: watch(args.watch)
     if args.restorable:
         from trpo_cli.commands.restorable import restorable
 
@@ -70,7 +81,7 @@ def prepare(words: list[str], processes: Processes) -> Task:
 
         refuse(args)
         return lambda: selftest(args.overrides, args.config_dir)
-    informs = args.version or args.help or args.hydra_help or args.cfg or args.info
+    informs = args.version or args.help or args.help_all or args.hydra_help or args.cfg or args.info
     if informs or args.shell_completion:
         return (lambda: inform(args)) if processes.is_main else lambda: 0
     return prepare_training(args, [NAME, *words], processes)
@@ -127,7 +138,9 @@ def prepare_resumption(
     """Going on with the run or the sweep in a folder."""
     from trpo_cli.commands.resume import require_run, resume, resumed_config
     from trpo_cli.sweeps.index import is_sweep
+    from trpo_cli.sweeps.last import named
 
+    run_dir = str(named(run_dir, f"resume={run_dir}"))
     if args.multirun:
         raise UserError(f"resume={run_dir} goes on with what is there; leave -m out.")
     if is_sweep(Path(run_dir)):
@@ -148,10 +161,10 @@ def inform(args: argparse.Namespace) -> int:
     if args.version:
         print(arguments.version_of(NAME))
         return 0
-    if args.help:
+    if args.help or args.help_all:
         from trpo_cli.commands.hydra.help import help_text
 
-        print(help_text(args.overrides, args.config_dir))
+        print(help_text(args.overrides, args.config_dir, args.help_all))
         return 0
     from trpo_cli.commands.hydra.inspect import inspect
 

@@ -104,14 +104,21 @@ def check_read(config: Config, said: Iterable[str], continuous: bool = True) -> 
         if key not in found:
             continue
         field, value = found[key]
-        when = field.metadata.get("when")
-        if when is None:
-            continue
-        if not (continuous if when == CONTINUOUS else holds(config, key.partition(".")[0], when)):
+        if not is_read(config, key, continuous):
+            when = field.metadata["when"]
             raise UserError(
                 f"{key}={value} would change nothing here: it is read {_in_words(key, when)}. "
                 "Leave it out."
             )
+
+
+def is_read(config: Config, key: str, continuous: bool) -> bool:
+    """Whether anything reads a setting in this configuration."""
+    fields = {name: field for name, field, _ in walk(config)}
+    when = fields[key].metadata.get("when")
+    return when is None or (
+        continuous if when == CONTINUOUS else holds(config, key.partition(".")[0], when)
+    )
 
 
 def holds(config: Config, section: str, when: str) -> bool:

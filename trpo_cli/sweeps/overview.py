@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trpo_cli.sweeps.look import Look, look
-from trpo_cli.terminal.display import LiveArea, PlainLines, can_draw, count, duration
+from trpo_cli.terminal.display import LiveArea, PlainLines, can_draw, count, duration, is_quiet
 
 SUMMARY_SECONDS = 60.0
 """Plain output: a line on all runs this often."""
@@ -67,7 +67,7 @@ class Overview:
         for row in rows:
             row.seen = look(row.folder)
         stream = sys.stdout if stream is None else stream
-        self._live = can_draw(stream)
+        self._live = can_draw(stream) and not is_quiet()
         self._out: Any = LiveOverview(stream) if self._live else PlainLines(stream)
         self._told = time.monotonic()
         self._ended: list[int] = []  # in the order of their ends
@@ -84,7 +84,7 @@ class Overview:
             row.seen = look(row.folder)
         if self._live:
             self._out.show(self.ordered(), self.summary())
-        elif time.monotonic() - self._told > SUMMARY_SECONDS:
+        elif time.monotonic() - self._told > SUMMARY_SECONDS and not is_quiet():
             self._told = time.monotonic()
             self._out.print(self.summary())
 
@@ -144,7 +144,7 @@ class Overview:
         return max(sum(each) / self._at_once, *each)
 
     def _event(self, text: str) -> None:
-        if not self._live:
+        if not self._live and not is_quiet():
             self._out.print(text)
 
 

@@ -98,4 +98,6 @@ def conclude(jobs: Sequence[Job], sweep_dir: Path, failed: Mapping[int, str]) ->
     print(f"sweep directory {sweep_dir}")
     if not all(is_finished(sweep_dir / job.folder) for job in jobs):
         print(f"go on:     trpo-run resume={folder}")
+    if len(failed) < len(jobs):
+        print(f"compare:   trpo-compare {folder}")
     print(f"watch:     tensorboard --logdir {folder}", flush=True)

@@ -67,6 +67,15 @@ def available_memory() -> int | None:
     return min(found) if found else None
 
 
+def memory_in_use(process: int | str = "self") -> int | None:
+    """Bytes of memory that a process holds; None where the system does not say."""
+    try:
+        pages = Path(f"/proc/{process}/statm").read_text().split()[1]
+    except OSError:
+        return None
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 def has_nvidia_driver() -> bool:
     """Whether there is one that starts: without it torch need not be asked for a GPU."""
     import ctypes

@@ -6,7 +6,10 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import re
+import shutil
 import sys
+import textwrap
 from typing import Any, TextIO
 
 from trpo_cli.untrusted import printable
@@ -29,6 +32,35 @@ def _shown(error: UnicodeError) -> tuple[str, int]:
     return "".join(PLAIN.get(character, "?") for character in missing), error.end
 
 
+def columns() -> int:
+    """Of the terminal; 80 where there is none and COLUMNS says nothing."""
+    return max(20, shutil.get_terminal_size((80, 24)).columns)
+
+
+def fitted(text: str, width: int | None = None) -> str:
+    """The text with lines of at most so many columns, broken between words; what follows stands
+    below a line's second column, if it has one. width: that of the terminal when None."""
+    width = columns() if width is None else width
+    return "\n".join(piece for line in text.splitlines() for piece in _folded(line, width))
+
+
+def _folded(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    column = re.match(r"\s*\S.*?\s{2,}(?=\S)", line)
+    own = len(line) - len(line.lstrip())
+    if own > width // 2:  # below a column that there is no room for
+        line, own = f"    {line.lstrip()}", 2
+    indent = column.end() if column and column.end() <= width // 2 else own + 2
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 class PlainLines:
     """Prints lines to a file or pipe."""
 
@@ -37,8 +69,9 @@ class PlainLines:
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
-    def show(self, step: int, text: str) -> None:
-        self.print(text)
+    def show(self, view: Any, doing: str = "") -> None:
+        """Print a `view.View` in a line, or what goes on beside training instead."""
+        self.print(doing or view.line())
 
     def print(self, text: str) -> None:
         """Print a line. A reader that has left (`trpo-run | head`) does not stop the run."""
@@ -77,7 +110,8 @@ class LiveArea:
 
     def print(self, text: str) -> None:
         """Print a line that stays, above the area."""
-        self.console.print(printable(text), markup=False, soft_wrap=True)
+        text = fitted(printable(text), self.console.width)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the terminal a plain one; what was drawn last stays on the screen."""
@@ -85,29 +119,22 @@ class LiveArea:
             self._live.stop()
 
 
-class LiveBar:
-    """A bar that shows how far a run is."""
+class LiveView:
+    """A few lines that show how far a run is."""
 
     live = True
 
-    def __init__(self, out: TextIO, total: int, completed: int) -> None:
-        """total, completed: environment steps."""
-        from rich.progress import BarColumn, Progress, TextColumn
-
+    def __init__(self, out: TextIO) -> None:
         self._area = LiveArea(out)
-        self._bar = Progress(
-            BarColumn(bar_width=20),
-            TextColumn("{task.description}", markup=False),
-            console=self._area.console,
-            auto_refresh=False,
-        )
-        self._task = self._bar.add_task("", total=total, completed=completed)
         self.print, self.close = self._area.print, self._area.close
 
-    def show(self, step: int, text: str) -> None:
-        """Draw the bar."""
-        self._bar.update(self._task, completed=step, description=text)
-        self._area.draw(self._bar.get_renderable())
+    def show(self, view: Any, doing: str = "") -> None:
+        """Draw a `view.View`. doing: what goes on beside training, in words."""
+        from rich.text import Text
+
+        width = self._area.console.width
+        text = view.lines(width) + (f"\n{fitted(doing, width)}" if doing else "")
+        self._area.draw(Text(text))
 
 
 def can_draw(out: TextIO) -> bool:
@@ -115,9 +142,22 @@ def can_draw(out: TextIO) -> bool:
     return out.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def display(out: TextIO, total: int, completed: int) -> Any:
-    """The live bar when `out` is a terminal that can show one, otherwise plain lines."""
-    return LiveBar(out, total, completed) if can_draw(out) else PlainLines(out)
+def display(out: TextIO) -> Any:
+    """The live view when `out` is a terminal that can show one, otherwise plain lines."""
+    return LiveView(out) if can_draw(out) and not is_quiet() else PlainLines(out)
+
+
+_quiet = False
+
+
+def be_quiet(quiet: bool) -> None:
+    """Whether this process shows no progress: results and warnings only."""
+    global _quiet
+    _quiet = quiet
+
+
+def is_quiet() -> bool:
+    return _quiet
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trpo_cli.runs.directory import CHECKPOINTS, EVAL, METRICS
-from trpo_cli.terminal.display import count, display, duration, time_limit
+from trpo_cli.system.machine import memory_in_use
+from trpo_cli.terminal.display import count, display, duration, is_quiet, time_limit
+from trpo_cli.terminal.view import View, kl_bound
 
 LINE_SHARE = 0.05
 """Plain output: one line per this share of the run ..."""
@@ -45,19 +47,20 @@ class Progress:
         self.config, self.facts, self.run_dir = config, facts, run_dir
         self._total = config.total_steps
         self._step = self._first_step = int(facts.get("steps_done") or 0)
-        self._display = display(
-            sys.stdout if stream is None else stream, self._total, self._first_step
-        )
+        self._display = display(sys.stdout if stream is None else stream)
+        title = f"{config.algo.name} on {config.env.id}, seed {facts.get('seed')}"
+        self._view = View(title, self._total, kl_bound(config.algo), step=self._first_step)
         self._began = self._shown = time.monotonic()
         self._next_step, self._evaluated = float(self._first_step), 0.0
-        self._updates = self._trust_region_updates = 0
-        self._first_return = self._last_return = self._best_return = math.nan
+        self._updates, self._first_return = 0, math.nan
         self._rejected: Counter[str] = Counter()
 
     def banner(self) -> None:
         """Print what is about to run, and where its files go."""
+        if is_quiet():
+            return
         config, facts, sampler = self.config, self.facts, self.config.sampler
-        self.note(f"{config.algo.name} on {config.env.id}, seed {facts['seed']}")
+        self.note(self._view.title)
         processes = facts.get("processes", 1)
         self.note(
             (f"{processes} processes, each on " if processes > 1 else "")
@@ -93,36 +96,44 @@ class Progress:
         """Take note of one row of metrics, and show it if it is time to."""
         now = time.monotonic()
         self._step, self._updates = int(row["step"]), self._updates + 1
-        recent = row.get("train/return_recent")
-        if recent is not None and math.isfinite(recent):
-            if math.isnan(self._first_return):
-                self._first_return = self._best_return = recent
-            self._last_return, self._best_return = recent, max(recent, self._best_return)
-        accepted = row.get("trust_region/accepted")
-        if accepted is not None:
-            self._trust_region_updates += 1
-            if not accepted:
-                self._rejected[str(row.get("trust_region/reason") or "no reason given")] += 1
+        self._view.take(row)
+        if math.isnan(self._first_return):
+            self._first_return = self._view.returned
+        if row.get("trust_region/accepted") == 0:
+            self._rejected[str(row.get("trust_region/reason") or "no reason given")] += 1
         if self._is_time(now - self._shown):
             self._shown, self._next_step = now, self._step + LINE_SHARE * self._total
-            self._display.show(self._step, self._line(row, now))
+            self._view.rate = self._rate(now)
+            self._view.memory = memory_in_use()
+            self._display.show(self._view)
+
+    def evaluated(self, record: Mapping[str, Any]) -> None:
+        """Take note of an evaluation in training."""
+        self._view.take_evaluation(record)
 
     @contextmanager
-    def evaluation(self, name: str, episodes: int) -> Iterator[Callable[[int, int], None]]:
+    def evaluation(
+        self, name: str, episodes: int, announced: str = ""
+    ) -> Iterator[Callable[[int, int], None]]:
         """A block that evaluates. What it yields is to be called often, with the number of episodes
-        that have ended and the steps done, and shows them now and then."""
+        that have ended and the steps done, and shows them now and then.
+
+        announced: how the episodes are made, to be said beforehand.
+        """
         began = shown = time.monotonic()
         every = REFRESH_SECONDS if self._display.live else EVALUATION_SECONDS
 
         def told(ended: int, steps: int) -> None:
             nonlocal shown
             now = time.monotonic()
-            if now - shown >= every:
+            if now - shown >= every and not is_quiet():
                 shown = now
                 text = f"{name}: {ended} of {count(episodes, 'episode')} ended"
                 took = duration(now - began)
-                self._display.show(self._step, f"{text}  {count(steps, 'step')}  {took}")
+                self._display.show(self._view, f"{text}  {count(steps, 'step')}  {took}")
 
+        if announced and not is_quiet():
+            self.note(f"{name}: {count(episodes, 'episode')} {announced}")
         try:
             yield told
         finally:
@@ -152,7 +163,7 @@ class Progress:
         took = duration(here if seconds is None else seconds)
         if self._evaluated >= 1.0:
             took += f", {duration(self._evaluated)} of them for evaluation"
-        rate = (self._step - self._first_step) / max(1e-9, here - self._evaluated)
+        rate = self._rate(time.monotonic())
         self.note(
             f"{status} after {self._step:,} of {self._total:,} steps, {took}, "
             f"{rate:,.0f} steps/s" + (f": {reason}" if reason and status != "failed" else "")
@@ -163,7 +174,7 @@ class Progress:
         else:
             self.note(
                 f"training return (last 100 episodes): first {self._first_return:.4g}, "
-                f"last {self._last_return:.4g}, best {self._best_return:.4g}"
+                f"last {self._view.returned:.4g}, best {self._view.best:.4g}"
             )
         if evaluation is not None:
             how = "deterministic" if evaluation["deterministic"] else "sampled actions"
@@ -171,11 +182,11 @@ class Progress:
                 f"final evaluation ({how}, {count(evaluation['episodes'], 'episode')}): "
                 f"{evaluation['return_mean']:.4g} ± {evaluation['return_std']:.4g}"
             )
-        if self._trust_region_updates:
+        if judged := self._view.judged:
             reasons = "; ".join(f"{n} x {why}" for why, n in self._rejected.most_common(3))
             self.note(
-                f"rejected steps: {sum(self._rejected.values())} of "
-                f"{self._trust_region_updates}" + (f" ({reasons})" if reasons else "")
+                f"rejected steps: {judged - self._view.accepted} of {judged}"
+                + (f" ({reasons})" if reasons else "")
             )
         if failed_simulations:
             self.note(
@@ -193,6 +204,8 @@ class Progress:
         there = [name for name in names if (self.run_dir / name).exists()]
         folder = shlex.quote(str(self.run_dir))
         self.note(f"run directory {self.run_dir}: {', '.join(there)}")
+        if is_quiet():
+            return
         if CHECKPOINTS in there:
             self.note(f"evaluate:  trpo-eval {folder}")
         if status != "finished" and CHECKPOINTS in there:
@@ -200,6 +213,8 @@ class Progress:
         self.note(f"watch:     tensorboard --logdir {folder}")
 
     def _is_time(self, waited: float) -> bool:
+        if is_quiet():
+            return False
         if self._updates == 1 or self._step >= self._total:
             return True
         if self._display.live:
@@ -207,14 +222,6 @@ class Progress:
         due = self._step >= self._next_step and waited >= LINE_SECONDS
         return due or waited >= QUIET_SECONDS
 
-    def _line(self, row: Mapping[str, Any], now: float) -> str:
-        parts = [f"{100 * min(1.0, self._step / self._total):3.0f}%", f"step {self._step:,}"]
-        for name, key in (("return", "train/return_recent"), ("KL", "policy/kl")):
-            value = row.get(key)
-            shown = value is not None and math.isfinite(value)
-            parts.append(f"{name} {value:.4g}" if shown else f"{name} -")
-        rate = (self._step - self._first_step) / max(1e-9, now - self._began - self._evaluated)
-        parts.append(f"{rate:,.0f} steps/s")
-        if self._step < self._total and rate > 0:
-            parts.append(f"{duration((self._total - self._step) / rate)} left")
-        return "  ".join(parts)
+    def _rate(self, now: float) -> float:
+        """Training steps per second since the banner."""
+        return (self._step - self._first_step) / max(1e-9, now - self._began - self._evaluated)

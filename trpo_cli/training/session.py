@@ -21,7 +21,6 @@ from trpo_cli.runs.logger import MetricsLogger, append_eval
 from trpo_cli.settings import walk
 from trpo_cli.system.clock import due
 from trpo_cli.system.signals import Stop
-from trpo_cli.terminal.display import count
 from trpo_cli.terminal.progress import Progress
 from trpo_cli.training.evaluation import Abandoned, Evaluator
 from trpo_cli.training.memory import observation_bytes, size_in_words
@@ -143,6 +142,7 @@ class Session:
         except Abandoned:
             return
         self._logger.write_eval(record)
+        self._progress.evaluated(record)
         if evaluator.note(record):
             self.save()
 
@@ -199,10 +199,8 @@ class Session:
             self._evaluation = evaluator.last
         else:
             how = "the most likely" if self.config.eval.deterministic else "sampled"
-            self._progress.note(
-                f"final evaluation: {count(self._episodes, 'episode')} with {how} actions"
-            )
-            with self._progress.evaluation("final evaluation", self._episodes) as told:
+            announced = f"with {how} actions"
+            with self._progress.evaluation("final evaluation", self._episodes, announced) as told:
                 self._evaluation = evaluator.run(
                     training.policy, training.step, abandon=stop.requested, told=told
                 )

@@ -1,106 +1,132 @@
-"""The text of ``trpo-run --help``: every setting, with the value that a command line gives it."""
+"""The text of ``trpo-run --help``: the settings, with the values that a command line gives them."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from trpo_cli.commands import arguments
+from trpo_cli.commands.hydra.help_words import EXAMPLES, OPTIONS, SHORT, USAGE
 from trpo_cli.commands.hydra.options import Setting, choices, settings_of
 from trpo_cli.components import conf_dir, load, set_by_rule
 from trpo_cli.config import ATARI_ID, Config
+from trpo_cli.config.checks import is_read
 from trpo_cli.config.schema import all_options, default_option
 from trpo_cli.config.settle import settle
+from trpo_cli.errors import UserError
 from trpo_cli.settings import range_text, walk
+from trpo_cli.terminal.display import columns, fitted
 
-USAGE = """\
-usage: trpo-run [group=option ...] [key=value ...] [-m] [--help]
-
-Train a policy: trpo-run algo=ppo env=Hopper-v4"""
-
-EXAMPLES = """\
-examples
-  trpo-run                                        TRPO on Hopper-v4
-  trpo-run algo=ppo env=CartPole-v1 seed=1        any Gymnasium id, registered or module:Id-v0
-  trpo-run algo.max_kl=0.01 total_steps=3e6       settings by their dotted key
-  trpo-run -m algo=trpo,ppo seed=1,2,3            six runs, as many at a time as there are cores
-  trpo-run resume=SWEEP_DIR                       go on with a sweep: what is left of its runs
-  trpo-run env=ALE/Pong-v5 algo=ppo               Atari (pip install "trpo_cli[atari]")
-  trpo-run algo=trpo sampler=vine env=Hopper-v4   several actions tried in restored states
-  trpo-run resume=RUN_DIR total_steps=2e6         go on with a run, here with a new end
-  torchrun --nproc-per-node=2 -m trpo_cli ...     one run by several processes
-  trpo-run --selftest env=Hopper-v4 algo=ppo      does what is promised hold on this machine?
-  trpo-run algo=ppo --help                        only PPO's keys in the section on algorithms"""
-
-COMMANDS = """\
-commands
-  trpo-run                    train; the same as python -m trpo_cli
-  trpo-eval RUN_DIR ...       evaluate trained policies
-  trpo-compare DIR ...        compare runs: learning curves, tables and a verdict
-  trpo-tune key=value ...     search for good settings
-  trpo-lab NAME               small exact experiments with known answers
-
-options
-  -m, --multirun              a sweep: one run for each combination of comma-separated values
-  -cd, --config-dir DIR       a folder of your own YAML files, laid out like conf/
-  --cfg job|hydra|all         print the configuration instead of running (--resolve, --package)
-  --info [all|config|defaults|defaults-tree|plugins|searchpath]
-                              where Hydra found what
-  -sc, --shell-completion     eval "$(trpo-run -sc install=bash)" (or zsh, fish)
-  --trust                     with resume=: import and launch what a directory from somebody else
-                              names; runs and sweeps of your own need no such word
-  --selftest                  try out here, in seconds and a temporary folder, with the env=...
-                              and algo=... given: is a run repeated by its seed, the same on two
-                              threads, and the same after a kill and a resumption?
-  --restorable                try out here whether env=... can be brought back exactly: to resume a
-                              run, and for sampler=vine
-  -h, --help   --hydra-help   --version
-
-output
-  hydra.run.dir=DIR           a run's directory; otherwise
-                              outputs/<env>/<algo>/<sampler>/<date_time>_<seed>_<hash>
-  hydra.sweep.dir=DIR         a sweep's directory; otherwise outputs/multirun/<date_time>. It holds
-                              sweep.json and, by number, each run's directory and N.log with what
-                              the run printed
-
-sweeps
-  hydra.launcher.jobs=N       how many runs go on at a time, each with its share of the cores;
-                              otherwise as many as there are cores, or cores / threads=...
-  hydra/launcher=NAME         who starts the runs: workers (processes here, the default), basic (one
-                              after the other), joblib (pip install "trpo_cli[joblib]"), or
-                              submitit_slurm on a cluster ("trpo_cli[slurm]"), where a run that is
-                              preempted writes a checkpoint, queues again and goes on
-
-signals
-  Ctrl-C, SIGTERM and SIGUSR1 end the iteration and write a checkpoint; resume=RUN_DIR then goes on
-  as if nothing had happened. A second Ctrl-C stops at once. A sweep passes them to all its runs.
-
-exit status: 0 done, 2 bad input, 3 a run failed (crash_<step>/ in its directory says on what),
- 128 + n stopped by signal n (Ctrl-C: 130)."""
+WIDEST = 110
+"""Columns: longer lines are hard to read."""
 
 
-def help_text(overrides: Sequence[str], config_dir: str | None = None) -> str:
-    """All settings with the values that this command line would run with; of a group that it
-    chooses an option for, only that option's.
+def help_text(overrides: Sequence[str], config_dir: str | None = None, every: bool = False) -> str:
+    """What this command line would run, on one screen; or every setting of every option.
 
     Raises `UserError` for a command line that could not run.
     """
     from trpo_cli.commands.hydra.compose import compose, start_hydra
 
     config = compose(start_hydra(config_dir), overrides)[0]
-    config = settle(config, images=bool(ATARI_ID.search(config.env.id)))
+    config, continuous = looked_at(config, overrides)
     values = {key: value for key, _, value in walk(config)}
-    chosen = choices(overrides)
-    parts = [USAGE, _groups(), "\n".join(["settings", *_lines(settings_of(Config, ""), values)])]
+    if every:
+        return "\n\n".join(_everything(config, values, choices(overrides)))
+    return "\n\n".join(_screen(config, values, choices(overrides), continuous))
+
+
+def looked_at(config: Config, overrides: Sequence[str]) -> tuple[Config, bool]:
+    """The configuration with every `auto` decided, and whether actions are continuous.
+
+    An environment that the command line names is looked at where that is cheap; MuJoCo's, whose
+    library takes longer to import than all the rest, are known.
+    """
+    game = bool(ATARI_ID.search(config.env.id))
+    if game or "env" not in choices(overrides):
+        return settle(config, game, emulated=game), not game
+    from trpo_cli.simulators.resolve import check_env, mujoco_class
+
+    try:
+        if not mujoco_class(check_env(config.env)):
+            from trpo_cli.training.build import prepare
+
+            prepared = prepare(config)
+            continuous = type(prepared.simulator.action_space).__name__ == "Box"
+            return prepared.config, continuous
+    except UserError:  # told when it is run
+        pass
+    return settle(config, images=False), True
+
+
+# One screen ---------------------------------------------------------------------------------------
+
+
+def _screen(
+    config: Config, values: Mapping[str, Any], chosen: Mapping[str, str], continuous: bool
+) -> Iterator[str]:
+    width = min(columns(), WIDEST)
+    yield fitted(USAGE, width)
+    yield fitted("\n".join(["groups", *_choices(config, chosen)]), width)
+    rule = config.algo
+    own = [s for s in settings_of(type(rule), "algo.") if s.key != "algo.name"]
+    lines = [f"algo={rule.name}: {_summary(type(rule))}"]
+    for setting in own:
+        if is_read(config, setting.key, continuous):
+            lines += _line(setting, values[setting.key], with_range=False, indent=30)
+    yield "\n".join(_wrapped(lines[0], width) + lines[1:])
+    yield "\n".join(["other settings", *_others(config, continuous, width)])
+    yield fitted(f"{SHORT}\n{arguments.SEE_ALSO}", width)
+
+
+def _others(config: Config, continuous: bool, width: int) -> Iterator[str]:
+    """What is set outside the update rule and read here, a paragraph for each section."""
+    sections: dict[str, list[str]] = {}
+    for key, _, value in walk(config):
+        section, _, name = key.rpartition(".")
+        known = key in ("debug", "resume", "env.id") or name == "name" or section == "algo"
+        needless = section == "env.atari" and not ATARI_ID.search(config.env.id)
+        if not known and not needless and is_read(config, key, continuous):
+            sections.setdefault(section, []).append(f"{name}={_show(value)}")
+    for section, pairs in sections.items():
+        line = f"  {section + '.' if section else '':12}{'  '.join(pairs)}"
+        yield from _wrapped(line, width, " " * 14)
+
+
+def _choices(config: Config, chosen: Mapping[str, str]) -> Iterator[str]:
+    """One line for each group: what is chosen here, and what else there is."""
     for group, options in all_options().items():
-        names = [chosen[group]] if group in chosen else list(options)
-        parts.extend("\n".join(_option(group, name, config, values)) for name in names)
-    return "\n\n".join([*parts, EXAMPLES, COMMANDS])
+        name, decided = chosen.get(group, default_option(group)), getattr(config, group).name
+        if name not in options:
+            name = decided
+        others = ", ".join(option for option in options if option != name)
+        here = f"here {decided}; or " if name != decided else "or "
+        yield f"{f'  {group}={name}':24}  {here}{others}"
+    yield f"{f'  env={config.env.id}':24}  or any Gymnasium id; module:Id-v0 imports the module"
+    yield f"{'  +experiment=NAME':24}  settings kept in a file, such as paper_hopper_vine"
 
 
-def _groups() -> str:
+# Everything ---------------------------------------------------------------------------------------
+
+
+def _everything(
+    config: Config, values: Mapping[str, Any], chosen: Mapping[str, str]
+) -> Iterator[str]:
+    """All settings with their values; of a group that the command line chooses an option for, only
+    that option's."""
+    width = min(columns(), WIDEST)
+    yield fitted(USAGE, width)
+    yield _groups(width)
+    yield "\n".join(["settings", *_lines(settings_of(Config, ""), values)])
+    for group, options in all_options().items():
+        for name in [chosen[group]] if group in chosen else list(options):
+            yield "\n".join(_option(group, name, config, values))
+    yield from (fitted(text, width) for text in (EXAMPLES, arguments.SEE_ALSO, OPTIONS))
+
+
+def _groups(width: int) -> str:
     lines = ["groups"]
     for group, options in all_options().items():
         line, default = f"  {group}={'|'.join(options)}", f" (default {default_option(group)})"
@@ -108,23 +134,16 @@ def _groups() -> str:
         lines += [line, " " * 44 + default] if len(line) > 80 else [line.ljust(44) + default]
     lines.append("  env=<any Gymnasium id>".ljust(44) + f" (default {default_option('env')})")
     names = sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml"))
-    words = " | ".join(names) or "<a YAML file in conf/experiment>"
-    lines += textwrap.wrap(
-        words,
-        96,
-        break_on_hyphens=False,
-        initial_indent="  +experiment=",
-        subsequent_indent=" " * 14,
-    )
-    return "\n".join(lines)
+    words = "  +experiment=" + (" | ".join(names) or "<a YAML file in conf/experiment>")
+    text = "\n".join([*lines, *_wrapped(words, width, " " * 14)])
+    return text if width >= 80 else fitted(text, width)
 
 
 def _option(group: str, name: str, config: Config, values: Mapping[str, Any]) -> Iterator[str]:
     """One option and its settings, with the values of the configuration where it is the chosen
     one, and otherwise those that its file and the update rule would give it."""
     kind, decided = load(group, name), getattr(config, group).name
-    words = (kind.__doc__ or "").strip().splitlines()[0]
-    yield f"{group}={name}: {words}"
+    yield from _wrapped(f"{group}={name}: {_summary(kind)}", min(columns(), WIDEST))
     if hasattr(kind.traits, "shown"):
         yield f"  here it becomes {decided}:"
         kind, name = load(group, decided), decided
@@ -135,19 +154,35 @@ def _option(group: str, name: str, config: Config, values: Mapping[str, Any]) ->
     yield from _lines(shown, values)
 
 
+# Both ---------------------------------------------------------------------------------------------
+
+
+def _summary(kind: Any) -> str:
+    """The first paragraph of what is written about a component."""
+    return " ".join((kind.__doc__ or "").strip().partition("\n\n")[0].split())
+
+
+def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
+    return textwrap.wrap(
+        text, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
+
+
 def _lines(settings: Iterable[Setting], values: Mapping[str, Any]) -> Iterator[str]:
     for setting in settings:
         yield from _line(setting, values.get(setting.key, setting.default))
 
 
-def _line(setting: Setting, default: Any) -> Iterator[str]:
-    allowed = range_text(setting.field.metadata)
+def _line(
+    setting: Setting, default: Any, with_range: bool = True, indent: int = 38
+) -> Iterator[str]:
+    allowed = range_text(setting.field.metadata) if with_range else ""
     allowed = re.sub(r"([<>]=?) ", "\\1\N{NO-BREAK SPACE}", allowed)
     text = setting.field.metadata.get("help", "") + (f" ({allowed})" if allowed else "")
-    left = f"  {setting.key}={_show(default)}"
-    width = max(80, min(110, shutil.get_terminal_size((100, 24)).columns))
-    indent = 38
-    lines = textwrap.wrap(text, width - indent, break_on_hyphens=False) or [""]
+    left, width = f"  {setting.key}={_show(default)}", min(columns(), WIDEST)
+    if width < 80:
+        indent = 6  # the words stand below
+    lines = _wrapped(text, width - indent, "") or [""]
     lines = [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
     if len(left) >= indent - 1:
         yield left
