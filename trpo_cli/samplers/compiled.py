@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 SMALL_NETWORK = 16_384
 """Parameters up to which a thread steps one simulation at a time: they stay in its first cache."""
+SLICE = 32
+"""Steps of a block before another one has its turn: at the end no thread waits for longer."""
 BLOCK = 8
 """Simulations that share a pass over a larger network's weights."""
 
@@ -112,8 +114,9 @@ class Crew:
             for start in range(0, count, self.block)
         ]
 
-    def share(self, tasks: Sequence[T], do: Callable[[T, np.ndarray, Work], None]) -> None:
-        """do(task, addresses of the thread's places, its scratch memory) for all tasks."""
+    def share(self, tasks: Sequence[T], do: Callable[[T, np.ndarray, Work], T | None]) -> None:
+        """do(task, addresses of the thread's places, its scratch memory) for all tasks; what it
+        returns is a task for later, after all that wait."""
         waiting = deque(tasks)
 
         def run(places: Any, work: Work) -> None:
@@ -122,7 +125,9 @@ class Crew:
                     task = waiting.popleft()
                 except IndexError:
                     return
-                do(task, places.addresses, work)
+                rest = do(task, places.addresses, work)
+                if rest is not None:
+                    waiting.append(rest)
 
         if self._pool is None:
             run(self._places[0], self._works[0])
@@ -136,6 +141,8 @@ class Crew:
 
 Ended = tuple[int, int, float, int, np.ndarray]
 """Step, environment, return, length and last observation of an episode."""
+Task = tuple[Any, int, np.ndarray, int]
+"""A simulator, the column of its first environment, a block of its rows, the step it is at."""
 Moments = tuple[np.ndarray, "Simulations"]
 """Which moments of T steps of N environments to keep, and where: see `Record`."""
 
@@ -184,13 +191,13 @@ def play_steps(
     record = make_record(simulators[0], steps, returns, lengths, moments)
     actor = make_actor(policy)
 
-    def do(task: tuple[Any, int, np.ndarray], places: np.ndarray, work: Work) -> None:
-        simulator, first, rows = task
-        t = 0
-        while t < steps:
+    def do(task: Task, places: np.ndarray, work: Work) -> Task | None:
+        simulator, first, rows, t = task
+        end = min(t + SLICE, steps)
+        while t < end:
             t = play(
                 simulator.world, places, simulator.simulations, rows, first, actor, noise, record,
-                t, steps, work,
+                t, end, work,
             )  # fmt: skip
             for i in rows.tolist():
                 n = first + i
@@ -199,10 +206,12 @@ def play_steps(
                     ends.append((t - 1, n, float(returns[n]), int(lengths[n]), last))
                     returns[n], lengths[n] = 0.0, 0
                     simulator.begin(i, places[0])
+        return (simulator, first, rows, t) if t < steps else None
 
-    tasks, first = [], 0
+    tasks: list[Task] = []
+    first = 0
     for simulator in simulators:
-        tasks += [(simulator, first, rows) for rows in crew.blocks(simulator.num_envs)]
+        tasks += [(simulator, first, rows, 0) for rows in crew.blocks(simulator.num_envs)]
         first += simulator.num_envs
     crew.share(tasks, do)
     return record, sorted(ends, key=lambda end: end[:2])

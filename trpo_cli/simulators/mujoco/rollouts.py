@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trpo_cli.kernels.jit import compiled
+from trpo_cli.kernels.memory import borrow
 from trpo_cli.kernels.mlp import forward
 from trpo_cli.kernels.vector import LANES
 from trpo_cli.simulators.mujoco.stepping import Simulations, World, advance, put, take
@@ -125,6 +126,8 @@ def play(
     noise: (T, N, A), where the actor samples. first: the column of simulation 0 among the N of
     record and noise.
     """
+    world, places, simulations, rows = borrow((world, places, simulations, rows))
+    actor, noise, record, work = borrow((actor, noise, record, work))
     count = len(rows)
     size = actor.sizes[-1]
     stride = (size + LANES - 1) // LANES * LANES
@@ -203,6 +206,8 @@ def branch(
     simulations: R of them, each at the moment where its rollout begins; their observations are
     afterwards the last ones.
     """
+    world, places, simulations, rows = borrow((world, places, simulations, rows))
+    actor, branching, work = borrow((actor, branching, work))
     size = actor.sizes[-1]
     stride = (size + LANES - 1) // LANES * LANES
     d = simulations.observations.shape[1]

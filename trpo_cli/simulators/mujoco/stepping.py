@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trpo_cli.kernels.jit import compiled
-from trpo_cli.kernels.memory import ints
+from trpo_cli.kernels.memory import borrow, ints
 from trpo_cli.simulators.mujoco.native import (
     FULL_STATE,
     mj_forward,
@@ -142,6 +142,7 @@ def step_rows(
     failed: np.ndarray,
 ) -> None:
     """One control step of the simulations `rows`, one after the other in one place."""
+    world, place, simulations = borrow((world, place, simulations))
     for i in rows:
         put(world, place, simulations, i)
         rewards[i], terminated[i], truncated[i], failed[i] = advance(
