@@ -51,6 +51,7 @@ class TestReport:
         assert files(out) == {
             "report.html",
             "tables.md",
+            "tables.tex",
             "comparison.json",
             *(f"{name}.csv" for name in tables),
             *(f"{name}.{kind}" for name in figures for kind in ("png", "svg")),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +74,10 @@ def panel(**changes) -> Panel:
     return Panel(**{**chosen, "xlim": (0.0, 10.0), "ylim": (0.0, 10.0), **changes})
 
 
+def svg_of(plot: Plot, **options: Any) -> str:
+    return draw(plot, ["svg"], **options).files["svg"].decode()
+
+
 def points(path: str) -> np.ndarray:
     return np.array(re.findall(r"[ML] (\S+) (\S+)", path), dtype=float)
 
@@ -119,14 +124,14 @@ class TestPanels:
         """Left of them they would leave no room for the panel."""
         for name, anchor in (("trpo", "end"), ("trpo max_kl=0.01 > ppo max_kl=0.02", "start")):
             rows = row_panel("t", [], [name], "x", (0.0, 1.0))
-            root = ElementTree.fromstring(draw(Plot("f", "F", "", [rows], {})).svg)
+            root = ElementTree.fromstring(draw(Plot("f", "F", "", [rows], {})).files["svg"])
             (text,) = [t for t in root.iter(f"{SVG}text") if t.text == name]
             assert f"text-anchor: {anchor}" in text.get("style", "")
 
 
 class TestFiles:
     def test_a_file_has_colours_of_its_own_and_says_what_it_is(self):
-        text = draw(Plot("f", "Title", "caption & more", [panel(), panel()], LOOKS)).svg
+        text = svg_of(Plot("f", "Title", "caption & more", [panel(), panel()], LOOKS))
         assert "var(" not in text and COLOURS[0][0] in text and COLOURS[1][0] in text
         root = ElementTree.fromstring(text)
         assert root.get("role") == "img" and root.findtext(f"{SVG}title") == "Title"
@@ -139,8 +144,8 @@ class TestFiles:
         log = panel(ylim=(0.01, 10.0), log_y=True)
         columns = panel(columns=["one", "two"], xlim=(-0.4, 1.4))
         plot = Plot("f", "F", "", [rows, log, columns, panel()], LOOKS)
-        data = draw(plot).png
-        assert data is not None and data.startswith(b"\x89PNG") and len(data) > 10_000
+        data = draw(plot, ["png"]).files["png"]
+        assert data.startswith(b"\x89PNG") and len(data) > 10_000
 
 
 def test_no_two_of_many_groups_look_alike():

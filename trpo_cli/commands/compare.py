@@ -12,23 +12,17 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trpo_cli import __version__
 from trpo_cli.commands import arguments
 from trpo_cli.commands.failures import run_command
-from trpo_cli.errors import CannotWrite, UserError
+from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import CONFIG, METRICS, OUTPUTS, moment
 from trpo_cli.sweeps.last import named
-from trpo_cli.untrusted import markdown, parse_json
 
 if TYPE_CHECKING:
-    from trpo_cli.compare.formats import Table
     from trpo_cli.compare.read import Found, Run
-    from trpo_cli.compare.results import Comparison
-    from trpo_cli.compare.sweep import Sweep
-
-RECORD = "comparison.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +43,7 @@ def compare(args: argparse.Namespace) -> None:
     from trpo_cli.compare.metric import EVAL_CURVE
     from trpo_cli.compare.ranking import headline
     from trpo_cli.compare.read import find_runs
+    from trpo_cli.compare.record import Made, as_json
     from trpo_cli.compare.results import Options
     from trpo_cli.compare.sweep import find_sweeps
     from trpo_cli.compare.tables import all_tables, for_terminal
@@ -63,14 +58,17 @@ def compare(args: argparse.Namespace) -> None:
     runs, notes = complete(found, args.unfinished)
     notes += refuse_mixtures(runs, allowed(args.allow), check_keys(runs, by))
     notes += nothing_published(runs) if args.against else []
-    comparison = analyse(make_groups(runs, by), options, notes)
-    sweeps = find_sweeps(runs, comparison.protocol)
+    comparison = analyse(make_groups(runs, by, args.label), options, notes)
+    sweeps = find_sweeps(runs, comparison.protocol, args.label)
     tables = all_tables(comparison, sweeps, args.against == "published")
     words = verdict(comparison)
-    if args.no_files:
-        record = as_json(comparison, sweeps, tables, words, [])
-    else:
-        record = write(out, comparison, sweeps, tables, words, args)
+    record = as_json(comparison, sweeps, tables, words)
+    if not args.no_files:
+        from trpo_cli.compare.output import Asked, write
+
+        asked = Asked(args.against == "published", kinds(args.format), args.width)
+        made = Made(args.command, f"{datetime.now():%-d %B %Y, %H:%M}", __version__)
+        record = write(out, record, comparison, sweeps, tables, asked, made)
     if args.json:
         print(json.dumps(record, allow_nan=False))
         return
@@ -80,7 +78,7 @@ def compare(args: argparse.Namespace) -> None:
     print(f"\n{headline(comparison)}\n\n{to_text(for_terminal(comparison), room)}\n\n{words}\n")
     for sweep in sweeps:
         print(f"Settings of {sweep.algo} on {sweep.env}: {' '.join(sweep.warnings)}")
-    if record["files"]:
+    if not args.no_files:
         print(f"{out / 'report.html'}  ({comparison.runs} runs, "
               f"{time.monotonic() - started:.1f} s)")  # fmt: skip
 
@@ -120,54 +118,6 @@ def nothing_published(runs: Sequence[Run]) -> list[str]:
     return notes
 
 
-def write(
-    out: Path,
-    comparison: Comparison,
-    sweeps: Sequence[Sweep],
-    tables: Sequence[Table],
-    words: str,
-    args: argparse.Namespace,
-) -> dict[str, Any]:
-    """Tables, figures, the page, and a record of all of it, which is returned."""
-    from trpo_cli.compare.drawing import draw
-    from trpo_cli.compare.formats import to_csv, to_markdown
-    from trpo_cli.compare.plots import all_plots
-    from trpo_cli.compare.report import Made, page
-
-    files: dict[str, bytes] = {f"{t.name}.csv": to_csv(t).encode() for t in tables}
-    text = [f"# trpo-compare\n\n{markdown(words)}\n", *(to_markdown(t) for t in tables)]
-    files["tables.md"] = "\n".join(text).encode()
-    drawings = [draw(p) for p in all_plots(comparison, sweeps, args.against == "published")]
-    files |= {f"{d.plot.name}.svg": d.svg.encode() for d in drawings if d.svg}
-    files |= {f"{d.plot.name}.png": d.png for d in drawings if d.png}
-    made = Made(args.command, f"{datetime.now():%-d %B %Y, %H:%M}", __version__)
-    files["report.html"] = page(comparison, tables, drawings, made).encode()
-    path = out
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        former = of_former(out)
-        path = out / RECORD  # before the rest: what is cut short is cleared by the next one
-        record = as_json(comparison, sweeps, tables, words, list(files))
-        path.write_text(json.dumps(record, allow_nan=False))
-        for path in former - {out / name for name in files}:
-            path.unlink()
-        for name, data in files.items():
-            path = out / name
-            path.write_bytes(data)
-    except OSError as error:
-        raise CannotWrite(path, error) from error
-    return {**record, "files": [str(out / name) for name in (*files, RECORD)]}
-
-
-def of_former(out: Path) -> set[Path]:
-    """The files that a comparison before wrote into this folder, by its record of them."""
-    try:
-        names = [Path(name).name for name in parse_json((out / RECORD).read_bytes())["files"]]
-    except (OSError, ValueError, TypeError, KeyError):
-        return set()
-    return {out / name for name in names if (out / name).is_file()}
-
-
 def output_folder(given: str | None) -> Path:
     """Where the files go; raises `UserError` for a file and for a place inside a run."""
     out = OUTPUTS / "compare" / moment() if given is None else Path(given)
@@ -199,6 +149,28 @@ def thresholds(texts: Sequence[str]) -> dict[str, float]:
     return found
 
 
+def kinds(texts: Sequence[str]) -> list[str]:
+    """Of the figures' files; empty for what is usual."""
+    from trpo_cli.compare.record import KINDS
+
+    found = [name for text in texts for name in text.split(",") if name]
+    unknown = sorted(set(found) - set(KINDS))
+    if unknown:
+        raise UserError(f"--format {unknown[0]}: there are {', '.join(KINDS)}.")
+    return found
+
+
+def inches(text: str) -> float:
+    """The type of --width."""
+    try:
+        width = float(text)
+    except ValueError:
+        width = math.nan
+    if not 2.0 <= width <= 30.0:
+        raise argparse.ArgumentTypeError(f"{text} is not a width from 2 to 30 inches")
+    return width
+
+
 def allowed(texts: Sequence[str]) -> set[str]:
     from trpo_cli.compare.groups import ALLOW
 
@@ -207,35 +179,6 @@ def allowed(texts: Sequence[str]) -> set[str]:
     if unknown:
         raise UserError(f"--allow {unknown[0]}: there are {', '.join(ALLOW)}.")
     return found
-
-
-def as_json(
-    comparison: Comparison,
-    sweeps: Sequence[Sweep],
-    tables: Sequence[Table],
-    words: str,
-    written: Sequence[str],
-) -> dict[str, Any]:
-    """Every table as a list of objects, numbers unrounded, null where there is none."""
-    from trpo_cli.compare.formats import to_json
-    from trpo_cli.compare.ranking import headline
-
-    return {
-        "headline": headline(comparison),
-        "verdict": words,
-        "protocol": {"final": comparison.protocol.final, "best": comparison.protocol.best},
-        "runs": comparison.runs,
-        "fewest_runs": comparison.fewest,
-        "notes": comparison.notes,
-        "diagnosis": [
-            {"env": e.env, "group": g.label, "findings": g.diagnosis}
-            for e in comparison.envs
-            for g in e.groups
-        ],
-        "sweep_warnings": [{"env": s.env, "algo": s.algo, "warnings": s.warnings} for s in sweeps],
-        "tables": {t.name: to_json(t) for t in tables},
-        "files": list(written),
-    }
 
 
 def make_parser() -> arguments.Parser:
@@ -279,6 +222,13 @@ def make_parser() -> arguments.Parser:
         default="",
         help="scale of scores across environments (human where known, else the runs' range)",
     )
+    add(
+        "--label",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="call a group or a rule otherwise, vpg=REINFORCE",
+    )
     add("--against", choices=["published"], help="show published numbers beside the runs")
     add(
         "--allow",
@@ -289,6 +239,14 @@ def make_parser() -> arguments.Parser:
     )
     add("--unfinished", action="store_true", help="keep runs that did not reach their end")
     add("--out", metavar="FOLDER", help="where the files go (outputs/compare/<date_time>)")
+    add(
+        "--format",
+        action="append",
+        default=[],
+        metavar="KIND[,KIND]",
+        help="files of the figures: svg, png, pdf (svg, and png of the main ones)",
+    )
+    add("--width", type=inches, metavar="INCHES", help="of the figures: 3.25 for a column")
     add("--no-files", action="store_true", help="only print")
     add("--json", action="store_true", help="print one JSON object instead of words")
     arguments.add_common(parser)

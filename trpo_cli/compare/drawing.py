@@ -6,17 +6,20 @@ import html
 import io
 import math
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from trpo_cli.compare.panels import LETTER, WIDTH, Panel, Plot
+from trpo_cli.compare.record import KINDS
 from trpo_cli.compare.style import COLOURS, INK, RULE, Look
 
 COLUMNS = 3
@@ -45,45 +48,50 @@ RC: dict[Any, Any] = {
     "ytick.color": INK,
     "ytick.left": False,
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,
 }
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A plot as it is written. svg, png: of files, "" and None
-    for none. panels, keys: SVG elements in
-    the colours of the page, one for each panel and one for each group of the legend."""
+    """A plot as it is written. files: kind -> content. panels, keys: SVG elements in the colours of
+    the page, one for each panel and one for each group of the legend."""
 
     plot: Plot
-    svg: str
-    png: bytes | None
+    files: Mapping[str, bytes]
     panels: list[str]
     keys: list[str]
 
 
-def draw(plot: Plot) -> Drawing:
-    """Draw a figure once; the page's panels are cut from it. Nothing of one without panels."""
+def draw(plot: Plot, kinds: Collection[str] = KINDS, width: float | None = None) -> Drawing:
+    """Draw a figure once; the page's panels are cut from it. Nothing of one without panels.
+
+    kinds: of files, of `KINDS`. width: of the figure in inches, with as many panels beside each
+    other as have about their usual width; by default up to three of just that.
+    """
     if not plot.panels:
-        return Drawing(plot, "", None, [], [])
+        return Drawing(plot, {}, [], [])
     with rc_context({**RC, "svg.hashsalt": plot.name}):
-        columns = min(COLUMNS, len(plot.panels))
+        columns = COLUMNS if width is None else max(1, round(width / (WIDTH + GAP)))
+        columns = min(columns, len(plot.panels))
+        width = columns * (WIDTH + GAP) if width is None else width
+        each = width / columns - GAP
         lines = [plot.panels[i : i + columns] for i in range(0, len(plot.panels), columns)]
         heights = [TITLE + max(p.height for p in line) + FOOT for line in lines]
-        width = columns * (WIDTH + GAP)
         beside = max(1, int(width / (0.55 + LETTER * max(map(len, plot.legend), default=0))))
         top = 0.04 + 0.18 * math.ceil(len(plot.legend) / beside)
         height = top + sum(heights)
         figure, boxes = Figure(figsize=(width, height)), []
         for i, panel in enumerate(plot.panels):
-            x, y = (i % columns) * (WIDTH + GAP), top + sum(heights[: i // columns]) + TITLE
+            x, y = (i % columns) * (each + GAP), top + sum(heights[: i // columns]) + TITLE
             left, bottom = (x + panel.left) / width, 1.0 - (y + panel.height) / height
-            size = ((WIDTH - RIGHT - panel.left) / width, panel.height / height)
+            size = ((each - RIGHT - panel.left) / width, panel.height / height)
             axis = figure.add_axes((left, bottom, *size))
             axis.set_gid(f"panel{i}")
             _fill(axis, panel)
             title = figure.text((x + 0.06) / width, 1.0 - (y - 0.1) / height, panel.title)
             title.set(fontsize=8.0, fontweight="bold", gid=None if i else "titles")
-            box = (x, y - 0.06, WIDTH + GAP / 2, panel.height + FOOT)
+            box = (x, y - 0.06, each + GAP / 2, panel.height + FOOT)
             boxes.append(" ".join(f"{POINTS * v:g}" for v in box))
         if plot.legend:
             handles = [_handle(look, (0.0, 1.0)) for look in plot.legend.values()]
@@ -91,9 +99,11 @@ def draw(plot: Plot) -> Drawing:
                 handles, list(plot.legend), loc="upper left", ncols=beside, borderaxespad=0
             )
         svg = _svg(figure, plot.title, plot.caption)
-        png = _png(figure) if plot.png else None
+        files = {"svg": svg.encode()} if "svg" in kinds else {}
+        files |= {"pdf": _pdf(figure, plot)} if "pdf" in kinds else {}
+        files |= {"png": _png(figure)} if "png" in kinds else {}  # last: it changes the resolution
         keys = [_key(look, f"{plot.name}{i}") for i, look in enumerate(plot.legend.values())]
-    return Drawing(plot, svg, png, _cut(svg, plot, boxes), keys)
+    return Drawing(plot, files, _cut(svg, plot, boxes), keys)
 
 
 def _fill(axis: Any, panel: Panel) -> None:
@@ -161,6 +171,14 @@ def _svg(figure: Figure, title: str = "", caption: str = "") -> str:
     about = {"Title": title, "Description": caption, "Date": None}
     FigureCanvasSVG(figure).print_svg(out, metadata=about)
     return out.getvalue().replace("<svg ", '<svg role="img" ', 1)
+
+
+def _pdf(figure: Figure, plot: Plot) -> bytes:
+    """With its fonts as TrueType: journals refuse Type 3."""
+    out = io.BytesIO()
+    about = {"Title": plot.title, "Subject": plot.caption, "CreationDate": None}
+    FigureCanvasPdf(figure).print_pdf(out, metadata=about)
+    return out.getvalue()
 
 
 def _png(figure: Figure) -> bytes:

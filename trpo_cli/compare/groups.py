@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from trpo_cli.compare.labels import rename
 from trpo_cli.compare.read import Run
 from trpo_cli.errors import UserError
 
@@ -49,16 +50,17 @@ class Grouping:
         return [self.groups[env, label] for label in self.labels if (env, label) in self.groups]
 
 
-def make_groups(runs: Sequence[Run], by: Sequence[str] = ()) -> Grouping:
+def make_groups(runs: Sequence[Run], by: Sequence[str] = (), names: Sequence[str] = ()) -> Grouping:
     """Group by algorithm, sampler, the keys in `by`, and environment.
 
     by: flat configuration keys; "algo", "sampler", "policy", "value" stand for their names,
     "version" and "folder" for the package's version and the folder given on the command line.
-    Raises `UserError` for a key that no run has.
+    names: "old=new" of labels. Raises `UserError` for a key that no run has, and for a name.
     """
     asked = [key for key in check_keys(runs, by) if key != "env.id"]
     keys = list(dict.fromkeys([*RULE, *asked]))
-    labels = make_labels(runs, keys)
+    plain = make_labels(runs, keys)
+    labels = rename(plain, names)
     members = grouped(runs, [(run.env, label) for run, label in zip(runs, labels, strict=True)])
     notes: list[str] = []
     made = {
@@ -66,7 +68,8 @@ def make_groups(runs: Sequence[Run], by: Sequence[str] = ()) -> Grouping:
         for (env, label), found in members.items()
     }
     notes += mixed_settings(made.values(), keys)
-    order = sorted(set(labels), key=natural)
+    new = dict(zip(plain, labels, strict=True))
+    order = [new[label] for label in sorted(new, key=natural)]
     return Grouping(sorted({run.env for run in runs}, key=natural), order, made, notes)
 
 

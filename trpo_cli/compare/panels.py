@@ -59,14 +59,14 @@ class Panel:
 @dataclass(frozen=True)
 class Plot:
     """A figure: its panels, what a reader must know, the groups of its legend, and whether it is
-    also written as PNG."""
+    one that people take elsewhere."""
 
     name: str
     title: str
     caption: str
     panels: list[Panel]
     legend: dict[str, Look]
-    png: bool = True
+    main: bool = True
 
 
 def line(

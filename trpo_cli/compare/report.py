@@ -7,7 +7,7 @@ the drawings of matplotlib stand where the script draws figures that answer to a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html import escape
 from importlib.resources import files
 
@@ -16,6 +16,7 @@ from trpo_cli.compare.drawing import Drawing
 from trpo_cli.compare.formats import Table, to_html
 from trpo_cli.compare.panels import Panel
 from trpo_cli.compare.ranking import caution, headline
+from trpo_cli.compare.record import Made
 from trpo_cli.compare.results import Comparison
 from trpo_cli.compare.style import COLOURS, Look
 from trpo_cli.compare.update_plots import updates_name
@@ -26,15 +27,6 @@ from trpo_cli.compare.wording import listed
 PLACES = {"performance": "final", "pairs": "final", "improvement": "across", "aggregate": "across"}
 FIRST, LAST = "ranking", "published"
 """Tables with a place of their own."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """How a page came to be. command: as it was typed. date: in words. version: of the package."""
-
-    command: str
-    date: str
-    version: str
 
 
 def page(

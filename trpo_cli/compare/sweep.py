@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from trpo_cli.compare.groups import differing, file_name, grouped, rule_of, show
+from trpo_cli.compare.labels import new_name
 from trpo_cli.compare.read import Run
 from trpo_cli.compare.scores import Protocol, final_score
 from trpo_cli.compare.statistics import ALPHA, Interval, holm, mean_interval, welch
@@ -62,15 +63,15 @@ class Sweep:
         return f"{file_name(self.env)}_{file_name(self.algo)}"
 
 
-def find_sweeps(runs: Sequence[Run], protocol: Protocol) -> list[Sweep]:
-    """One per environment, algorithm and sampler whose runs differ in anything but the
-    seed."""
+def find_sweeps(runs: Sequence[Run], protocol: Protocol, names: Sequence[str] = ()) -> list[Sweep]:
+    """One per environment, algorithm and sampler whose runs differ in anything but the seed.
+    names: "old=new" of rules."""
     by_rule = grouped(runs, [(run.env, rule_of(run)) for run in runs])
     sweeps = []
     for (env, algo), found in sorted(by_rule.items()):
         keys = list(differing(found))
         if keys:
-            sweeps.append(make_sweep(env, algo, keys, found, protocol))
+            sweeps.append(make_sweep(env, new_name(algo, names), keys, found, protocol))
     return sweeps
 
 

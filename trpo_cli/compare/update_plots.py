@@ -29,7 +29,7 @@ def diagnostics(env: EnvResult, looked: dict[str, Look]) -> Plot:
         caption += f" Not drawn, for it is the same throughout: {named}."
     shown = {g.label: looked[g.label] for g in env.groups}
     title = f"Updates on {env.env}"
-    return Plot(updates_name(env), title, caption, panels, shown, png=False)
+    return Plot(updates_name(env), title, caption, panels, shown, main=False)
 
 
 def updates_name(env: EnvResult) -> str:
