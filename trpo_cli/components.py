@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trpo_cli.errors import UserError
+from trpo_cli.errors import FOREIGN, UserError
 from trpo_cli.settings import suggestion
 
 C = TypeVar("C")
@@ -234,7 +234,7 @@ def imported(module: str, said: str) -> types.ModuleType:
             reason = f"it needs the module {error.name}, which is not installed"
             hint = f"Install {error.name}."
         raise UserError(f"{said}: {module} cannot be imported: {reason}. {hint}") from None
-    except Exception as error:
+    except FOREIGN as error:
         raise UserError(
             f"{said}: importing {module} failed with {type(error).__name__}: {error}."
         ) from error

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+FOREIGN = (Exception, SystemExit)
+"""What code of somebody else's may raise at us. Ctrl-C passes through."""
+
 
 class UserError(Exception):
     """Bad input: reported as one paragraph on stderr with exit status 2."""
@@ -60,6 +63,12 @@ def describe(error: BaseException) -> str:
         return (
             "out of memory: try a smaller batch (sampler.num_envs, sampler.steps_per_env) or "
             "smaller networks (policy.hidden_sizes, value.hidden_sizes)."
+        )
+    if isinstance(error, SystemExit):
+        return (
+            f"something in the environment, or in another module of your own, called "
+            f"sys.exit({'' if error.code is None else repr(error.code)}), which would end the run "
+            "without a word. Raise an error there instead."
         )
     words = " ".join(str(error).split())
     return f"failed with {type(error).__name__}: {words}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import gymnasium
@@ -16,7 +17,8 @@ class Faulty(gymnasium.Env[Any, Any]):
     """Observes its clock and noise; episodes take 10 steps.
 
     kind: what goes wrong: observation, final, reward, huge (a reward beyond 32 bits), raise,
-        reset. at: the step, over all episodes of an environment, at which it does. process: of
+        reset, leave (sys.exit), vanish (an error that is no Exception), move (to another working
+        directory). at: the step, over all episodes of an environment, at which it does. process: of
         several that train together, the only one in which it does.
     """
 
@@ -48,6 +50,12 @@ class Faulty(gymnasium.Env[Any, Any]):
         now = self._steps == self._at and not REPAIRED
         if now and self._kind == "raise":
             raise RuntimeError("out of\nbatteries.")
+        if now and self._kind == "leave":
+            sys.exit(0)
+        if now and self._kind == "vanish":
+            raise GeneratorExit("without a trace")
+        if now and self._kind == "move":
+            os.chdir(os.sep)
         observation, reward, over = self._observation(), 1.0, self._time == 10
         if self._kind == "final":
             now = over = self._steps == self._at

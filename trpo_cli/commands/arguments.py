@@ -15,8 +15,17 @@ SEE_ALSO = (
 )
 
 
+class Left(SystemExit):
+    """A command ends early because what was asked for is printed: its help, its version."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are `UserError`s that name the command."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        if message:
+            self._print_message(message)
+        raise Left(status)
 
     def error(self, message: str) -> NoReturn:
         takes_settings = self.get_default("overrides") is not None

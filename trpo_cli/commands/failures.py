@@ -8,9 +8,10 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+from trpo_cli.commands.arguments import Left
 from trpo_cli.errors import RunFailed, ToldElsewhere, UserError, describe
 from trpo_cli.system.signals import Interrupted, Stop
-from trpo_cli.terminal.display import write_anything
+from trpo_cli.terminal.streams import mend_streams
 from trpo_cli.untrusted import printable
 
 INTERRUPTED = 130
@@ -28,6 +29,7 @@ def run_command(
     switch: the argument that asks for tracebacks.
     """
     limit_library_threads()
+    mend_streams()
     arguments = sys.argv[1:] if argv is None else list(argv)
     debug = switch in map(str.lower, arguments)
     return guarded(name, lambda: command(arguments), debug=debug, switch=switch)
@@ -47,26 +49,25 @@ def guarded(
     name: str, action: Callable[[], int | None], *, debug: bool, switch: str = "debug=true"
 ) -> int:
     """Do something and return the exit status; say on stderr what went wrong."""
-    for stream in (sys.stdout, sys.stderr):
-        write_anything(stream)
     try:
         with Stop(deferred=False):
-            return action() or 0
+            status = action() or 0
+        sys.stdout.flush()  # here, where a full disk can still be told
+        return status
     except Interrupted as signal:
         print(f"{name}: interrupted by {signal}.", file=sys.stderr)
         return signal.exit_status
     except KeyboardInterrupt:
         print(f"{name}: interrupted.", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output (head, less) has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
+    except Left:
+        raise
+    except BaseException as error:  # sys.exit() in somebody's environment is no way to succeed
         return report(error, name, debug=debug, switch=switch)
 
 
 def report(
-    error: Exception, who: str = "trpo-run", *, debug: bool, switch: str = "debug=true"
+    error: BaseException, who: str = "trpo-run", *, debug: bool, switch: str = "debug=true"
 ) -> int:
     """Print what went wrong and return the exit status that says whose fault it is."""
     if isinstance(error, ToldElsewhere):
@@ -84,6 +85,6 @@ def report(
     return error.exit_status if isinstance(error, (UserError, RunFailed)) else RunFailed.exit_status
 
 
-def words(error: Exception) -> str:
+def words(error: BaseException) -> str:
     """What went wrong, as one paragraph."""
     return str(error) if isinstance(error, UserError) else describe(error)

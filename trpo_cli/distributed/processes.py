@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from trpo_cli.errors import LostProcess, RunFailed, ToldElsewhere, UserError, describe
+from trpo_cli.errors import FOREIGN, LostProcess, RunFailed, ToldElsewhere, UserError, describe
 from trpo_cli.system.signals import Stop
 
 T = TypeVar("T")
@@ -94,12 +94,12 @@ class Processes:
     def agreed(self) -> Iterator[None]:
         """A block that fails everywhere when it fails anywhere: the first process raises the
         failure, the others `ToldElsewhere`. Nothing may be exchanged within."""
-        failure: Exception | None = None
+        failure: BaseException | None = None
         try:
             yield
         except (LostProcess, ToldElsewhere):
             raise
-        except Exception as error:
+        except FOREIGN as error:
             if self.count == 1:
                 raise
             failure = error
@@ -253,7 +253,7 @@ def join() -> Processes:
     return Processes(rank, count, store)
 
 
-def _facts(failure: Exception | None) -> dict[str, Any] | None:
+def _facts(failure: BaseException | None) -> dict[str, Any] | None:
     """A failure as it travels to the first process."""
     if failure is None:
         return None

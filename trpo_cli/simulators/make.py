@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from trpo_cli.config import EnvConfig
-from trpo_cli.errors import UserError
+from trpo_cli.errors import FOREIGN, UserError
 from trpo_cli.simulators.atari.settings import action_count, game_settings, runs_on_emulator
 from trpo_cli.simulators.base import Simulator
 from trpo_cli.simulators.resolve import check_env, is_linear, mujoco_class
@@ -52,7 +52,7 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
                 disable_env_checker=True,
                 **env.kwargs,
             )
-        except Exception as error:
+        except FOREIGN as error:
             raise UserError(_failed(env, error)) from error
         return wrapped(made, env)
 
@@ -110,13 +110,13 @@ def _try_out(env: EnvConfig, made: gymnasium.Env[Any, Any]) -> None:
             made.step(made.action_space.sample())
         else:
             made.step(np.zeros(made.action_space.shape, dtype=np.float32))
-    except Exception as error:
+    except FOREIGN as error:
         raise UserError(
             f"env={env.id} cannot be stepped with {given}: {short(error) or type(error).__name__}."
         ) from error
 
 
-def _failed(env: EnvConfig, error: Exception) -> str:
+def _failed(env: EnvConfig, error: BaseException) -> str:
     """Why the constructor raised, in the environment's own words."""
     words = short(error) or type(error).__name__
     words = re.sub(r" was raised from the environment creator for .*", "", words)

@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from trpo_cli.components import imported
 from trpo_cli.config import EnvConfig
-from trpo_cli.errors import UserError
+from trpo_cli.errors import FOREIGN, UserError
 from trpo_cli.settings import suggestion
 from trpo_cli.simulators.base import shows_images
 
@@ -109,7 +109,7 @@ def wrapped(made: Env, env: EnvConfig) -> Env:
         words += f" with {arguments}" if arguments else ""
         try:
             made = make(made, **arguments)
-        except Exception as error:
+        except FOREIGN as error:
             raise UserError(f"{words}: {type(error).__name__}: {short(error)}.") from error
         if not isinstance(made, gymnasium.Env):
             raise UserError(f"{words}: it returned {short(made)}, not an environment.")

@@ -51,7 +51,7 @@ def supervise(
                 overview.note(f"{name}: each run writes a checkpoint; Ctrl-C stops them at once.")
                 pool.stop_all(stop.received)
             overview.running([run.number for run in pool.running])
-            for one in pool.wait(TICK):
+            for one in map(_truly, pool.wait(TICK)):
                 ended[one.run.number] = one
                 overview.ended(one.run.number, _state(one), one.message)
     return ended
@@ -61,6 +61,15 @@ def _run(job: Job, folder: Path, changes: Sequence[str]) -> Run:
     if has_begun(folder):
         return Run(job.number, tuple(changes), folder, resume=True)
     return Run(job.number, (*job.overrides, *changes), folder)
+
+
+def _truly(ended: Ended) -> Ended:
+    """A process that ended as if all were well, and left no finished run: something called
+    os._exit(0) in it."""
+    if ended.status or is_finished(ended.run.folder):
+        return ended
+    why = "its process ended before the run did, with exit status 0."
+    return Ended(ended.run, RunFailed.exit_status, why)
 
 
 def _state(ended: Ended) -> str:

@@ -231,7 +231,7 @@ class Session:
             status, reason = "interrupted", str(error) or "SIGINT"
         elif error is not None:
             status, reason = "failed", describe(error)
-            if isinstance(error, Exception) and not isinstance(error, UserError):
+            if not isinstance(error, UserError):
                 failure = self._failure(error)
         training = self.training
         self._logger.close(status == "finished")
@@ -247,7 +247,7 @@ class Session:
         if failure is not None:
             raise failure from error
 
-    def _failure(self, error: Exception) -> RunFailed:
+    def _failure(self, error: BaseException) -> RunFailed:
         """The failure that says what is left of the run; a crash folder is written."""
         step, good = self._saved[0], checkpoint.path(self.run_dir, self._saved[0])
         left, facts = "No checkpoint was written before that.", dict[str, Any]()

@@ -21,6 +21,7 @@ from trpo_cli.commands.hydra.compose import to_config
 from trpo_cli.commands.multirun.job import begin, go_on, with_threads
 from trpo_cli.commands.multirun.preemption import requeued_when_preempted
 from trpo_cli.commands.resume import resumed_config
+from trpo_cli.errors import FOREIGN
 from trpo_cli.runs.manifest import read
 from trpo_cli.sweeps.index import Index
 from trpo_cli.sweeps.look import has_begun, is_finished
@@ -100,7 +101,7 @@ def run_one(
             else:
                 config = with_threads(to_config(cfg), threads or given_by_slurm())
                 begin(config, folder, ["trpo-run", *overrides])
-    except Exception as error:
+    except FOREIGN as error:
         return report(error, f"run {number}", debug=debug)
     return 0
 

@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from trpo_cli.errors import FOREIGN
 from trpo_cli.simulators.gym import wrapper_state
 from trpo_cli.simulators.gym.difference import difference
 from trpo_cli.simulators.gym.replay import generator_state
@@ -49,7 +50,7 @@ def why_not_exact(build: Callable[[], Env], way: str) -> str:
     try:
         envs += [build(), build()]
         return _try_out(envs[0], envs[1], way)
-    except Exception as error:
+    except FOREIGN as error:
         cause = error.__cause__ or error
         words = textwrap.shorten(str(cause), 200)
         if isinstance(cause, Mismatch):

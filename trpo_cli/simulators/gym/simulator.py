@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from trpo_cli.errors import RunFailed, UserError
+from trpo_cli.errors import FOREIGN, RunFailed, UserError
 from trpo_cli.simulators.base import Snapshot, Step, as_ids
 from trpo_cli.simulators.gym import wrapper_state
 from trpo_cli.simulators.gym.kept import Kept, go_back, keep, reseed
@@ -107,7 +107,7 @@ class GymnasiumSimulator:
                 self._envs[i], seed, self._origins[i], self._new[i]
             )
             self._observations[i] = self._shaped(observation)
-        except Exception as error:
+        except FOREIGN as error:
             raise self._failed(i, "reset", error) from error
         self._log.restart(i)
         self._returns[i] = 0.0
@@ -123,7 +123,7 @@ class GymnasiumSimulator:
                 result = self._envs[i].step(self._convert(taken[i]))
                 observation, rewards[i], terminated[i], truncated[i], _ = result
                 self._observations[i] = self._shaped(observation)
-            except Exception as error:
+            except FOREIGN as error:
                 raise self._failed(i, "step", error) from error
         self._returns += rewards
         truncated &= ~terminated
@@ -142,7 +142,7 @@ class GymnasiumSimulator:
             )
         return observation
 
-    def _failed(self, i: int, call: str, error: Exception) -> RunFailed:
+    def _failed(self, i: int, call: str, error: BaseException) -> RunFailed:
         words = " ".join(str(error).split()).rstrip(".")
         number = self._first + i
         return RunFailed(
@@ -195,7 +195,7 @@ class GymnasiumSimulator:
                 continue
             try:
                 self._replay(i, snapshot, row)
-            except Exception as error:
+            except FOREIGN as error:
                 reason = " ".join(str(error).split())
                 if not isinstance(error, Mismatch):
                     reason = f"the replay raised {type(error).__name__}: {reason}"
