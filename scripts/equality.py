@@ -32,7 +32,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 600
 LIBRARIES = ("numpy", "torch", "mujoco", "gymnasium", "ale-py", "opencv-python-headless")
-TIMES = ("seconds", "steps_per_second", "time/*")
+TIMES = ("seconds", "steps_per_second", "time/*", "chain")  # the chain is over the times too
 Result = dict[str, Any]
 """Of a run: metrics and eval, a list of rows each; arrays, name -> type, shape and SHA-256. Of one
 that did not end well: error."""

@@ -99,18 +99,19 @@ def test_metrics(name: str, tmp_path: Path) -> None:
     named = rows("metrics.jsonl")
     assert written == {key for key, who in named.items() if writes(run, who)}
     (record,) = lines(tmp_path / "eval.jsonl")
-    assert record.keys() == evaluation_keys() - {"checkpoint"}
+    assert record.keys() == evaluation_keys() - {"checkpoint", "by"}
 
 
 def test_evaluations(tmp_path: Path) -> None:
-    """The best checkpoint's record has one key more; trpo-eval writes those of training."""
+    """The best checkpoint's record has one key more, and so have those of trpo-eval."""
     run = Run("vpg", CARTPOLE, {"checkpoint.every": 8, "eval.every": 8})
     assert main([*run.words, f"hydra.run.dir={tmp_path}"]) == 0
     assert evaluate([str(tmp_path), "--episodes", "1"]) == 0
     first, best, *later = lines(tmp_path / "eval.jsonl")
-    assert best.keys() == evaluation_keys()
+    assert best.keys() == evaluation_keys() - {"by"}
+    assert first.keys() == evaluation_keys() - {"checkpoint", "by"}
     assert len(later) == 2
-    assert all(r.keys() == evaluation_keys() - {"checkpoint"} for r in [first, *later])
+    assert all(r.keys() == evaluation_keys() - {"checkpoint"} for r in later)
 
 
 def evaluation_keys() -> set[str]:

@@ -116,7 +116,7 @@ def test_a_slash_in_a_name_makes_no_folder(tmp_path: Path) -> None:
         ("metrics.jsonl", '{"step": 2}\n{"step": 1}\n', "do not increase"),
         ("metrics.jsonl", "[1, 2]\n", "not objects"),
         ("manifest.json", None, "no manifest.json"),
-        ("manifest.json", "[]", "manifest.json is not one"),
+        ("manifest.json", "[]", "manifest.json cannot be read as a manifest"),
         ("config.yaml", "- a\n", "config.yaml is not one"),
         ("config.yaml", "a: [", "while parsing"),
         ("config.yaml", "a: &x [*x]", "an alias, *x, on line 1"),

@@ -2,8 +2,7 @@ import json
 
 import pytest
 
-from trpo_cli.errors import UserError
-from trpo_cli.runs.cut import Moment, check, cut
+from trpo_cli.runs.cut import Moment, cut, wrong
 from trpo_cli.runs.event_file import EventFile, events_files, records
 from trpo_cli.runs.logger import MetricsLogger
 
@@ -109,8 +108,7 @@ class TestCut:
     )
     def test_missing_rows(self, tmp_path, iterations, evaluations, words):
         fill(tmp_path)
-        with pytest.raises(UserError, match=words):
-            check(tmp_path, Moment(40, iterations, evaluations, evaluated=True))
+        assert words in wrong(tmp_path, Moment(40, iterations, evaluations, evaluated=True))
 
 
 class TestGoOn:

@@ -1,9 +1,11 @@
+import json
 import threading
 
 import pytest
 
 from trpo_cli.errors import UserError
 from trpo_cli.runs import directory
+from trpo_cli.runs.append import append_row
 
 
 class TestRequire:
@@ -19,15 +21,15 @@ def test_lines_of_two_writers_never_mix(tmp_path):
 
     def write(letter: str) -> None:
         for _ in range(200):
-            directory.append_line(path, letter * 500)
+            append_row(path, {"text": letter * 500}, None)
 
     threads = [threading.Thread(target=write, args=(letter,)) for letter in "ab"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    lines = path.read_text().splitlines()
-    assert sorted(lines) == ["a" * 500] * 200 + ["b" * 500] * 200
+    texts = sorted(json.loads(line)["text"] for line in path.read_text().splitlines())
+    assert texts == ["a" * 500] * 200 + ["b" * 500] * 200
 
 
 def test_a_replaced_file_is_the_old_or_the_new_one(tmp_path, monkeypatch):

@@ -48,6 +48,7 @@ WRITERS = {
         folder,
         {"step": 1, "deterministic": True, "episodes": 1, "return_mean": 1.0}
         | {"return_std": 0.0, "returns": [1.0], "seeds": [1]},
+        None,
     ),
     "events.out.tfevents.1.x.1.0": EventFile,
 }

@@ -201,13 +201,13 @@ class TestTensorBoard:
 
 class TestEvalFile:
     def test_lines_are_appended(self, tmp_path):
-        append_eval(tmp_path, RECORD)
-        append_eval(tmp_path, {**RECORD, "return_mean": math.nan})
+        append_eval(tmp_path, RECORD, None)
+        append_eval(tmp_path, {**RECORD, "return_mean": math.nan}, None)
         assert lines(tmp_path / "eval.jsonl") == [RECORD, {**RECORD, "return_mean": None}]
 
     def test_a_missing_key_is_an_error(self, tmp_path):
         with pytest.raises(ValueError, match="seeds"):
-            append_eval(tmp_path, {k: v for k, v in RECORD.items() if k != "seeds"})
+            append_eval(tmp_path, {k: v for k, v in RECORD.items() if k != "seeds"}, None)
 
 
 def test_a_row_is_cheap(tmp_path):

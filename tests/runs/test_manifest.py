@@ -65,8 +65,15 @@ class TestManifest:
 
     def test_missing_or_newer(self, tmp_path):
         assert manifest.read(tmp_path) == {}
-        (tmp_path / "manifest.json").write_text('{"format": 2}')
+        (tmp_path / "manifest.json").write_text('{"format": 3}')
         with pytest.raises(UserError, match="newer"):
+            manifest.read(tmp_path)
+
+    def test_a_change_is_noticed(self, tmp_path):
+        start(tmp_path)
+        path = tmp_path / "manifest.json"
+        path.write_text(path.read_text().replace('"threads": 2', '"threads": 3'))
+        with pytest.raises(UserError, match="was changed after it was written"):
             manifest.read(tmp_path)
 
     def test_imports_no_library_to_learn_its_version(self):

@@ -61,7 +61,7 @@ def _composed(*overrides: str) -> Config:
 
 
 def timed(key: str) -> bool:
-    return key in ("seconds", "steps_per_second") or key.startswith("time/")
+    return key in ("seconds", "steps_per_second", "chain") or key.startswith("time/")
 
 
 def untimed(row: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def status(run_dir: Path) -> tuple[str, str | None]:
 def result(run_dir: Path) -> dict[str, Any]:
     """All that has to be the same for two runs to be called the same."""
     arrays, state = checkpoint.load(checkpoint.latest(run_dir))
-    del state["seconds"]
+    del state["seconds"], state["rows"]
     state["belongs_to"] = {
         key: value
         for key, value in state["belongs_to"].items()
@@ -93,7 +93,7 @@ def result(run_dir: Path) -> dict[str, Any]:
     }
     return {
         "metrics": [untimed(row) for row in lines(run_dir / "metrics.jsonl")],
-        "eval": lines(run_dir / "eval.jsonl"),
+        "eval": [untimed(row) for row in lines(run_dir / "eval.jsonl")],
         "arrays": {key: (a.dtype.str, a.shape, a.tobytes()) for key, a in arrays.items()},
         "state": state,
         "best": (run_dir / "checkpoints" / "best").resolve().name,

@@ -128,20 +128,20 @@ class TestFullDisk:
     def test_a_torn_row_is_taken_back(self, tmp_path: Path) -> None:
         import resource
 
-        from trpo_cli.runs.directory import append_line
+        from trpo_cli.runs.append import append_row
 
         path = tmp_path / "metrics.jsonl"
-        append_line(path, "a" * 600)
+        append_row(path, {"a": "a" * 600}, None)
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
             with pytest.raises(OSError, match="File too large"):
-                append_line(path, "b" * 600)  # 399 bytes of it would fit
+                append_row(path, {"b": "b" * 600}, None)  # 390 bytes of it would fit
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
             signal.signal(signal.SIGXFSZ, handler)
-        assert path.read_text() == "a" * 600 + "\n"
+        assert lines(path) == [{"a": "a" * 600}]
 
 
 class TestNeverBegan:

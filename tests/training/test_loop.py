@@ -94,7 +94,7 @@ def rows_of(config, iterations=3, between=None):
 
 
 def timed(key):
-    return key in ("seconds", "steps_per_second") or key.startswith("time/")
+    return key in ("seconds", "steps_per_second", "chain") or key.startswith("time/")
 
 
 class TestIterate:

@@ -438,18 +438,6 @@ class TestResume:
         check_same(tmp_path, reference(longer))
         assert "total_steps: 1408" in (tmp_path / "config.yaml").read_text()
 
-    def test_without_a_checkpoint_it_starts_again(
-        self,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
-        reference: Callable[..., Any],
-    ) -> None:
-        train(running.config(), tmp_path, ["trpo-run"])
-        shutil.rmtree(tmp_path / "checkpoints")
-        train(running.config(), tmp_path, ["trpo-run"], resume=True)
-        assert "starts again from its seed" in capsys.readouterr().out
-        check_same(tmp_path, reference(running.config()))
-
     def test_missing_rows_are_an_error(self, tmp_path: Path) -> None:
         train(running.config(), tmp_path, ["trpo-run"])
         path = tmp_path / "metrics.jsonl"

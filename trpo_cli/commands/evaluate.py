@@ -17,6 +17,7 @@ from trpo_cli.errors import CannotWrite, ToldElsewhere, UserError
 from trpo_cli.runs.checkpoint import find, step_of
 from trpo_cli.runs.directory import CONFIG, require
 from trpo_cli.runs.logger import append_eval
+from trpo_cli.runs.manifest import check_config, read
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.index import is_sweep
 from trpo_cli.sweeps.last import named
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from trpo_cli.config import Config
 
 
+NAME = "trpo-eval"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("trpo-eval", evaluate_all, argv)
+    return run_command(NAME, evaluate_all, argv)
 
 
 def evaluate_all(words: list[str]) -> None:
@@ -76,7 +80,9 @@ def read_run(run_dir: Path, args: argparse.Namespace) -> tuple[Config, Path]:
     """A run's configuration and the folder of one of its checkpoints."""
     from trpo_cli.config import read_config
 
-    return read_config(require(run_dir) / CONFIG, args.trust), find(run_dir, args.checkpoint)
+    config = read_config(require(run_dir) / CONFIG, args.trust)
+    check_config(run_dir, read(run_dir))
+    return config, find(run_dir, args.checkpoint)
 
 
 def evaluate_run(
@@ -92,6 +98,7 @@ def evaluate_run(
     seed = args.seed if args.seed is not None else (config.seed or 0)
     threads = args.threads or config.threads or usable_cores()
     simulator = make_simulator(config.env, min(args.episodes, MAX_ENVS), threads)
+    start = read(run_dir).get("rows", {}).get("start")
     records = []
     try:
         policy = load_policy(folder, config, simulator)
@@ -100,9 +107,9 @@ def evaluate_run(
             result = evaluate(
                 policy, simulator, args.episodes, deterministic, seeds, generator, args.max_steps
             )
-            record = result.record(step_of(folder))
+            record = {**result.record(step_of(folder)), "by": NAME}
             try:
-                append_eval(run_dir, record)
+                append_eval(run_dir, record, start)
             except CannotWrite as error:  # the answer is worth more than its record
                 print(f"warning: {error}", file=sys.stderr)
             records.append({**record, "capped": result.capped})

@@ -17,6 +17,7 @@ from trpo_cli.config import CHANGEABLE, Config, may_change, read_config, validat
 from trpo_cli.distributed.processes import ALONE, Processes
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import CHECKPOINTS, CONFIG, check_writable, refuse_links, require
+from trpo_cli.runs.manifest import check_config, read
 
 KEY = "resume="
 
@@ -56,6 +57,9 @@ def resumed_config(
             raise refused(text, key)
         keys.append(key)
     config = read_config(require(run_dir) / CONFIG, trusted)
+    check_config(run_dir, read(run_dir))
+    if config.seed is None:
+        raise UserError(f"{run_dir / CONFIG} has no seed. Put the original back.")
     refuse_links(run_dir, [CHECKPOINTS])
     if not keys:
         return config

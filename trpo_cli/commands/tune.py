@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import shlex
 import shutil
 import signal
@@ -25,7 +24,7 @@ from trpo_cli.runs.directory import (
     moment,
     read_json,
     refuse_links,
-    write_atomically,
+    write_json,
 )
 from trpo_cli.system.signals import Stop
 from trpo_cli.terminal.display import count
@@ -244,8 +243,7 @@ def _refuse(overrides: Sequence[str]) -> None:
 
 
 def _write(folder: Path, settings: Settings) -> None:
-    content = {"format": FORMAT, **dataclasses.asdict(settings)}
-    write_atomically(folder / SETTINGS, json.dumps(content, indent=1).encode() + b"\n")
+    write_json(folder / SETTINGS, {"format": FORMAT, **dataclasses.asdict(settings)})
 
 
 def _read(folder: Path) -> Settings:

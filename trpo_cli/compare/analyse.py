@@ -42,6 +42,7 @@ from trpo_cli.compare.statistics import (
     welch,
 )
 from trpo_cli.errors import UserError
+from trpo_cli.runs import chain
 from trpo_cli.runs.directory import METRICS
 from trpo_cli.settings import suggestion
 
@@ -153,7 +154,8 @@ def curves_of(group: Group, metric: Metric) -> list[dict[str, Curve]]:
     for run in group.runs:
         if metric.key not in (EVAL_CURVE, TRAIN_CURVE) and metric.key not in run.columns:
             with open(run.path / METRICS, encoding="utf-8") as file:
-                known = [*json.loads(file.readline()), EVAL_CURVE]
+                known = [key for key in json.loads(file.readline()) if key != chain.KEY]
+            known.append(EVAL_CURVE)
             raise UserError(
                 f"--curve {metric.key}: {run.path} has no metric of that name."
                 + (suggestion(metric.key, known) or f" There are {', '.join(known)}.")

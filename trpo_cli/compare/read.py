@@ -21,7 +21,10 @@ from trpo_cli.compare.valid import (
     check_manifest,
 )
 from trpo_cli.errors import UserError
+from trpo_cli.runs.chain import check_run
 from trpo_cli.runs.directory import CONFIG, EVAL, MANIFEST, METRICS
+from trpo_cli.runs.manifest import check_config as check_original
+from trpo_cli.runs.manifest import read as read_manifest
 from trpo_cli.untrusted import MAX_YAML, harmless, parse_json, parse_yaml, printable
 
 RETURN = "train/return_recent"
@@ -135,7 +138,7 @@ def find_runs(folders: Sequence[str], extra: Iterable[str] = ()) -> Found:
             seen.add(path.resolve())
             try:
                 runs.append(read_run(path, folder, wanted))
-            except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+            except (OSError, ValueError, KeyError, TypeError, OverflowError, UserError) as error:
                 words = " ".join(str(error).split()) or type(error).__name__
                 words = textwrap.shorten(printable(words), LONGEST_REASON)
                 notes.append(f"{printable(str(path))} is left out: {words}.")
@@ -181,9 +184,11 @@ def read_run(path: Path, folder: str, wanted: Sequence[str]) -> Run:
         nested = harmless(parse_yaml(file.read(MAX_YAML + 1)))
     config = flatten(nested) if isinstance(nested, dict) else {}
     check_config(config)
-    manifest = harmless(parse_json((path / MANIFEST).read_bytes()))
+    manifest, files = _whole(path)
+    check_original(path, manifest)
+    manifest = harmless(manifest)
     check_manifest(manifest)
-    rows = read_lines(path / METRICS)
+    rows = parse(METRICS, files[METRICS])
     if not rows:
         raise ValueError(f"its {METRICS} has no complete line")
     columns = {key: column_of(rows, key) for key in dict.fromkeys(wanted) if key in rows[0]}
@@ -194,7 +199,9 @@ def read_run(path: Path, folder: str, wanted: Sequence[str]) -> Run:
         key: Counter(harmless(str(row.get(key) or "")) for row in rows)
         for key in WORDS & rows[0].keys()
     }
-    evals = read_lines(path / EVAL) if (path / EVAL).is_file() else []
+    if manifest.get("status") == "finished" and manifest.get("step") != columns["step"][-1]:
+        raise ValueError(f"its {METRICS} ends before the {manifest.get('step')} steps of the run")
+    evals = parse(EVAL, files.get(EVAL, b""))
     check_evaluations(evals)
     return Run(Path(printable(str(path))), folder, config, manifest, columns, words, evals)
 
@@ -207,19 +214,32 @@ def column_of(rows: Sequence[Mapping[str, Any]], key: str) -> Floats:
     return column
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def _whole(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest of a run and what its files of rows hold; raises ValueError when rows were
+    changed, lost or added."""
+    wrong = ""
+    for _ in range(2):  # the run may have been resumed between the two
+        manifest = read_manifest(path)
+        files = {f: (path / f).read_bytes() for f in (METRICS, EVAL) if (path / f).is_file()}
+        wrong = check_run(manifest, files)
+        if not wrong:
+            return manifest, files
+    raise ValueError(wrong)
+
+
+def parse(name: str, data: bytes) -> list[dict[str, Any]]:
     """The objects of a JSON Lines file. A last line that a dying process left torn is not one.
 
     Parsed as one array: keys are then shared between rows, in time as in memory.
     """
-    lines = path.read_bytes().split(b"\n")
+    lines = data.split(b"\n")
     lines.pop()  # empty behind the last newline, else torn
     try:
         rows = parse_json(b"[" + b",".join(line for line in lines if line.strip()) + b"]")
     except ValueError as error:
-        raise ValueError(f"{path.name} is not JSON Lines ({error})") from None
+        raise ValueError(f"{name} is not JSON Lines ({error})") from None
     if not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{path.name} has lines that are not objects")
+        raise ValueError(f"{name} has lines that are not objects")
     return rows
 
 

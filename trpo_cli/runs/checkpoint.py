@@ -19,13 +19,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trpo_cli.errors import CannotWrite, UserError
 from trpo_cli.runs.directory import (
     CHECKPOINTS,
+    moment,
     refuse_links,
     sync_folder,
     too_new,
@@ -140,29 +141,41 @@ def point(run_dir: Path, name: str, step: int) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def latest(run_dir: Path) -> Path:
+def latest(run_dir: Path, refuse: Callable[[dict[str, Any]], str] = lambda _: "") -> Path:
     """The newest whole checkpoint of a run.
 
-    A damaged newer one is passed over with a warning. Raises `UserError` when none is whole, or
-    the newest is of a newer format: going back behind it would lose what it holds.
+    A damaged newer one is passed over with a warning, and so is one for which `refuse` gives a
+    reason from its state. Raises `UserError` when none is left, or the newest is of a newer format:
+    going back behind it would lose what it holds.
     """
     damage: list[str] = []
     for folder in _newest_first(run_dir):
         try:
-            _verified(folder)
+            contents = _verified(folder)
+            if why := refuse(decode(contents[STATE])):
+                raise UserError(f"{folder} does not fit its run: {why}.")
         except NewerFormat:
             raise
-        except UserError as error:
+        except (UserError, ValueError) as error:
             damage.append(str(error))
             print(f"warning: {error} Using an older checkpoint.", file=sys.stderr)
             continue
         return folder
     if damage:
-        raise UserError(f"{run_dir} has no whole checkpoint. {damage[0]}")
+        raise UserError(f"{run_dir} has no whole checkpoint to go on from. {damage[0]}")
     raise UserError(
         f"{run_dir} has no checkpoint yet: a run writes one every checkpoint.minutes, every "
         "checkpoint.every environment steps and at its end."
     )
+
+
+def damage(folder: Path) -> str:
+    """What is wrong with a checkpoint, as a sentence; empty when it is whole."""
+    try:
+        _verified(folder)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def exists(run_dir: Path) -> bool:
@@ -197,9 +210,9 @@ def prune(run_dir: Path, keep: int, also: Collection[int] = ()) -> None:
 
 def go_back(run_dir: Path, folder: Path, best: int | None) -> None:
     """Make `folder` the newest checkpoint: what is newer (and damaged, as `latest` passed over it)
-    goes, `last` and `best` point to what the run at that step knew.
+    is put aside, `last` and `best` point to what the run at that step knew.
 
-    best: the step of its best checkpoint, None when it has none yet.
+    best: the step of its best checkpoint, None when it has none yet; a damaged one is put aside.
     """
     refuse_links(run_dir, [CHECKPOINTS])
     step, proper = step_of(folder), path(run_dir, step_of(folder))
@@ -209,13 +222,20 @@ def go_back(run_dir: Path, folder: Path, best: int | None) -> None:
         _remove(proper)
         os.rename(folder, proper)
     for other in _newest_first(run_dir):
-        if step_of(other) > step:
-            _remove(other)
+        if step_of(other) > step or (step_of(other) == best and damage(other)):
+            _put_aside(other)
     for name, target in (("last", step), ("best", best)):
         if target is not None and path(run_dir, target).is_dir():
             point(run_dir, name, target)
         else:
             (run_dir / CHECKPOINTS / name).unlink(missing_ok=True)
+
+
+def _put_aside(folder: Path) -> None:
+    """Give a damaged checkpoint a name by which nothing finds it."""
+    aside = folder.with_name(f"{folder.name.removeprefix('.old-')}.cut-{moment()}")
+    _remove(aside)
+    os.rename(folder, aside)
 
 
 def _remove(found: Path) -> None:

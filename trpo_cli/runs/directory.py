@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
@@ -25,6 +27,7 @@ EVAL = "eval.jsonl"
 CHECKPOINTS = "checkpoints"
 EVENTS = "events.out.tfevents.*"
 LOCK = ".lock"
+CHECKSUM = "sha256"
 FIRST = (CONFIG, MANIFEST, "sweep.json", "tune.json")
 """What is written first into the folder of a run, a sweep, a search."""
 OUTPUTS = Path("outputs")
@@ -129,17 +132,30 @@ def moment() -> str:
     return datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
 
 
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace one of our JSON files; a checksum of the content is its last entry."""
+    whole = {**content, CHECKSUM: _checksum(content)}
+    write_atomically(path, json.dumps(whole, indent=1, allow_nan=False).encode() + b"\n")
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def read_json(path: Path, newest: int, what: str, make: Callable[[dict[str, Any]], T]) -> T:
     """What `make` gives for the content of one of our JSON files.
 
     newest: the highest "format" that this version knows. what: the file should be.
-    Raises `UserError` when it is not, or is of a newer format.
+    Raises `UserError` when it is not, is of a newer format, or was changed since it was written.
     """
     try:
         content = parse_json(path.read_bytes())
         version = int(content["format"])
         if version > newest:
             raise UserError(too_new(path, version, newest))
+        checksum = content.pop(CHECKSUM, None)  # older versions wrote none
+        if checksum is not None and checksum != _checksum(content):
+            raise UserError(f"{path} was changed after it was written. Put the original back.")
         return make(content)
     except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise UserError(f"{path} cannot be read as {what}: {error}.") from error
@@ -162,15 +178,6 @@ def open_own(path: Path, flags: int) -> int:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not a file", str(path))
     return descriptor
-
-
-def append_line(path: Path, line: str) -> None:
-    """Append one whole line: two processes appending to one file never mix their lines."""
-    descriptor = open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    try:
-        write_all(descriptor, line.encode() + b"\n")
-    finally:
-        os.close(descriptor)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -12,16 +12,19 @@ import os
 import platform
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, types_pb2
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
+from trpo_cli.runs.chain import KEY
 from trpo_cli.runs.directory import EVENTS, open_own, write_all, write_atomically
 
+VERSION = "brain.Event:2"
 SESSION_START = "_hparams_/session_start_info"
 SESSION_END = "_hparams_/session_end_info"
 
@@ -31,23 +34,26 @@ class EventFile:
 
     def __init__(self, folder: Path) -> None:
         """Go on with the newest file, or create one; raises OSError when that fails."""
-        now, there = time.time(), events_files(folder)
+        there = events_files(folder)
         if there:
             self.path = there[-1]
             self._file = open_own(self.path, os.O_WRONLY | os.O_APPEND)
             return
-        name = f"events.out.tfevents.{now:.0f}.{platform.node()}.{os.getpid()}.0"
-        self.path = folder / name
+        self.path = _new_path(folder)
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        self._write(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
+        self._write(event_pb2.Event(wall_time=time.time(), file_version=VERSION))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Write all values of a row as one event at the environment step `step`."""
-        event = event_pb2.Event(wall_time=time.time(), step=step)
-        add = event.summary.value.add
-        for tag, value in values.items():
-            add(tag=tag, simple_value=value)
-        self._write(event)
+        self._write(_event(time.time(), step, values))
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """Write the numbers of a row of metrics.jsonl."""
+        self.scalars(int(row["step"]), _numbers(row))
+
+    def evaluation(self, record: Mapping[str, Any]) -> None:
+        """Write the means of a line of eval.jsonl, as eval/return_mean and so on."""
+        self.scalars(int(record["step"]), _means(record))
 
     def session_start(self, hyperparameters: Mapping[str, bool | int | float | str]) -> None:
         """Write the hyperparameters into this same run.
@@ -98,20 +104,53 @@ def events_files(folder: Path) -> list[Path]:
     return sorted(folder.glob(EVENTS))
 
 
-def cut_events(path: Path, step: int, evaluated: bool) -> None:
-    """Drop the values after `step`, and with `evaluated` False the evaluation at `step` too.
+def mend_events(
+    folder: Path, rows: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Let the events files show the rows and evaluations that there are, and no others.
 
-    Hyperparameters and the note on how the run ended go as well: whoever goes on writes them anew.
-    A record that a kill cut short ends the file. One without any record is removed.
+    rows, evaluations: all those of metrics.jsonl and eval.jsonl. What the files lack, because a
+    byte of them was damaged or a kill cut them short, is written again from the rows: then the
+    result is True.
+
+    Hyperparameters and the note on how the run ended go: whoever goes on writes them anew.
     """
-    data = path.read_bytes()
-    kept = [record for record in records(data) if _stays(record, step, evaluated)]
-    if not kept:
-        path.unlink()
-        return
-    new = b"".join(_record(record) for record in kept)
-    if new != data:
-        write_atomically(path, new)
+    paths = events_files(folder)
+    found = [event for path in paths for event in _events(path.read_bytes())]
+    shown = {kind: [e.step for e in found if _kind(e) == kind] for kind in ("row", "eval")}
+    own = [e for e in evaluations if "by" not in e and "checkpoint" not in e]
+    if own and KEY not in own[0]:  # of an older version, and trpo-eval's are among them
+        own = [e for step in shown["eval"] for e in own if e["step"] == step][: len(own)]
+    steps = {"row": [row["step"] for row in rows], "eval": [e["step"] for e in own]}
+    wanted = {kind: set(those) for kind, those in steps.items()}
+    kept = {path: [e for e in _events(path.read_bytes()) if _stays(e, wanted)] for path in paths}
+    there = [(_kind(e), e.step) for events in kept.values() for e in events if _kind(e)]
+    whole = sorted(there) == sorted((kind, step) for kind in steps for step in steps[kind])
+    if not whole:
+        began = found[0].wall_time if found else time.time()
+        again = _written_again(rows, own, began)
+        kept = {path: [] for path in paths} | {(paths or [_new_path(folder)])[-1]: again}
+    for path, events in kept.items():
+        _replace(path, b"".join(_record(event.SerializeToString()) for event in events))
+    return not whole
+
+
+def _written_again(
+    rows: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]], began: float
+) -> list[event_pb2.Event]:
+    """The events of a whole file, as if they had been written when the rows were."""
+    at = {row["step"]: began + float(row.get("seconds") or 0.0) for row in rows}
+    events = [_event(at[row["step"]], row["step"], _numbers(row)) for row in rows]
+    events += [_event(at.get(e["step"], began), e["step"], _means(e)) for e in evaluations]
+    events.sort(key=lambda event: event.step)  # a row before the evaluation at its step
+    return [event_pb2.Event(wall_time=began, file_version=VERSION), *events]
+
+
+def _replace(path: Path, data: bytes) -> None:
+    if not data:
+        path.unlink(missing_ok=True)
+    elif not path.exists() or path.read_bytes() != data:
+        write_atomically(path, data)
 
 
 def records(data: bytes) -> Iterator[bytes]:
@@ -129,13 +168,46 @@ def records(data: bytes) -> Iterator[bytes]:
         start = end + 4
 
 
-def _stays(record: bytes, step: int, evaluated: bool) -> bool:
-    event = event_pb2.Event.FromString(record)
+def _events(data: bytes) -> list[event_pb2.Event]:
+    return [event_pb2.Event.FromString(record) for record in records(data)]
+
+
+def _kind(event: event_pb2.Event) -> str:
+    """row, eval, or empty for what shows neither."""
     tags = [value.tag for value in event.summary.value]
-    if any(tag in (SESSION_START, SESSION_END) for tag in tags):
-        return False
-    late = event.step == step and not evaluated and any(t.startswith("eval/") for t in tags)
-    return event.step <= step and not late
+    if not tags or any(tag in (SESSION_START, SESSION_END) for tag in tags):
+        return ""
+    return "eval" if tags[0].startswith("eval/") else "row"
+
+
+def _stays(event: event_pb2.Event, steps: Mapping[str, set[int]]) -> bool:
+    if kind := _kind(event):
+        return event.step in steps[kind]
+    return bool(event.file_version)
+
+
+def _event(wall_time: float, step: int, values: Mapping[str, float]) -> event_pb2.Event:
+    event = event_pb2.Event(wall_time=wall_time, step=step)
+    for tag, value in values.items():
+        event.summary.value.add(tag=tag, simple_value=value)
+    return event
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    """What TensorBoard shows of a row: no text, no null."""
+    return {k: v for k, v in row.items() if k != "step" and isinstance(v, (int, float))}
+
+
+def _means(record: Mapping[str, Any]) -> dict[str, float]:
+    values = {f"eval/{key}": record[key] for key in ("return_mean", "return_std")}
+    if lengths := record.get("lengths"):
+        values["eval/length_mean"] = sum(lengths) / len(lengths)
+    return {k: v for k, v in values.items() if isinstance(v, (int, float))}
+
+
+def _new_path(folder: Path) -> Path:
+    name = f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}.0"
+    return folder / name
 
 
 def _record(data: bytes) -> bytes:

@@ -71,46 +71,6 @@ class Lock:
             os.ftruncate(self._file, 0)
             os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
 
-    def _say_who(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk may refuse
-            os.ftruncate(self._file, 0)
-            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
-
-    def _say_who(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk may refuse
-            os.ftruncate(self._file, 0)
-            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
-
-    def _say_who(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk may refuse
-            os.ftruncate(self._file, 0)
-            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
-
-    def _say_who(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk may refuse
-            os.ftruncate(self._file, 0)
-            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
-
-    def _say_who(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk may refuse
-            os.ftruncate(self._file, 0)
-            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
-
-    def _say_who(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk may refuse
-            os.ftruncate(self._file, 0)
-            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
-
-    def _say_who(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk may refuse
-            os.ftruncate(self._file, 0)
-            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
-
-    def _say_who(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk may refuse
-            os.ftruncate(self._file, 0)
-            os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
-
     def _is_in_place(self) -> bool:
         with contextlib.suppress(OSError):
             return os.path.samestat(os.fstat(self._file), os.lstat(self._dir / LOCK))

@@ -6,12 +6,14 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from trpo_cli.errors import CannotWrite
-from trpo_cli.runs.directory import EVAL, METRICS, append_line, open_own, sync_file, write_all
+from trpo_cli.runs.append import append_row
+from trpo_cli.runs.chain import KEY, extent, lines_of, sealed
+from trpo_cli.runs.directory import EVAL, METRICS, open_own, sync_file, sync_folder, write_all
 
 Scalar = float | int | str | None
 
@@ -27,14 +29,27 @@ class MetricsLogger:
         other values are shown as text.
     """
 
-    def __init__(self, run_dir: Path, hyperparameters: Mapping[str, Any]) -> None:
-        self._run_dir = run_dir
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    def __init__(
+        self, run_dir: Path, hyperparameters: Mapping[str, Any], start: str | None = None
+    ) -> None:
+        """start: the digits where the chain of the rows begins; None for a run without one."""
+        self._run_dir, self._start = run_dir, start
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         self._metrics = open_own(run_dir / METRICS, flags)
-        self._keys = _first_keys(run_dir / METRICS)
+        lines = _lines(run_dir / METRICS)
+        self._keys = tuple(json.loads(lines[0])) if lines else ()
+        self._keys = tuple(key for key in self._keys if key != KEY)
+        self._count, self._last = extent(lines, start or "")
         self._left_out: frozenset[str] | None = None
         self._events = _open_events(run_dir, hyperparameters)
         self._closed = False
+
+    def rows(self) -> dict[str, Any] | None:
+        """What is known about the rows so far (see `chain`); None in a run without a chain."""
+        if self._start is None:
+            return None
+        evaluations = extent(_lines(self._run_dir / EVAL), self._start)
+        return {"start": self._start, METRICS: [self._count, self._last], EVAL: evaluations}
 
     def write(self, row: Mapping[str, Scalar]) -> None:
         """Append one row to metrics.jsonl and to TensorBoard at the step `row["step"]`.
@@ -56,26 +71,27 @@ class MetricsLogger:
                 f"metrics {', '.join(sorted(new))}: not in the run's first row, which fixes the "
                 "keys; an update rule must give all its metrics on every update (null if unknown)"
             )
+        line, digits = json.dumps(values, allow_nan=False).encode() + b"\n", ""
+        if self._start is not None:
+            line, digits = sealed(values, self._last)
         try:
-            write_all(self._metrics, json.dumps(values, allow_nan=False).encode() + b"\n")
+            write_all(self._metrics, line)
         except OSError as error:
             raise CannotWrite(self._run_dir / METRICS, error) from error
-        self._scalars(int(values["step"]), values)
+        self._count, self._last = self._count + 1, digits
+        self._show(lambda events: events.row(values))
 
     def write_eval(self, record: Mapping[str, Any]) -> None:
         """Append one evaluation to eval.jsonl (keys `EVAL_KEYS`, and lengths), and its means to
         TensorBoard as eval/return_mean, eval/return_std and eval/length_mean."""
-        append_eval(self._run_dir, record)
-        values = {f"eval/{key}": record[key] for key in ("return_mean", "return_std")}
-        lengths = record.get("lengths")
-        if lengths:
-            values["eval/length_mean"] = sum(lengths) / len(lengths)
-        self._scalars(int(record["step"]), values)
+        values = append_eval(self._run_dir, record, self._start)
+        self._show(lambda events: events.evaluation(values))
 
     def flush(self) -> None:
         """Wait until the disk has every row (before a checkpoint counts them)."""
         try:
             os.fsync(self._metrics)
+            sync_folder(self._run_dir)  # it lists the files only then for sure
             if (self._run_dir / EVAL).exists():
                 sync_file(self._run_dir / EVAL)
         except OSError as error:
@@ -100,42 +116,37 @@ class MetricsLogger:
             except OSError as error:
                 _warn(error)
 
-    def _scalars(self, step: int, values: Mapping[str, Any]) -> None:
+    def _show(self, write: Callable[[Any], None]) -> None:
         if self._events is None:
             return
         try:
-            self._events.scalars(
-                step,
-                {
-                    key: value
-                    for key, value in values.items()
-                    if key != "step" and isinstance(value, (int, float))
-                },
-            )
+            write(self._events)
         except OSError as error:
             _warn(error)
             self._events = None
 
 
-def _first_keys(path: Path) -> tuple[str, ...]:
-    with open(path, encoding="utf-8") as file:
-        first = file.readline()
-    return tuple(json.loads(first)) if first else ()
+def _lines(path: Path) -> list[bytes]:
+    return lines_of(path.read_bytes()) if path.exists() else []
 
 
-def append_eval(run_dir: Path, record: Mapping[str, Any]) -> None:
+def append_eval(run_dir: Path, record: Mapping[str, Any], start: str | None) -> dict[str, Any]:
     """Append one evaluation to eval.jsonl as a whole line, beside a training run that does so too.
+
+    start: the digits where the run's chain begins; None for a run without one. Returns the values
+    as they were written.
 
     Raises ValueError when a key is missing and `CannotWrite` when the disk refuses.
     """
     missing = [key for key in EVAL_KEYS if key not in record]
     if missing:
         raise ValueError(f"the evaluation lacks {', '.join(missing)}")
-    line = json.dumps({key: plain(value) for key, value in record.items()}, allow_nan=False)
+    values = {key: plain(value) for key, value in record.items()}
     try:
-        append_line(run_dir / EVAL, line)
+        append_row(run_dir / EVAL, values, start)
     except OSError as error:
         raise CannotWrite(run_dir / EVAL, error) from error
+    return values
 
 
 def plain(value: Any) -> Any:

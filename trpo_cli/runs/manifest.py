@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime
-import json
+import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import trpo_cli
-from trpo_cli.runs.directory import MANIFEST, read_json, write_atomically
+from trpo_cli.errors import UserError
+from trpo_cli.runs.chain import Known, check_known
+from trpo_cli.runs.directory import CONFIG, MANIFEST, read_json, write_json
 from trpo_cli.system import machine
 
-FORMAT = 1
+FORMAT = 2
+"""Of runs whose rows carry a chain; those of format 1 have none, and go on without."""
 STATUSES = ("running", "finished", "interrupted", "failed")
 
 
@@ -26,21 +29,40 @@ class Manifest:
 
     def write(self) -> None:
         """Replace the file: a reader sees the old one or the new one, never a part."""
-        text = json.dumps(self.content, indent=2, allow_nan=False)
-        write_atomically(self.path, text.encode() + b"\n")
+        write_json(self.path, self.content)
 
-    def finish(self, status: str, reason: str | None = None, step: int | None = None) -> None:
+    def saved(self, step: int, rows: Known | None) -> None:
+        """Write that there is a checkpoint of environment step `step`.
+
+        rows: what is known about the rows by then.
+        """
+        self.content.update(step=step, checkpoint=step)
+        self._know(rows)
+        self.write()
+
+    def finish(
+        self,
+        status: str,
+        reason: str | None = None,
+        step: int | None = None,
+        rows: Known | None = None,
+    ) -> None:
         """Write how the run ended.
 
         status: finished, interrupted or failed; reason: one line for a person; step: environment
-        steps done.
+        steps done; rows: what is known about the rows.
         """
         if status not in STATUSES[1:]:
             raise ValueError(f"status {status!r} is none of {', '.join(STATUSES[1:])}")
         self.content.update(status=status, reason=reason, ended=_now())
         if step is not None:
             self.content["step"] = int(step)
+        self._know(rows)
         self.write()
+
+    def _know(self, rows: Known | None) -> None:
+        if rows is not None:
+            self.content.update(rows=dict(rows), config=self.content["config"][-1:])
 
 
 def start(
@@ -52,14 +74,16 @@ def start(
     backend: str,
     threads: int,
     processes: int = 1,
+    rows: Known | None = None,
 ) -> Manifest:
-    """Write the manifest of a run that begins now and return it.
+    """Write the manifest of a run that begins now and return it; config.yaml is there already.
 
     command: the command line, program first. device: cpu or cuda. backend: the simulator's.
-    processes: how many train together, with `threads` threads each.
+    processes: how many train together, with `threads` threads each. rows: what is known about the
+    rows (see `chain`); None in a run without a chain.
     """
     content: dict[str, Any] = {
-        "format": FORMAT,
+        "format": 1 if rows is None else FORMAT,
         "status": "running",
         "reason": None,
         "step": 0,
@@ -77,20 +101,34 @@ def start(
     }
     if git := machine.checkout(Path(trpo_cli.__file__).resolve().parents[1]):
         content["git"] = git
+    if rows is not None:
+        content |= {"config": [digest_of_config(run_dir)], "checkpoint": None, "rows": dict(rows)}
     manifest = Manifest(run_dir, content)
     manifest.write()
     return manifest
 
 
-def resume(run_dir: Path, *, step: int, command: Sequence[str], **facts: Any) -> Manifest:
+def resume(
+    run_dir: Path,
+    *,
+    step: int,
+    command: Sequence[str],
+    config: bytes,
+    rows: Known | None,
+    **facts: Any,
+) -> Manifest:
     """Write that the run goes on from environment step `step` and return its manifest.
 
     The beginning stays as it is; `resumed` gets an entry with the time, the step, the command line
-    and the versions. command and the other facts are those of `start`, which a run that was killed
-    before it had a manifest gets now.
+    and the versions. config: what config.yaml will hold. command, rows and the other facts are
+    those of `start`, which a run that was killed before it had a manifest gets now.
     """
     content = read(run_dir)
-    manifest = Manifest(run_dir, content) if content else start(run_dir, command=command, **facts)
+    manifest = (
+        Manifest(run_dir, content)
+        if content
+        else start(run_dir, command=command, rows=rows, **facts)
+    )
     entry = {
         "time": _now(),
         "step": step,
@@ -101,8 +139,31 @@ def resume(run_dir: Path, *, step: int, command: Sequence[str], **facts: Any) ->
     }
     resumed = [*manifest.content.get("resumed", []), entry]
     manifest.content.update(status="running", reason=None, ended=None, step=step, resumed=resumed)
+    if rows is not None:
+        # Until config.yaml is replaced, either is right.
+        configs = [digest_of_config(run_dir), _digest(config)]
+        manifest.content.update(config=configs, checkpoint=step or None, rows=dict(rows))
     manifest.write()
     return manifest
+
+
+def digest_of_config(run_dir: Path) -> str:
+    return _digest((run_dir / CONFIG).read_bytes())
+
+
+def check_config(run_dir: Path, content: dict[str, Any]) -> None:
+    """Raise `UserError` when config.yaml is not what the run wrote. content: of the manifest."""
+    known = content.get("config")  # not in older runs
+    if known is not None and digest_of_config(run_dir) not in known:
+        raise UserError(
+            f"{run_dir / CONFIG} was changed after the run had written it, and may not be the "
+            "configuration of its rows and checkpoints any more. Put the original back; what may "
+            "change of a run is written behind resume=."
+        )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def changed_versions(run_dir: Path) -> str:
@@ -118,7 +179,22 @@ def read(run_dir: Path) -> dict[str, Any]:
     """The content of a run's manifest, empty before it has one; raises `UserError` when that is
     broken or too new."""
     path = run_dir / MANIFEST
-    return read_json(path, FORMAT, "a manifest", dict) if path.exists() else {}
+    return read_json(path, FORMAT, "a manifest", _content) if path.exists() else {}
+
+
+def _content(content: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValueError for a kind of value that no manifest has there."""
+    check_known(content.get("rows"))
+    for key, kinds in (
+        ("step", (int,)),
+        ("checkpoint", (int, type(None))),
+        ("config", (list,)),
+        ("resumed", (list,)),
+        ("versions", (dict,)),
+    ):
+        if key in content and not isinstance(content[key], kinds):
+            raise ValueError(f"{key}={content[key]!r}")
+    return content
 
 
 def _now() -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trpo_cli.runs.directory import LOCK, check_inside, read_json, refuse_links, write_atomically
+from trpo_cli.runs.directory import LOCK, check_inside, read_json, refuse_links, write_json
 from trpo_cli.untrusted import harmless
 
 T = TypeVar("T")
@@ -52,8 +51,7 @@ class Index:
 
     def write(self, sweep_dir: Path) -> None:
         """Raises `CannotWrite` when the disk refuses."""
-        text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
-        write_atomically(sweep_dir / INDEX, text.encode() + b"\n")
+        write_json(sweep_dir / INDEX, {"format": FORMAT, **dataclasses.asdict(self)})
 
 
 def new(

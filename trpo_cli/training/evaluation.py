@@ -241,8 +241,13 @@ def load_policy(folder: Path, config: Config, simulator: Simulator) -> Policy:
     from trpo_cli.runs.checkpoint import load
     from trpo_cli.seeding import stream
     from trpo_cli.training.build import build_policy
+    from trpo_cli.training.identity import check_identity, identity
 
-    tensors, _ = load(folder)
+    tensors, state = load(folder)
+    try:
+        check_identity(state.get("belongs_to", {}), identity(config, simulator))
+    except UserError as error:
+        raise UserError(f"{folder}: {error} Was {CONFIG} changed?") from error
     # The first parameters are overwritten.
     policy = build_policy(config, simulator, stream(0, "policy_init"))
     state = part(tensors, "policy")

@@ -13,9 +13,9 @@ from typing import Any
 from trpo_cli.config import config_to_yaml
 from trpo_cli.distributed.processes import Processes
 from trpo_cli.errors import CannotWrite, RunFailed, UserError, describe
-from trpo_cli.runs import checkpoint, manifest
+from trpo_cli.runs import chain, checkpoint, manifest
 from trpo_cli.runs.crash import write_crash
-from trpo_cli.runs.cut import Moment, check, cut
+from trpo_cli.runs.cut import Moment, cut, wrong
 from trpo_cli.runs.directory import CONFIG, MANIFEST, write_atomically
 from trpo_cli.runs.logger import MetricsLogger, append_eval
 from trpo_cli.settings import walk
@@ -24,6 +24,12 @@ from trpo_cli.system.signals import Stop
 from trpo_cli.terminal.progress import Progress
 from trpo_cli.training.evaluation import Abandoned, Evaluator
 from trpo_cli.training.memory import observation_bytes, size_in_words
+from trpo_cli.training.resumption import (
+    check_origin,
+    check_total,
+    moment_of,
+    rows_of_a_new_beginning,
+)
 from trpo_cli.training.trainer import Training
 
 
@@ -50,6 +56,7 @@ class Session:
         self._checkpoint: Path | None = None
         if not resume and (run_dir / MANIFEST).exists():
             raise UserError(f"There is a run in {run_dir} already; choose another directory.")
+        self._rows: chain.Known | None = chain.begin()
         notes = self._restore() if resume else []
         self._saved, self._saved_at = self._moment(), time.monotonic()
         facts: dict[str, Any] = {
@@ -59,14 +66,18 @@ class Session:
             "threads": training.threads,
             "processes": training.processes.count,
         }
+        config = config_to_yaml(self.config).encode()
         if resume:
-            self._manifest = manifest.resume(run_dir, step=training.step, command=command, **facts)
-            self._cut()
-        write_atomically(run_dir / CONFIG, config_to_yaml(self.config).encode())
+            facts |= {"command": command, "rows": self._rows}
+            self._manifest = manifest.resume(run_dir, step=training.step, config=config, **facts)
+            notes += self._cut()
+        write_atomically(run_dir / CONFIG, config)
         if not resume:
-            self._manifest = manifest.start(run_dir, command=command, **facts)
+            self._manifest = manifest.start(run_dir, command=command, rows=self._rows, **facts)
         hyperparameters = {key: value for key, _, value in walk(self.config)}
-        self._logger = MetricsLogger(run_dir, hyperparameters)
+        start = self._rows["start"] if self._rows is not None else None
+        self._start: str | None = start
+        self._logger = MetricsLogger(run_dir, hyperparameters, start)
         facts["parameters"] = len(training.policy.parameters) + len(training.value.parameters)
         facts["device_reason"] = training.parts.device_reason
         needed = observation_bytes(training.config, training.simulator)
@@ -84,10 +95,16 @@ class Session:
     def _restore(self) -> list[str]:
         """Put the newest whole checkpoint into the training; returns what to say about it."""
         training, total, run_dir = self.training, self.config.total_steps, self.run_dir
+        known = manifest.read(run_dir)
         if not checkpoint.exists(run_dir):
+            self._rows = rows_of_a_new_beginning(run_dir, known)
             return ["no checkpoint was written yet: the run starts again from its seed"]
-        self._checkpoint = folder = checkpoint.latest(run_dir)
+        self._checkpoint = folder = checkpoint.latest(
+            run_dir, lambda state: wrong(run_dir, moment_of(state))
+        )
         arrays, state = checkpoint.load(folder)
+        self._rows = state.get("rows")
+        check_origin(run_dir, known, self._rows)
         try:
             restarted = training.load_state(arrays, state)
             self.evaluator.load_state(state["evaluation"], training.step)
@@ -95,35 +112,38 @@ class Session:
             raise UserError(f"{folder}: {error}") from error
         except (KeyError, TypeError) as error:
             raise UserError(f"{folder} holds no state to go on from: {error}.") from error
-        sampler = self.config.sampler
-        if training.step - sampler.num_envs * sampler.steps_per_env >= total:
-            raise UserError(
-                f"total_steps={total} lies behind the {training.step} steps that the run in "
-                f"{run_dir} has done; it cannot end there any more."
-            )
-        if training.step >= total and manifest.read(run_dir).get("status") == "finished":
-            raise UserError(
-                f"The run in {run_dir} is finished: it has done {training.step} of {total} steps. "
-                "Give a larger total_steps=... to train on."
-            )
-        check(run_dir, self._cut_moment())
+        moment = moment_of(state)
+        check_total(run_dir, known, moment, total)
+        self._cut_moment = moment
         notes = [f"resumed at step {training.step:,}"]
+        newest = known.get("checkpoint") or 0
+        if newest > training.step and not checkpoint.path(run_dir, newest).is_dir():
+            notes.append(
+                f"the checkpoint of step {newest:,} is missing: what followed is made again"
+            )
+        if not known:
+            notes.append(f"{MANIFEST} was missing and is written anew")
+        if self._rows is None:
+            notes.append(
+                "its rows carry no chain, as an older version began it: changes to them would go "
+                "unnoticed"
+            )
         if restarted:
             notes.append(f"new episodes were started everywhere: {restarted}")
         if changed := manifest.changed_versions(run_dir):
             notes.append(f"numbers may differ in their last digits from here on: {changed}")
         return notes
 
-    def _cut_moment(self) -> Moment:
-        training, evaluator, last = self.training, self.evaluator, self.evaluator.last
-        evaluated = training.step == 0 or (last is not None and last["step"] == training.step)
-        return Moment(training.step, training.iteration, evaluator.rows, evaluated)
-
-    def _cut(self) -> None:
-        cut(self.run_dir, self._cut_moment())
-        if self._checkpoint is not None:
-            best = self.evaluator.best["step"] if self.evaluator.best else None
-            checkpoint.go_back(self.run_dir, self._checkpoint, best)
+    def _cut(self) -> list[str]:
+        if self._checkpoint is None:
+            return cut(self.run_dir, Moment(0, 0, 0, evaluated=True, rows=self._rows))
+        notes, best = cut(self.run_dir, self._cut_moment), None
+        if self.evaluator.best is not None:
+            best = self.evaluator.best["step"]
+            if damage := checkpoint.damage(checkpoint.path(self.run_dir, best)):
+                notes.append(f"the best checkpoint cannot be used any more. {damage}")
+        checkpoint.go_back(self.run_dir, self._checkpoint, best)
+        return notes
 
     def log(self, row: dict[str, Any]) -> None:
         """Write and show the metrics of one iteration."""
@@ -160,12 +180,13 @@ class Session:
             return
         arrays, state = training.state()
         self._logger.flush()
-        folder = checkpoint.path(self.run_dir, step)
-        checkpoint.save(folder, arrays, {**state, "evaluation": evaluator.state()})
+        state |= {"evaluation": evaluator.state(), "rows": (rows := self._logger.rows())}
+        checkpoint.save(checkpoint.path(self.run_dir, step), arrays, state)
         best = [evaluator.best["step"]] if evaluator.best else []
         if step in best:
             checkpoint.point(self.run_dir, "best", step)
         checkpoint.point(self.run_dir, "last", step)
+        self._manifest.saved(step, rows)
         checkpoint.prune(self.run_dir, self.config.checkpoint.keep, also=best)
         self._saved, self._saved_at = self._moment(), time.monotonic()
 
@@ -207,12 +228,16 @@ class Session:
             self._logger.write_eval(self._evaluation)
         if evaluator.best is not None:
             folder = checkpoint.path(self.run_dir, evaluator.best["step"])
-            if not folder.is_dir():
-                return
             name = "evaluation of the best checkpoint"
-            with self._progress.evaluation(name, self._episodes) as told:
-                record = evaluator.run_best(folder, stop.requested, told)
-            append_eval(self.run_dir, record)
+            try:
+                with self._progress.evaluation(name, self._episodes) as told:
+                    record = evaluator.run_best(folder, stop.requested, told)
+            except UserError as error:  # the run itself is as good without it
+                print(
+                    f"warning: the best checkpoint is not evaluated again. {error}", file=sys.stderr
+                )
+                return
+            append_eval(self.run_dir, record, self._start)
             self._progress.note(
                 f"best checkpoint (step {record['step']:,}) on fresh seeds: "
                 f"{record['return_mean']:.4g} ± {record['return_std']:.4g}"
@@ -239,7 +264,7 @@ class Session:
             status, reason, self._evaluation, training.clock.total, training.failed_simulations
         )
         try:
-            self._manifest.finish(status, reason, training.step)
+            self._manifest.finish(status, reason, training.step, self._logger.rows())
         except CannotWrite as problem:
             if error is None:
                 raise

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from typing import Any
 
 import numpy as np
 
-from trpo_cli.config import Config, may_change
+from trpo_cli.config import Config
 from trpo_cli.data.states import join, part
 from trpo_cli.distributed.processes import ALONE, Processes, processes_here
 from trpo_cli.errors import UserError
 from trpo_cli.samplers import episodes
 from trpo_cli.samplers.base import World
 from trpo_cli.seeding import stream
-from trpo_cli.settings import walk
 from trpo_cli.system.clock import Clock
 from trpo_cli.system.machine import usable_cores
 from trpo_cli.training.build import Prepared, build, prepare
+from trpo_cli.training.identity import check_identity, identity
 from trpo_cli.training.trainers import make_trainer
 
 RECENT_EPISODES = 100
@@ -87,7 +86,7 @@ class Training:
         parts = {name: learner.state() for name, learner in self._learners().items()}
         parts["sampler"] = sampler
         return join(parts), {
-            "belongs_to": self._identity(),
+            "belongs_to": identity(self.config, self.simulator),
             "step": self.step,
             "iteration": self.iteration,
             "seconds": self.clock.total,
@@ -111,7 +110,7 @@ class Training:
         processes = self.processes
         arrays, state = processes.broadcast((arrays, state))
         with processes.agreed():
-            self._check_identity(state.get("belongs_to", {}))
+            check_identity(state.get("belongs_to", {}), identity(self.config, self.simulator))
             why = self._take_over(arrays, state)
         if why := next(filter(None, processes.gather(why)), ""):
             with processes.agreed():
@@ -157,25 +156,6 @@ class Training:
             "algo": parts.rule,
             "advantage": parts.estimator,
         }
-
-    def _identity(self) -> dict[str, Any]:
-        """What a checkpoint belongs to: every setting that a resumed run keeps, and the spaces."""
-        settings = {k: v for k, _, v in walk(self.config) if k != "resume" and not may_change(k)}
-        spaces = {
-            "observations": str(self.simulator.observation_space),
-            "actions": str(self.simulator.action_space),
-        }
-        plain: dict[str, Any] = json.loads(json.dumps({**settings, **spaces}, default=str))
-        return plain
-
-    def _check_identity(self, other: dict[str, Any]) -> None:
-        ours = self._identity()
-        for key in ("env.id", "algo.name", *other):
-            if key in ours and ours[key] != other.get(key):
-                raise UserError(
-                    f"the checkpoint belongs to another run: {key} is {other.get(key)} there and "
-                    f"{ours[key]} here."
-                )
 
     def close(self) -> None:
         try:
