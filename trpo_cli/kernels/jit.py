@@ -42,8 +42,20 @@ def fused(function: F) -> F:
 
 
 def _compile(function: F, fastmath: Any) -> F:
-    made: Any = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
-    if not numba.config.DISABLE_JIT and cache_folder() is not None:
+    made: Any = numba.njit(
+        nogil=True, error_model="numpy", fastmath=fastmath, no_cfunc_wrapper=True
+    )(function)
+    if numba.config.DISABLE_JIT:
+        return made
+    template = made.get_call_template
+
+    def without_literals(arguments: Any, keywords: Any) -> Any:
+        """A constant among the arguments would be a type, and compiled for, of its own."""
+        keywords = {name: numba.types.unliteral(kind) for name, kind in keywords.items()}
+        return template(tuple(map(numba.types.unliteral, arguments)), keywords)
+
+    made.get_call_template = without_literals
+    if cache_folder() is not None:
         made._cache = _Cache(function)
     return made
 

@@ -17,7 +17,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trpo_cli.kernels.jit import fused
-from trpo_cli.kernels.vector import LANES, clamp, fma, load, padded, positive, splat, store
+from trpo_cli.kernels.vector import (
+    LANES,
+    clamp,
+    fma,
+    keep_whole,
+    load,
+    padded,
+    positive,
+    splat,
+    store,
+)
 
 f32 = np.float32
 LINE = LANES - 1
@@ -79,6 +89,7 @@ def product(
     A[r, i] = a[at_a + r row + i column]; B (inner, width) row-major; S[r, j] =
     start[at_start + r next_start + j]. width: a multiple of LANES.
     """
+    keep_whole()  # it is called often, and takes long to compile
     blocked = rows - rows % 4
     for r in range(0, blocked, 4):
         a0 = at_a + r * row

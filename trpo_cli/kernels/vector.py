@@ -43,6 +43,9 @@ def aligned(count: int) -> np.ndarray:
 
 if numba.config.DISABLE_JIT:
 
+    def keep_whole() -> None:
+        pass
+
     def load(a: Any, i: int) -> Any:
         return a[i : i + LANES].copy()
 
@@ -87,6 +90,16 @@ else:
     def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
         data = context.make_array(kind)(context, builder, array).data
         return builder.bitcast(builder.gep(data, [index]), VECTOR.as_pointer())
+
+    @intrinsic
+    def keep_whole(typing_context: Any) -> Any:
+        """The function that calls this is not copied into those that call it."""
+
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.function.attributes.add("noinline")
+            return context.get_dummy_value()
+
+        return types.void(), build
 
     @intrinsic
     def load(typing_context: Any, a: Any, i: Any) -> Any:
