@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
 import pytest
 
-from trpo_cli.kernels.gradients import backward, make_room, pull, through_activation
+from trpo_cli.kernels.gradients import backward, make_room
 from trpo_cli.kernels.mlp import (
     Net,
     activate,
     forward,
     pack,
     packed_size,
-    product,
     unpack,
     work_size,
 )
@@ -127,15 +123,6 @@ class TestBackward:
         again = np.zeros_like(network.packed)
         pack(flat, network.sizes, bias, again)
         assert again.tobytes() == network.last_gradient.tobytes()
-
-
-def test_each_function_is_compiled_once():
-    """Constants among the arguments are no types of their own; compilation takes seconds."""
-    network, inputs = Network((5, 7, 4, 2)), draw((5,), 6)
-    network.gradient(inputs, np.ones((6, 2)))
-    if not numba.config.DISABLE_JIT:
-        functions: list[Any] = [product, activate, through_activation, pull]
-        assert [len(function.signatures) for function in functions] == [1] * 4
 
 
 class TestTanh:

@@ -1,0 +1,26 @@
+from typing import Any
+
+import numba
+import pytest
+from numba.core.caching import NullCache
+
+from trpo_cli.kernels.jit import compiled
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_constants_are_no_types_of_their_own():
+    """numba would compile a function for 0, for 1 and for other numbers."""
+
+    @compiled
+    def inner(x, y):
+        return 10 * x + y
+
+    @compiled
+    def outer(x):
+        return inner(x, 0) + inner(x, 1) + inner(x, y=x) + inner(2, x)
+
+    functions: list[Any] = [inner, outer]
+    for function in functions:
+        function._cache = NullCache()  # what is loaded is not compiled
+    assert outer(3) == 30 + 31 + 33 + 23
+    assert [len(function.signatures) for function in functions] == [1, 1]
