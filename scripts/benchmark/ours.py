@@ -6,21 +6,30 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from benchmark.ceilings import is_atari
 from benchmark.worker import Lap, Work
+
+SAME_PHYSICS = "same physics"
+"""Beside the phases: what the physics of the same steps takes alone, see `benchmark.replay`."""
 
 
 def training(env: str, algo: str, settings: Sequence[str]) -> Work:
     """Iterations with default settings but those given; phases as the rows of metrics have them."""
+    from benchmark.replay import Replay
     from trpo_cli.commands.hydra.compose import config_of
     from trpo_cli.training.trainer import Training
 
-    training = Training(config_of(f"algo={algo}", f"env={env}", "seed=0", *settings))
+    one = () if is_atari(env) else ("sampler.groups=1",)  # makes no difference in compiled loops
+    training = Training(config_of(f"algo={algo}", f"env={env}", "seed=0", *one, *settings))
+    replay = None if is_atari(env) else Replay(training)
 
     def work() -> Lap:
         before, began = training.step, time.perf_counter()
         row = training.iterate()
         seconds = time.perf_counter() - began
         phases = {k.removeprefix("time/"): v for k, v in row.items() if k.startswith("time/")}
+        if replay is not None:
+            phases[SAME_PHYSICS] = replay.seconds()
         return Lap(training.step - before, seconds, phases)
 
     return work

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from benchmark.ours import SAME_PHYSICS
 from benchmark.pairs import Comparison
 
 
@@ -43,14 +44,14 @@ def table(result: Result) -> str:
     first = next((row.ceiling for row in result.rows if row.ceiling), None)
     phases = list(first.milliseconds) if first else []
     loop = f" (compiled loop by mujoco.batch: {result.loop})" if result.loop else ""
-    head = ["", "steps/s", "ceiling", "of ceiling", "times others' best", *phases]
+    head = ["", "steps/s", "ceiling", "of ceiling", "of its own", "times others' best", *phases]
     rows = []
     for row in result.rows:
         ours = row.ceiling
         if ours is None:
             rows.append([row.name, f"failed: {row.error}"])
             continue
-        rates = [f"{ours.rate:,.0f}", f"{ours.other_rate:,.0f}", str(ours)]
+        rates = [f"{ours.rate:,.0f}", f"{ours.other_rate:,.0f}", str(ours), _of_its_own(ours)]
         spent = [f"{ours.milliseconds[p]:.1f}" if p in ours.milliseconds else "" for p in phases]
         rows.append([row.name, *rates, _others(row), *spent])
     title = f"{result.env}, {_cores(result)}; ceiling: {result.ceiling}{loop}"
@@ -72,6 +73,12 @@ def summary(results: Sequence[Result]) -> str:
 
 def _cores(result: Result) -> str:
     return "1 core" if result.cores == 1 else f"{result.cores} cores"
+
+
+def _of_its_own(ours: Comparison) -> str:
+    """Of the speed that the physics of the very same steps has alone."""
+    alone = ours.milliseconds.get(SAME_PHYSICS)
+    return "" if alone is None else f"{alone * ours.rate / 1024e3:.2f}"
 
 
 def _others(row: Row) -> str:
