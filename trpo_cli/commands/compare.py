@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from trpo_cli.commands.failures import run_command
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import CONFIG, METRICS, OUTPUTS, moment
 from trpo_cli.sweeps.last import named
+from trpo_cli.terminal.display import columns, fitted
 
 if TYPE_CHECKING:
     from trpo_cli.compare.read import Found, Run
@@ -50,7 +50,7 @@ def compare(args: argparse.Namespace) -> None:
     from trpo_cli.compare.verdict import verdict
 
     started = time.monotonic()
-    out = output_folder(args.out)
+    out, files = output_folder(args.out), kinds(args.format)
     by = [key for keys in args.by for key in keys.split(",") if key]
     options = Options(args.x, args.curve, thresholds(args.threshold), args.normalise)
     args.dirs = [str(named(word, word, searches=True)) for word in args.dirs]
@@ -66,18 +66,20 @@ def compare(args: argparse.Namespace) -> None:
     if not args.no_files:
         from trpo_cli.compare.output import Asked, write
 
-        asked = Asked(args.against == "published", kinds(args.format), args.width)
+        asked = Asked(args.against == "published", files, args.width)
         made = Made(args.command, f"{datetime.now():%-d %B %Y, %H:%M}", __version__)
         record = write(out, record, comparison, sweeps, tables, asked, made)
     if args.json:
         print(json.dumps(record, allow_nan=False))
         return
+    room = columns() if sys.stdout.isatty() else 10**6
     for note in comparison.notes:
-        print(f"note: {note}")
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10**6
-    print(f"\n{headline(comparison)}\n\n{to_text(for_terminal(comparison), room)}\n\n{words}\n")
+        print(fitted(f"note: {note}", room))
+    table = to_text(for_terminal(comparison), room)
+    print(f"\n{fitted(headline(comparison), room)}\n\n{table}\n\n{fitted(words, room)}\n")
     for sweep in sweeps:
-        print(f"Settings of {sweep.algo} on {sweep.env}: {' '.join(sweep.warnings)}")
+        warnings = f"Settings of {sweep.algo} on {sweep.env}: {' '.join(sweep.warnings)}"
+        print(fitted(warnings, room))
     if not args.no_files:
         print(f"{out / 'report.html'}  ({comparison.runs} runs, "
               f"{time.monotonic() - started:.1f} s)")  # fmt: skip

@@ -12,7 +12,6 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -175,6 +174,8 @@ def _svg(figure: Figure, title: str = "", caption: str = "") -> str:
 
 def _pdf(figure: Figure, plot: Plot) -> bytes:
     """With its fonts as TrueType: journals refuse Type 3."""
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf  # a third of the start-up
+
     out = io.BytesIO()
     about = {"Title": plot.title, "Subject": plot.caption, "CreationDate": None}
     FigureCanvasPdf(figure).print_pdf(out, metadata=about)

@@ -96,7 +96,7 @@ def performance(c: Comparison) -> Table:
     return Table(
         "performance",
         "Performance",
-        f"Mean ± standard deviation over runs, 95% Student interval. Final: {c.protocol.final}. "
+        f"Mean ± standard deviation over runs. Final: {c.protocol.final}. "
         f"Best: {c.protocol.best}. Area: mean height of the curve of returns over the "
         f"{c.options.axis} all groups share. To threshold ({thresholds}): the first point of that "
         "curve at or above it, median over all runs, with how many got there; one that did not "
@@ -107,7 +107,6 @@ def performance(c: Comparison) -> Table:
             Column("group", "Group", lambda g: g.label),
             Column("runs", "Runs", lambda g: g.final.n),
             Column("final", "Final", lambda g: g.final, spread),
-            Column("", "95% interval", lambda g: g.final, bounds),
             Column("best", "Best", lambda g: g.best, spread),
             Column("area", "Area", lambda g: g.area, spread),
             Column("threshold", "", lambda g: envs[g.env].threshold),
@@ -116,7 +115,7 @@ def performance(c: Comparison) -> Table:
             Column("", "Steps to threshold", lambda g: g.steps, later),
             Column("seconds_median", "", lambda g: g.seconds.median),
             Column("", "Seconds to threshold", lambda g: g.seconds, never),
-            Column("finals", "Each run's final", lambda g: g.finals),
+            Column("finals", "", lambda g: g.finals),
             Column("seeds", "", lambda g: " ".join(str(run.seed) for run in g.group.runs)),
         ],
         [g for e in c.envs for g in e.groups],

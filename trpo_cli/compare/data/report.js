@@ -61,6 +61,7 @@
         u.ctx.save();
         u.ctx.strokeStyle = stroke(mark.group);
         u.ctx.lineWidth = devicePixelRatio;
+        u.ctx.setLineDash([]);
         line(() => { u.ctx.moveTo(x, at(mark.mean - std)); u.ctx.lineTo(x, at(mark.mean + std)); });
         line(() => u.ctx.arc(x, at(mark.mean), 3.5 * devicePixelRatio, 0, 2 * Math.PI));
         u.ctx.restore();
