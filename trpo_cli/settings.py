@@ -11,6 +11,7 @@ import copy
 import dataclasses
 import difflib
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from trpo_cli.errors import UserError
 
 CONTINUOUS = "continuous actions"
 """The condition of a setting that nothing reads where the environment's actions are discrete."""
+WHOLE = 2**63
+"""Whole numbers lie below: arrays and files have no room for larger ones."""
 IN_FILE: Any = object()
 """The default stands in a YAML file (see `components`)."""
 ALSO_CALLED = {
@@ -131,7 +134,7 @@ def _check(said: str, metadata: Any, value: Any, what: str) -> None:
         return
     bounds = {name: metadata.get(name) for name in ("low", "high", "above", "below")}
     inside = (
-        math.isfinite(value)
+        (abs(value) < WHOLE if isinstance(value, int) else math.isfinite(value))
         and (bounds["low"] is None or value >= bounds["low"])
         and (bounds["high"] is None or value <= bounds["high"])
         and (bounds["above"] is None or value > bounds["above"])
@@ -139,6 +142,8 @@ def _check(said: str, metadata: Any, value: Any, what: str) -> None:
     )
     if not inside:
         allowed = range_text(metadata) or "finite"
+        if isinstance(value, int) and abs(value) >= WHOLE:
+            allowed, said = "below 2^63", textwrap.shorten(said, 60)
         raise UserError(f"{said} is out of range: {what} must be {allowed}.")
 
 

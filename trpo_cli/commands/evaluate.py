@@ -41,10 +41,11 @@ def evaluate_all(words: list[str]) -> None:
     refuse_launcher()
     args = make_parser().parse_args(words)
     folders = [run for word in args.run_dirs for run in run_folders(word)]
-    runs = [(name, *read_run(Path(name), args)) for name in folders]
+    # Absolute: an environment may change the working directory.
+    runs = [(name, Path(name).absolute(), *read_run(Path(name), args)) for name in folders]
     out = PlainLines(sys.stdout)
-    for name, config, folder in runs:
-        for record in evaluate_run(Path(name), config, folder, args):
+    for name, run_dir, config, folder in runs:
+        for record in evaluate_run(run_dir, config, folder.absolute(), args):
             out.print(
                 json.dumps({"run_dir": name, **record})
                 if args.json

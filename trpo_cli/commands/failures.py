@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 
 from trpo_cli.commands.arguments import Left
@@ -28,11 +29,19 @@ def run_command(
 
     switch: the argument that asks for tracebacks.
     """
-    limit_library_threads()
-    mend_streams()
+    begin_process()
     arguments = sys.argv[1:] if argv is None else list(argv)
     debug = switch in map(str.lower, arguments)
     return guarded(name, lambda: command(arguments), debug=debug, switch=switch)
+
+
+def begin_process() -> None:
+    """What every process of a command does first."""
+    limit_library_threads()
+    mend_streams()
+    # What is not finite is found and told in one paragraph, by `training.guards`.
+    numbers = r"(overflow|underflow|invalid value|divide by zero) encountered"
+    warnings.filterwarnings("ignore", numbers, RuntimeWarning)
 
 
 def limit_library_threads() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import os
 import re
 import secrets
 import sys
@@ -31,7 +32,8 @@ def check_surroundings(config: Config, words: Sequence[str] = ()) -> Prepared:
     writes nothing. Returns what a run of the configuration is built from."""
     from trpo_cli.training.build import prepare
 
-    prepared = prepare(config)
+    with contextlib.chdir(os.curdir):  # and back: an environment may go elsewhere
+        prepared = prepare(config)
     said = [word.lstrip("+").partition("=")[0] for word in words]
     continuous = type(prepared.simulator.action_space).__name__ == "Box"
     check_read(prepared.config, said, continuous)

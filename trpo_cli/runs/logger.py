@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -75,6 +76,8 @@ class MetricsLogger:
         if self._start is not None:
             line, digits = sealed(values, self._last)
         try:
+            if os.fstat(self._metrics).st_nlink == 0:  # rows would go nowhere, without a word
+                raise FileNotFoundError(errno.ENOENT, "it was deleted while the run was going on")
             write_all(self._metrics, line)
         except OSError as error:
             raise CannotWrite(self._run_dir / METRICS, error) from error

@@ -136,6 +136,12 @@ def _check_spaces(env: EnvConfig, made: gymnasium.Env[Any, Any]) -> None:
             "(an array of numbers), or a Dict or Tuple of numbers, is supported. A wrapper that "
             f"makes one of them helps: env.wrappers=[{wrapper}]."
         )
+    for what, space in (("observations", observations), ("actions", actions)):
+        if 0 in (space.shape or ()):
+            raise UserError(
+                f"env={env.id} cannot be used: its {what} are {short(space)}, which holds no "
+                "number at all."
+            )
     supported = (
         (isinstance(actions, spaces.Box) and np.issubdtype(actions.dtype, np.floating))
         or isinstance(actions, spaces.Discrete)

@@ -9,7 +9,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, ClassVar
 
-HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -21,7 +21,8 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Stop:
-    """Handlers for Ctrl-C (SIGINT), SIGTERM and SIGUSR1, in the main thread only, put back at exit.
+    """Handlers for Ctrl-C (SIGINT), SIGTERM, SIGUSR1 and SIGHUP (the terminal is gone), in the main
+    thread only, put back at exit.
 
     deferred: the first signal is remembered and `requested` says so from then on; a Ctrl-C after
         that raises `Interrupted` wherever the programme is. Otherwise the first one raises.

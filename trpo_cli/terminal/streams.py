@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -54,6 +55,6 @@ class _Patient(io.FileIO):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.fileno())
             os.close(null)
-            if isinstance(error, BrokenPipeError):
+            if isinstance(error, BrokenPipeError) or error.errno == errno.EIO:  # a closed terminal
                 return len(data)
             raise

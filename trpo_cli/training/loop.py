@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import closing, nullcontext
+import os
+from contextlib import chdir, closing, nullcontext
 from pathlib import Path
 
 from trpo_cli.config import Config, named_modules
@@ -37,7 +38,7 @@ def train(
     A signal lets the iteration end and the checkpoint be written, then raises `Interrupted`.
     Raises `UserError` before anything is written, `RunFailed` after that.
     """
-    with processes.agreed():
+    with processes.agreed(), chdir(os.curdir):  # and back: an environment may go elsewhere
         training = Training(config, processes)
     if processes.is_main:
         remember(named_modules(dataclasses.asdict(training.config)))

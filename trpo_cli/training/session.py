@@ -50,7 +50,9 @@ class Session:
         resume: bool,
     ) -> None:
         """Raises `UserError`, having changed nothing, when the directory cannot be used."""
-        self.training, self.evaluator, self.run_dir = training, evaluator, run_dir
+        self.training, self.evaluator = training, evaluator
+        shown, run_dir = run_dir, run_dir.absolute()  # an environment may change the folder
+        self.run_dir = run_dir
         self.config = training.config
         self._evaluation: dict[str, Any] | None = None
         self._checkpoint: Path | None = None
@@ -87,7 +89,7 @@ class Session:
         facts["remarks"] = training.simulator.remarks
         facts["steps_done"] = training.step
         facts["command"] = training.processes.command
-        self._progress = Progress(self.config, facts, run_dir)
+        self._progress = Progress(self.config, facts, shown)
         self._progress.banner()
         for note in notes:
             self._progress.note(note)
@@ -143,6 +145,8 @@ class Session:
             if damage := checkpoint.damage(checkpoint.path(self.run_dir, best)):
                 notes.append(f"the best checkpoint cannot be used any more. {damage}")
         checkpoint.go_back(self.run_dir, self._checkpoint, best)
+        kept = [] if best is None else [best]  # a kill may have come before the last pruning
+        checkpoint.prune(self.run_dir, self.config.checkpoint.keep, also=kept)
         return notes
 
     def log(self, row: dict[str, Any]) -> None:

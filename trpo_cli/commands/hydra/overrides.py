@@ -187,6 +187,11 @@ def _parse(parser: OverridesParser, text: str) -> Override:
         raise UserError(f"{text!r} has nothing before the '=': settings are written key=value.")
     try:
         return parser.parse_override(text)
+    except ValueError:  # the one that Python raises for thousands of digits
+        key, _, value = text.partition("=")
+        raise UserError(
+            f"{key}={value[:20]}... has {len(value):,} characters, too many for a number."
+        ) from None
     except HydraException:
         key, _, value = text.partition("=")
         raise UserError(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trpo_cli.commands.failures import guarded, limit_library_threads
+from trpo_cli.commands.failures import begin_process, guarded
 from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.commands.launch import launch
 from trpo_cli.commands.resume import resume, resumed_config
@@ -58,7 +58,7 @@ def with_threads(config: Config, threads: int | None) -> Config:
 
 
 def main() -> int:
-    limit_library_threads()
+    begin_process()
     end_with_parent()
     what = json.loads(sys.argv[1])
 

@@ -21,7 +21,7 @@ from trpo_cli.commands.hydra.compose import to_config
 from trpo_cli.commands.multirun.job import begin, go_on, with_threads
 from trpo_cli.commands.multirun.preemption import requeued_when_preempted
 from trpo_cli.commands.resume import resumed_config
-from trpo_cli.errors import FOREIGN
+from trpo_cli.errors import FOREIGN, UserError
 from trpo_cli.runs.manifest import read
 from trpo_cli.sweeps.index import Index
 from trpo_cli.sweeps.look import has_begun, is_finished
@@ -38,6 +38,7 @@ class PluginLauncher:
 
     def __init__(self, hydra: Hydra, master: DictConfig, jobs: int, threads: int | None) -> None:
         """Raises Hydra's errors when there is no such launcher."""
+        refuse_interpolation(Path.cwd())
         self._hydra, self._master = hydra, master
         launcher: Any = make_launcher(hydra, master, _nothing)
         self.threads = threads or threads_per_run(launcher, jobs)
@@ -74,6 +75,15 @@ class PluginLauncher:
         }
         conclude(index.jobs, sweep_dir, failed)
         return max(statuses)
+
+
+def refuse_interpolation(folder: Path) -> None:
+    """Raise `UserError` for a path that Hydra would fill in something for, in its own settings."""
+    if "${" in str(folder.absolute()):
+        raise UserError(
+            f"the folder {folder.absolute()} has ${{ in its name, which this launcher takes for a "
+            "setting to fill in. Rename it, or leave hydra/launcher out."
+        )
 
 
 def make_launcher(hydra: Hydra, master: DictConfig, run: TaskFunction) -> Any:

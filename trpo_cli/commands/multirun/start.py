@@ -19,7 +19,7 @@ from trpo_cli.commands.hydra.launcher_schema import is_workers
 from trpo_cli.commands.hydra.overrides import check_overrides
 from trpo_cli.commands.launch import AUTO, check_surroundings
 from trpo_cli.commands.multirun.local import LocalLauncher
-from trpo_cli.commands.multirun.plugins import PluginLauncher
+from trpo_cli.commands.multirun.plugins import PluginLauncher, refuse_interpolation
 from trpo_cli.commands.multirun.powers import of_sweep
 from trpo_cli.config import Config
 from trpo_cli.errors import UserError
@@ -208,6 +208,17 @@ def _take_sweep_dir(master: DictConfig) -> Place:
 
 
 def set_sweep_dir(master: DictConfig, folder: Path) -> None:
-    """The folder of a sweep, in the configuration that its launcher goes by."""
+    """The folder of a sweep, in the configuration that its launcher goes by.
+
+    Raises `UserError` for a path that a launcher of Hydra's would take for something else.
+    """
+    if not is_workers(master):
+        refuse_interpolation(folder)
     master.hydra.sweep.dir = str(folder)
-    master.hydra.overrides.hydra.append(f"hydra.sweep.dir={folder.as_posix()}")
+    master.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(folder.as_posix())}")
+
+
+def quoted(text: str) -> str:
+    """Text as a value of Hydra's: in quotes, with backslashes in front of quotes only."""
+    inner = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
+    return f"'{inner}'"
