@@ -1,6 +1,7 @@
 """The convolutional network against torch's own modules and autograd."""
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.support.small import global_generators, oracle_kl, oracle_parts
 from trpo_cli.data.frames import FrameStacks
 from trpo_cli.errors import UserError
 from trpo_cli.maths.adam import Adam
-from trpo_cli.models import conv
+from trpo_cli.models import conv, parts
 from trpo_cli.models.conv import ConvNet
 from trpo_cli.models.image_networks import image_network
 from trpo_cli.models.policies.nature_cnn import NatureCNNPolicyConfig
@@ -165,11 +166,37 @@ class TestChunks:
             return forward(weights, chunk)
 
         monkeypatch.setattr(network, "forward", counted)
-        parts = network.linearize(layers, x)
-        found = parts.outputs, parts.vjp(u), parts.jvp(v)
+        pieces = network.linearize(layers, x)
+        found = pieces.outputs, pieces.vjp(u), pieces.jvp(v)
         for ours, theirs in zip(found, expected, strict=True):
             assert relative(ours, theirs) < CLOSE
         assert passes == [3, 3, 3, 1] * (1 if keep else 3)
+
+    def test_threads_change_no_bit(self, monkeypatch):
+        """The parts are shared out, and added up in their order."""
+        network, flat = make()
+        layers, generator = network.views(flat), np.random.default_rng(6)
+        planes = generator.integers(0, 256, (9, *SHAPES["trpo_cnn"][1:]), dtype=np.uint8)
+        inputs = network.to_device(FrameStacks(planes, generator.integers(0, 9, (40, 3))))
+        inputs = inputs[generator.permutation(40)]
+        u, v = torch.sin(torch.arange(200.0)).view(40, OUTPUTS), torch.sin(torch.arange(len(flat)))
+        monkeypatch.setitem(conv.CHUNK, "cpu", 3)
+        seen, forward = set(), network.forward
+
+        def noted(weights, chunk):
+            seen.add(threading.get_ident())
+            return forward(weights, chunk)
+
+        monkeypatch.setattr(network, "forward", noted)
+        found = []
+        for threads in (1, 2, 5):
+            monkeypatch.setattr(parts, "_threads", threads)
+            here = network.linearize(layers, inputs)
+            found.append((here.outputs, here.vjp(u), here.jvp(v), network.outputs(layers, inputs)))
+        assert threading.get_ident() in seen and len(seen) > 1
+        for others in found[1:]:
+            for ours, theirs in zip(others, found[0], strict=True):
+                assert torch.equal(ours, theirs)
 
     def test_frame_stacks_are_their_images(self):
         network, flat = make()

@@ -29,9 +29,9 @@ from tests.support.small import numpy
 from trpo_cli.commands.evaluate import main as trpo_eval
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import config_from_yaml
-from trpo_cli.data.frames import FrameStacks
 from trpo_cli.models.conv import ConvNet
 from trpo_cli.models.linear_value import LinearValue
+from trpo_cli.models.pixels import Pixels
 from trpo_cli.models.value import Value
 from trpo_cli.models.values.shared import SharedValue
 from trpo_cli.system.signals import Interrupted
@@ -194,7 +194,7 @@ class TestGame:
         assert row["train/episodes"] == 2  # cut, or the three lives were lost
         assert row["train/return_mean"] == pytest.approx(rewards.sum() / 2)
         # Returns by hand, V being 0 before the first fit.
-        assert isinstance(batch.observations, FrameStacks)
+        assert isinstance(batch.observations, Pixels)
         signs = np.sign(rewards)
         over = trajectories.terminated | trajectories.truncated | trajectories.lives_lost
         assert trajectories.lives_lost.any()

@@ -8,7 +8,7 @@ stacks is gathered only when a network reads it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,6 @@ class FrameStacks:
 
     planes: Array
     index: Array
-    kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    """What a network has made of these images and wants to find again."""
 
     def __len__(self) -> int:
         return len(self.index)

@@ -9,16 +9,14 @@ f(z_l), outputs z_L:
 as `models.mlp` has it for matrices. Activations of a batch are kept, so that a Fisher product
 costs two passes and no forward one; a batch too large for that is gone through in chunks again.
 The arithmetic is torch's. Small chunks keep activations in the cache of a CPU, where a batch of
-2,048 at once takes twice as long.
+2,048 at once takes twice as long, and threads share them.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,17 +25,18 @@ from torch.nn import functional
 
 from trpo_cli.data.frames import FrameStacks
 from trpo_cli.models.mlp import orthogonal
+from trpo_cli.models.parts import each
+from trpo_cli.models.pixels import Pixels, interleaved
 
+T = TypeVar("T")
 Layers = list[tuple[Tensor, Tensor]]
 """Weight and bias (outputs,) of each layer, views of one flat vector."""
 
 CHUNK = {"cpu": 128, "cuda": 4096}
 """Rows that go through the network together."""
 KEEP_BYTES = 512 * 2**20
-"""Activations up to this size are kept between products; those of larger batches are not."""
-MANY_PLANES = 16
-"""Stacks of more planes are not put together plane by plane."""
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+"""Images with their channels last, and activations, are kept up to this size; those of larger
+batches are made again."""
 
 
 class ConvLinearization:
@@ -49,48 +48,50 @@ class ConvLinearization:
     """
 
     def __init__(self, network: ConvNet, layers: Layers, inputs: Any) -> None:
-        self._network, self._layers = network, layers
+        self._network = network
         self._weights = network.prepare(layers)
         self._chunks = network.chunks(inputs)
-        kept = len(inputs) * network.activation_bytes <= KEEP_BYTES
-        self._kept: list[list[Tensor]] | None = [] if kept else None
+        keep = len(inputs) * network.activation_bytes <= KEEP_BYTES
+        self._kept: list[list[Tensor] | None] = []
         outputs = []
-        with torch.no_grad():
-            for chunk in self._chunks:
-                hidden, z = network.forward(self._weights, chunk)
-                outputs.append(z)
-                if self._kept is not None:
-                    self._kept.append(hidden)
+        for hidden, z in network.each(self._forward, self._chunks):
+            outputs.append(z)
+            self._kept.append(hidden if keep else None)
         self.outputs = torch.cat(outputs)
 
-    def _hidden(self) -> Iterator[list[Tensor]]:
-        """The activations of each chunk, inputs first."""
-        if self._kept is not None:
-            yield from self._kept
-        else:
-            for chunk in self._chunks:
-                yield self._network.forward(self._weights, chunk)[0]
+    def _forward(self, chunk: Any) -> tuple[list[Tensor], Tensor]:
+        return self._network.forward(self._weights, chunk)
 
-    @torch.no_grad()
+    def _hidden(self, number: int) -> list[Tensor]:
+        """The activations of a chunk, inputs first."""
+        return self._kept[number] or self._forward(self._chunks[number])[0]
+
     def vjp(self, u: Tensor, out: Tensor | None = None) -> Tensor:
         """J' u summed over the batch: u (B, D) -> (P,), written into `out` when given."""
+        network, parts = self._network, u.split(self._network.chunk)
         if out is None:
-            out = torch.empty(self._network.num_parameters, device=u.device)
+            out = torch.empty(network.num_parameters, device=u.device)
         out.zero_()
-        gradients, start = self._network.views(out), 0
-        for hidden in self._hidden():
-            stop = start + len(hidden[0])
-            self._network.backward(self._weights, hidden, u[start:stop], gradients)
-            start = stop
+        total = network.views(out)
+
+        def pull(number: int) -> Layers:
+            return network.backward(self._weights, self._hidden(number), parts[number])
+
+        for gradients in network.each(pull, range(len(self._chunks))):
+            for (weight, bias), (d_weight, d_bias) in zip(total, gradients, strict=True):
+                weight.add_(d_weight)
+                bias.add_(d_bias)
         return out
 
-    @torch.no_grad()
     def jvp(self, v: Tensor) -> Tensor:
         """J v: v (P,) -> (B, D)."""
-        tangents = self._network.convert(self._network.views(v))
-        return torch.cat(
-            [self._network.tangent(self._weights, tangents, hidden) for hidden in self._hidden()]
-        )
+        network = self._network
+        tangents = network.convert(network.views(v))
+
+        def push(number: int) -> Tensor:
+            return network.tangent(self._weights, tangents, self._hidden(number))
+
+        return torch.cat(list(network.each(push, range(len(self._chunks)))))
 
 
 class ConvNet:
@@ -101,6 +102,9 @@ class ConvNet:
 
     precision: what all layers but the last compute in; parameters and gradients stay float32.
     """
+
+    shares_out = True
+    """It shares a batch out between threads itself, by `models.parts`."""
 
     def __init__(
         self,
@@ -118,10 +122,6 @@ class ConvNet:
         """
         self.device, self.activation = torch.device(device), activation
         self.dtype = getattr(torch, precision)
-        # Measured on a CPU: in float32 the backward pass is 1.2 to 1.5 times faster with channels
-        # last, in bfloat16 no faster.
-        last = self.dtype == torch.float32 or self.device.type == "cuda"
-        self._format = torch.channels_last if last else torch.contiguous_format
         channels, height, width = image
         self.strides: list[int] = []
         shapes: list[tuple[int, ...]] = []
@@ -166,61 +166,50 @@ class ConvNet:
             bias.zero_()
 
     def to_device(self, x: Any) -> Any:
-        """x, an array or `FrameStacks`, as tensors on this network's device."""
-        if isinstance(x, FrameStacks):
-            if not isinstance(x.planes, np.ndarray) and x.planes.device == self.device:
-                return x
-            return FrameStacks(self.to_device(x.planes), self.to_device(x.index))
-        tensor = torch.from_numpy(x) if isinstance(x, np.ndarray) else x
-        return tensor.to(self.device, non_blocking=True)
+        """x, an array or tensor, on this network's device; `FrameStacks` as `Pixels`, if they fit
+        into KEEP_BYTES."""
+        if isinstance(x, Pixels):
+            return x
+        if not isinstance(x, FrameStacks):
+            tensor = torch.from_numpy(x) if isinstance(x, np.ndarray) else x
+            return tensor.to(self.device, non_blocking=True)
+        stacks = FrameStacks(self.to_device(x.planes), self.to_device(x.index))
+        return stacks if math.prod(x.shape) > KEEP_BYTES else interleaved(stacks)
 
     def linearize(self, layers: Layers, inputs: Any) -> ConvLinearization:
         """Outputs at images (B, S, H, W) and products with the Jacobian; `layers` by `views`."""
         return ConvLinearization(self, layers, inputs)
 
-    @torch.no_grad()
     def outputs(self, layers: Layers, inputs: Any) -> Tensor:
         """Outputs (B, D) alone."""
         weights = self.prepare(layers)
-        return torch.cat([self.forward(weights, chunk)[1] for chunk in self.chunks(inputs)])
+        parts = self.each(lambda chunk: self.forward(weights, chunk)[1], self.chunks(inputs))
+        return torch.cat(list(parts))
 
     def predict(self, layers: Layers, inputs: Any) -> np.ndarray:
         """Outputs (B, D) alone, as numpy: what acting costs."""
         return self.outputs(layers, self.to_device(inputs)).cpu().numpy()
 
-    @torch.no_grad()
     def features(self, layers: Layers, inputs: Any) -> np.ndarray:
         """The last hidden layer (B, hidden), as numpy."""
-        weights = self.prepare(layers)
-        parts = [self.forward(weights, c)[0][-1] for c in self.chunks(self.to_device(inputs))]
-        return torch.cat(parts).float().cpu().numpy()
+        weights, chunks = self.prepare(layers), self.chunks(self.to_device(inputs))
+        parts = self.each(lambda chunk: self.forward(weights, chunk)[0][-1], chunks)
+        return torch.cat(list(parts)).float().cpu().numpy()
 
-    def chunks(self, inputs: Any) -> Sequence[Any]:
-        """The images in parts that go through the network together: a line search asks for the
-        same ones again and again, so what reading them has cost is kept with them."""
-        size = CHUNK.get(self.device.type, 4096)
+    @property
+    def chunk(self) -> int:
+        """How many rows go through the network together."""
+        return CHUNK.get(self.device.type, 4096)
+
+    def chunks(self, inputs: Any) -> list[Any]:
+        """The images in parts that go through the network together."""
         # No images, which a process may have of a minibatch, are one empty part.
-        parts = range(0, max(len(inputs), 1), size)
-        if not isinstance(inputs, FrameStacks):
-            return [inputs[start : start + size] for start in parts]
-        key = (self.dtype, self._format, size)
-        if key in inputs.kept:
-            found: list[Tensor] = inputs.kept[key]
-            return found
-        if math.prod(inputs.shape) * self.dtype.itemsize > KEEP_BYTES:
-            return [inputs[start : start + size] for start in parts]
-        read = [self._read(inputs[start : start + size]) for start in parts]
-        inputs.kept[key] = read
-        return read
+        parts = range(0, max(len(inputs), 1), self.chunk)
+        return [inputs[start : start + self.chunk] for start in parts]
 
-    def _read(self, chunk: Any) -> Tensor:
-        """Images (b, S, H, W) as the first layer wants them."""
-        interleaved = self._format == torch.channels_last and self.device.type == "cpu"
-        if interleaved and chunk.shape[1] <= MANY_PLANES and not _is_read(chunk, self.dtype):
-            return _interleave(chunk, self.dtype)
-        x = chunk.stack() if isinstance(chunk, FrameStacks) else chunk
-        read: Tensor = x.to(self.dtype).contiguous(memory_format=self._format)
-        return read
+    def each(self, function: Callable[[Any], T], parts: Sequence[Any]) -> Iterator[T]:
+        """function(part) in order, on several threads of a CPU."""
+        return each(function, parts) if self.device.type == "cpu" else map(function, parts)
 
     def prepare(self, layers: Layers) -> Layers:
         """The layers as the arithmetic wants them, kept until the parameters move (torch counts
@@ -237,28 +226,29 @@ class ConvNet:
             dtype = torch.float32 if number == len(layers) - 1 else self.dtype
             w = (weight * (1.0 / 255.0) if number == 0 else weight).to(dtype)
             if w.ndim == 4:
-                w = w.contiguous(memory_format=self._format)
+                w = w.contiguous(memory_format=torch.channels_last)
             converted.append((w, bias.to(dtype)))
         return converted
 
     def forward(self, weights: Layers, chunk: Any) -> tuple[list[Tensor], Tensor]:
-        """Activations, inputs first, and outputs (b, D) float32."""
-        hidden = [self._read(chunk)]
+        """Activations, inputs first, and outputs (b, D) float32. chunk: `Pixels`, or what
+        `interleaved` makes them of."""
+        pixels = chunk if isinstance(chunk, Pixels) else interleaved(chunk)
+        hidden = [pixels.read(self.dtype)]
         for (weight, bias), stride in zip(weights, self.strides, strict=False):
             hidden.append(self._activate(functional.conv2d(hidden[-1], weight, bias, stride)))
         weight, bias = weights[-2]
         hidden.append(self._activate(functional.linear(hidden[-1].flatten(1), weight, bias)))
         return hidden, functional.linear(hidden[-1].float(), *weights[-1])
 
-    def backward(self, weights: Layers, hidden: list[Tensor], u: Tensor, gradients: Layers) -> None:
-        """Add J' u of one chunk to the gradients."""
-        _add(gradients[-1], u.T @ hidden[-1].float(), u.sum(0))
+    def backward(self, weights: Layers, hidden: list[Tensor], u: Tensor) -> Layers:
+        """J' u of one chunk, by layers."""
+        gradients = [(u.T @ hidden[-1].float(), u.sum(0))]
         g = self._pull((u @ weights[-1][0]).to(self.dtype), hidden[-1])
-        below = hidden[-2].flatten(1)
-        _add(gradients[-2], g.T @ below, g.sum(0))
+        gradients.append((g.T @ hidden[-2].flatten(1), g.sum(0)))
         g = (g @ weights[-2][0]).view(hidden[-2].shape)
         for number in range(len(self.strides) - 1, -1, -1):
-            g = self._pull(g.contiguous(memory_format=self._format), hidden[number + 1])
+            g = self._pull(g.contiguous(memory_format=torch.channels_last), hidden[number + 1])
             stride = [self.strides[number]] * 2
             weight = weights[number][0]
             g, d_weight, d_bias = torch.ops.aten.convolution_backward(
@@ -267,7 +257,8 @@ class ConvNet:
             )  # fmt: skip
             if number == 0:
                 d_weight = d_weight.float() * (1.0 / 255.0)
-            _add(gradients[number], d_weight, d_bias)
+            gradients.append((d_weight, d_bias))
+        return gradients[::-1]
 
     def tangent(self, weights: Layers, tangents: Layers, hidden: list[Tensor]) -> Tensor:
         """J v of one chunk, (b, D); tangents: v by layers, prepared."""
@@ -293,36 +284,3 @@ class ConvNet:
         if self.activation == "relu":
             return torch.ops.aten.threshold_backward(g, h, 0)
         return torch.ops.aten.tanh_backward(g, h)
-
-
-def _is_read(chunk: Any, dtype: torch.dtype) -> bool:
-    """Whether these are the network's inputs already."""
-    return isinstance(chunk, Tensor) and chunk.dtype == dtype
-
-
-def _interleave(chunk: Any, dtype: torch.dtype) -> Tensor:
-    """Images (b, S, H, W) with their channels last in memory, plane by plane: converted and put
-    into place in one go, three times as fast on a CPU as one after the other."""
-    count, planes, height, width = chunk.shape
-    read = torch.empty((count, height, width, planes), dtype=dtype)
-    for plane in range(planes):
-        if isinstance(chunk, FrameStacks):
-            read[..., plane] = chunk.planes[chunk.index[:, plane]]
-        else:
-            read[..., plane] = chunk[:, plane]
-    return read.permute(0, 3, 1, 2)
-
-
-def keep_freed_memory() -> None:
-    """Tell the C library to keep what is freed for the next batch, where it can be told so: each
-    would fetch its activations from the system page by page again (measured: a sixth of the time of
-    an update)."""
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
-        libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
-
-
-def _add(gradient: tuple[Tensor, Tensor], weight: Tensor, bias: Tensor) -> None:
-    gradient[0].add_(weight)
-    gradient[1].add_(bias)

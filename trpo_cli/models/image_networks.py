@@ -10,7 +10,8 @@ from gymnasium import spaces
 
 from trpo_cli.data.frames import colours_last
 from trpo_cli.errors import UserError
-from trpo_cli.models.conv import ConvNet, keep_freed_memory
+from trpo_cli.models.allocator import keep_freed_memory
+from trpo_cli.models.conv import ConvNet
 from trpo_cli.models.heads import make_head
 from trpo_cli.models.normalizer import IdentityNormalizer
 from trpo_cli.models.policy import Policy

@@ -20,6 +20,7 @@ from trpo_cli.distributed.split import Split
 from trpo_cli.estimators.batch import estimate
 from trpo_cli.maths.returns import explained_variance
 from trpo_cli.models.packed import packable
+from trpo_cli.models.parts import use_threads
 from trpo_cli.models.policy import Policy
 from trpo_cli.models.value import StateValue, Value
 from trpo_cli.samplers.base import World
@@ -57,18 +58,19 @@ class BatchTrainer:
     def __init__(self, parts: Components, world: World, clip_rewards: bool) -> None:
         self._parts, self._processes, self._threads = parts, world.processes, world.threads
         self._clip_rewards = clip_rewards
+        self._shares_out = getattr(parts.policy.network, "shares_out", False)
 
     def iterate(self, generators: Generators, clock: Clock, step: int) -> Learned:
         parts, processes = self._parts, self._processes
         config, policy, value, split = parts.config, parts.policy, parts.value, parts.split
         remaining = 1.0 - step / config.total_steps
-        _use_threads(1)  # the simulators have the other cores
+        self._use_threads(1)  # the simulators have the other cores
         with clock("collect"), processes.agreed():
             trajectories: Trajectories = parts.sampler.collect(
                 policy, generators["action_noise"], value, generators["branching"]
             )
             check_trajectories(trajectories, policy, step)
-        _use_threads(self._threads)
+        self._use_threads(self._threads)
         with clock("estimate"):
             batch = estimate(
                 trajectories,
@@ -128,6 +130,14 @@ class BatchTrainer:
             with clock("value"):  # what is left of it
                 return metrics, fitting.result()
 
+    def _use_threads(self, threads: int) -> None:
+        """How many threads networks may use from here on; MLPs are numpy's business."""
+        if self._shares_out:
+            use_threads(threads)
+            threads = 1  # of torch's own, whose sums depend on their number
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
+
 
 def apart(policy: Policy, value: StateValue, split: Split) -> bool:
     """Whether policy and value function may be fitted at the same time: they share nothing, and
@@ -166,9 +176,3 @@ def make_trainer(parts: Components, world: World, clip_rewards: bool) -> Trainer
     if parts.config.sampler.traits.gives == "evaluations":
         return PopulationTrainer(parts)
     return BatchTrainer(parts, world, clip_rewards)
-
-
-def _use_threads(threads: int) -> None:
-    """How many threads torch may use from here on; MLPs are numpy's business."""
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
