@@ -7,6 +7,7 @@ of a second, where importing torch alone takes longer than a second.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -165,6 +166,12 @@ def inform(args: argparse.Namespace) -> int:
         from trpo_cli.commands.hydra.help import help_text
 
         print(help_text(args.overrides, args.config_dir, args.help_all))
+        return 0
+    if args.shell_completion and args.overrides[:1] in (["query=bash"], ["query=zsh"]):
+        from trpo_cli.commands.hydra.completion import candidates
+
+        line = os.environ.get("COMP_LINE", "")
+        print(" ".join(candidates(line[: int(os.environ.get("COMP_POINT") or len(line))])))
         return 0
     from trpo_cli.commands.hydra.inspect import inspect
 

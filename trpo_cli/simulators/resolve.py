@@ -129,6 +129,22 @@ def _retired(spec: EnvSpec) -> bool:
     return "mujoco_py_error" in getattr(spec.entry_point, "__name__", "")
 
 
+NEEDS = {"box2d": "Box2D", "phys2d": "jax", "tabular": "jax"}
+"""Gymnasium's folders of environments that need a module, and that module."""
+
+
+def can_be_built(spec: EnvSpec) -> bool:
+    """Whether an id can be trained on here, as far as its registration tells."""
+    folder = re.match(r"gymnasium\.envs\.(\w+)", str(spec.entry_point))
+    if folder and (module := NEEDS.get(folder[1])):
+        return importlib.util.find_spec(module) is not None
+    # Their observations are single numbers (Discrete), but for Blackjack's.
+    numbered = folder is not None and folder[1] == "toy_text" and "Blackjack" not in spec.id
+    if spec.id.startswith("GymV"):
+        return False  # shells around environments of Gymnasium's predecessors
+    return not (_retired(spec) or numbered or "pusher_v4" in str(spec.entry_point))
+
+
 def _package(spec: EnvSpec) -> str:
     """The top-level package of an environment's class."""
     point: Any = spec.entry_point

@@ -1,0 +1,117 @@
+"""What Tab offers on the command line of ``trpo-run``. Without Hydra: a press has to be quick."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import typing
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from trpo_cli.commands.hydra.options import Setting, choices, known_settings
+from trpo_cli.components import conf_dir
+from trpo_cli.config.schema import all_options, default_option
+
+FLAGS = ("--help", "--help=all", "--multirun", "--quiet", "--watch", "--selftest", "--restorable",
+         "--config-dir", "--cfg", "--info", "--trust", "--version")  # fmt: skip
+FOLDERS = ("resume", "hydra.run.dir", "hydra.sweep.dir")
+"""Keys whose values are folders; so are the words behind these flags:"""
+FOLDER_FLAGS = ("--watch", "--config-dir", "-cd")
+
+
+def candidates(line: str) -> list[str]:
+    """What the last word of a command line may become; it is empty behind a space."""
+    *before, word = line.split(" ")
+    words = [w for w in before[1:] if w]
+    if words and words[-1] in FOLDER_FLAGS:
+        return sorted(_folders(word, "", last=words[-1] == "--watch"))
+    if word.startswith("-"):
+        return [flag for flag in FLAGS if flag.startswith(word)]
+    key, equals, value = word.partition("=")
+    chosen = choices(words)
+    if not equals:
+        return _keys(word, chosen)
+    begun, comma, rest = value.rpartition(",")  # of a sweep, the last of several values
+    head = f"{key}={begun}{comma}"
+    if key in FOLDERS:
+        return sorted(_folders(rest, head, last=key == "resume"))
+    return [head + v for v in _values(key.lstrip("+"), rest, chosen) if v.startswith(rest)]
+
+
+def _keys(word: str, chosen: dict[str, str]) -> list[str]:
+    """Groups and settings; sections first, their settings behind the dot."""
+    plus, word = ("+", word[1:]) if word.startswith("+") else ("", word)
+    names = {f"{group}=" for group in (*all_options(), "env")}
+    names |= {"experiment="} if plus else {f"{key}=" for key in FOLDERS}
+    depth = word.count(".")
+    for setting in _settings(chosen):
+        parts = setting.key.split(".")
+        names.add(
+            setting.key + "=" if len(parts) == depth + 1 else ".".join(parts[: depth + 1]) + "."
+        )
+    return [plus + name for name in sorted(names) if name.startswith(word)]
+
+
+def _settings(chosen: dict[str, str]) -> Iterator[Setting]:
+    """Those that the options chosen have."""
+    for setting in known_settings(chosen):
+        group, name = setting.option or ("", "")
+        if setting.key.rpartition(".")[2] == "name" or setting.key == "env.id":
+            continue
+        if not group or name == chosen.get(group, default_option(group)):
+            yield setting
+
+
+def _values(key: str, begun: str, chosen: dict[str, str]) -> Iterable[str]:
+    if key == "env":
+        return environments(begun)
+    if key == "experiment":
+        return sorted(path.stem for path in (conf_dir() / key).glob("*.yaml"))
+    if key in all_options():
+        return list(all_options()[key])
+    found = next((s for s in _settings(chosen) if s.key == key), None)
+    if found is None:
+        return []
+    if allowed := found.field.metadata.get("choices"):
+        return list(allowed)
+    if bool in (found.type, *typing.get_args(found.type)):
+        return ["true", "false"]
+    return [] if found.default is None or found.default in ({}, []) else [_plain(found.default)]
+
+
+def _plain(value: Any) -> str:
+    return str(value).replace(" ", "")
+
+
+def environments(begun: str) -> list[str]:
+    """Ids that can be built here, as far as can be told without building them."""
+    if begun.startswith("A") or not begun:
+        package = importlib.util.find_spec("ale_py")
+        places = (package.submodule_search_locations or []) if package else []
+        roms = [rom.stem for place in places for rom in Path(place, "roms").glob("*.bin")]
+        games = [f"ALE/{rom.title().replace('_', '')}-v5" for rom in sorted(roms)]
+    else:
+        games = []
+    if begun.startswith("ALE/"):
+        return games
+    import gymnasium
+
+    from trpo_cli.simulators.resolve import can_be_built
+
+    ids = [name for name, spec in gymnasium.registry.items() if can_be_built(spec)]
+    return [*sorted(ids), *(games if begun else ["ALE/"] * bool(games))]
+
+
+def _folders(begun: str, head: str, last: bool) -> Iterator[str]:
+    top, _, name = begun.rpartition("/")
+    if last and "last".startswith(begun):
+        yield f"{head}last"
+    try:
+        entries = list(os.scandir(f"{top}/" if "/" in begun else "."))
+    except OSError:
+        return
+    for entry in entries:
+        hidden = entry.name.startswith(".") and not name.startswith(".")
+        if entry.is_dir() and entry.name.startswith(name) and not hidden and " " not in entry.name:
+            yield f"{head}{top}{'/' if '/' in begun else ''}{entry.name}/"
