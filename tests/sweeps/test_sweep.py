@@ -66,13 +66,16 @@ def test_a_failing_run_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "run 1 (+env.kwargs.at=50 seed=2): " in err and "out of batteries" in err
     assert "Traceback" not in err
     assert out.count(" finished: ") == 2 and out.count(" failed: ") == 2
-    assert "go on:     trpo-run resume=s\n" in out and "tensorboard --logdir s\n" in out
+    assert "go on:     trpo-run resume=s\n" in out and "tensorboard --logdir s/tensorboard\n" in out
     sweep = tmp_path / "s"
     index = json.loads((sweep / "sweep.json").read_text())
     assert [job["folder"] for job in index["jobs"]] == ["50/1", "50/2", "0/1", "0/2"]
     assert index["jobs"][2]["differs"] == ["+env.kwargs.at=0", "seed=1"]
     assert status(sweep / "50" / "1")[0] == "failed" and status(sweep / "0" / "2")[0] == "finished"
     assert "trpo on" in (sweep / "0" / "2.log").read_text()
+    found = {link.name: link.resolve() for link in (sweep / "tensorboard").iterdir()}
+    task = "trpo_tests.support.faulty_envs_Faulty_Faulty-v0"
+    assert found[f"{task}_s2_at=50"] == sweep / "50" / "2" and len(found) == 4
     manifest = json.loads((sweep / "0" / "1" / "manifest.json").read_text())
     assert manifest["command"].startswith("trpo-run ") and "seed=1" in manifest["command"]
 

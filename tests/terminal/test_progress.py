@@ -19,6 +19,7 @@ CONFIG = SimpleNamespace(
     policy=SimpleNamespace(name="mlp"),
     value=SimpleNamespace(name="mlp"),
     sampler=SimpleNamespace(num_envs=10, steps_per_env=10),
+    seed=7,
 )
 FACTS = {
     "seed": 7,
@@ -123,7 +124,7 @@ class TestPlain:
             "final evaluation (sampled actions, 20 episodes): 3000 ± 12.5",
             "rejected steps: 100 of 1000 (100 x no improvement)",
             f"trpo-eval {tmp_path}",
-            f"tensorboard --logdir {tmp_path}",
+            f"tensorboard --logdir_spec trpo_Hopper-v4_s7:{tmp_path}",
             "metrics.jsonl, checkpoints",
         ):
             assert part in text
@@ -135,7 +136,7 @@ class TestPlain:
         assert "interrupted after 0 of 100,000 steps" in out.getvalue()
         assert "Ctrl-C" in out.getvalue() and "no training episode" in out.getvalue()
         assert "trpo-eval" not in out.getvalue()  # there is no checkpoint
-        assert f"'{folder}'" in out.getvalue()  # as a shell needs it
+        assert f"--logdir '{folder}'" in out.getvalue()  # as a shell needs it
         assert "rejected" not in out.getvalue()  # an algorithm without a trust region
 
     def test_an_evaluation_tells_how_far_it_is_and_is_no_training(self, tmp_path, clock):

@@ -13,6 +13,7 @@ from pathlib import Path
 from trpo_cli.errors import RunFailed
 from trpo_cli.sweeps.index import Job
 from trpo_cli.sweeps.look import has_begun, is_finished
+from trpo_cli.sweeps.names import logdir
 from trpo_cli.sweeps.overview import FAILED, FINISHED, INTERRUPTED, WAITING, Overview, Row
 from trpo_cli.sweeps.pool import Ended, Pool, Run
 from trpo_cli.system.signals import Interrupted, Stop
@@ -109,4 +110,5 @@ def conclude(jobs: Sequence[Job], sweep_dir: Path, failed: Mapping[int, str]) ->
         print(f"go on:     trpo-run resume={folder}")
     if len(failed) < len(jobs):
         print(f"compare:   trpo-compare {folder}")
-    print(f"watch:     tensorboard --logdir {folder}", flush=True)
+    watched = shlex.quote(str(logdir(sweep_dir)))
+    print(f"watch:     tensorboard --logdir {watched}", flush=True)

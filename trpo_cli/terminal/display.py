@@ -160,6 +160,14 @@ def is_quiet() -> bool:
     return _quiet
 
 
+def run_name(config: Any) -> str:
+    """What a run is, as part of a file's name: ppo_CartPole-v1_s0."""
+    sampler = getattr(config.sampler, "name", "single_path")
+    parts = [config.algo.name, *([sampler] if sampler != "single_path" else []), config.env.id]
+    seed = [] if config.seed is None else [f"s{config.seed}"]
+    return re.sub(r"[^\w.-]+", "_", "_".join([*parts, *seed]))
+
+
 def duration(seconds: float) -> str:
     """48 s, 3 min 20 s, 2 h 05 min."""
     total = round(seconds)

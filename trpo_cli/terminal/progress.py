@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from trpo_cli.runs.directory import CHECKPOINTS, EVAL, METRICS
 from trpo_cli.system.machine import memory_in_use
-from trpo_cli.terminal.display import count, display, duration, is_quiet, time_limit
+from trpo_cli.terminal.display import count, display, duration, is_quiet, run_name, time_limit
 from trpo_cli.terminal.view import View, kl_bound
 
 LINE_SHARE = 0.05
@@ -210,7 +210,10 @@ class Progress:
             self.note(f"evaluate:  trpo-eval {folder}")
         if status != "finished" and CHECKPOINTS in there:
             self.note(f"go on:     {self.facts.get('command', 'trpo-run')} resume={folder}")
-        self.note(f"watch:     tensorboard --logdir {folder}")
+        where = f"--logdir {folder}"
+        if not set(folder) & set(",:'"):  # these mean something else there
+            where = f"--logdir_spec {run_name(self.config)}:{folder}"
+        self.note(f"watch:     tensorboard {where}")
 
     def _is_time(self, waited: float) -> bool:
         if is_quiet():

@@ -26,6 +26,7 @@ from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import OUTPUTS, check_run_dir, moment
 from trpo_cli.runs.place import Place, take, take_unnamed
 from trpo_cli.sweeps import index
+from trpo_cli.sweeps.names import link_runs
 from trpo_cli.sweeps.overview import Row
 
 SEVERAL = 10
@@ -68,6 +69,7 @@ def sweep(overrides: Sequence[str], config_dir: str | None, command: list[str]) 
     with _take_sweep_dir(master) as place:
         folder = place.folder
         listed.write(folder)
+        link_runs(folder, listed.jobs, [good.config for good in checked])
         of_sweep(listed).remember()
         rows = [
             Row(job.number, job.name, folder / job.folder, good.config.total_steps)
