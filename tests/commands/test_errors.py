@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -280,3 +284,23 @@ def test_help_and_errors_are_quick_and_import_no_torch(tmp_path: Path, line: str
         if min(seconds) < LIMIT:
             break
     assert min(seconds) < LIMIT
+
+
+def test_on_a_terminal_an_error_is_broken_between_words(tmp_path: Path) -> None:
+    """And in a file it is one line, which the tests above count."""
+    code = "import sys; from trpo_cli.commands.run import main; sys.exit(main(['algo.max_k=1']))"
+    screen, terminal = pty.openpty()
+    size = struct.pack("HHHH", 24, 30, 0, 0)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
+    environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=tmp_path, stdout=terminal, stderr=terminal, env=environment, timeout=60
+    )
+    said = os.read(screen, 10_000).decode()
+    os.close(screen)
+    os.close(terminal)
+    assert done.returncode == 2
+    assert max(map(len, said.splitlines())) <= 30
+    assert "there is no setting algo.max_k. Did you mean algo.max_kl?" in " ".join(said.split())

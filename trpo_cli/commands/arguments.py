@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from trpo_cli import __version__
 from trpo_cli.errors import UserError
+from trpo_cli.terminal.display import fitted
 
 SEE_ALSO = (
     "commands: trpo-run trains, trpo-eval evaluates, trpo-compare compares, trpo-tune searches, "
@@ -42,8 +43,8 @@ def make_parser(name: str, description: str | None, epilog: str = "", **options:
     return Parser(
         prog=name,
         allow_abbrev=False,
-        description=description,
-        epilog=epilog + SEE_ALSO,
+        description=description and fitted(description),
+        epilog=fitted(epilog + SEE_ALSO),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         **options,
     )

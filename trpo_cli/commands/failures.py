@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from trpo_cli.commands.arguments import Left
 from trpo_cli.errors import RunFailed, ToldElsewhere, UserError, describe
 from trpo_cli.system.signals import Interrupted, Stop
+from trpo_cli.terminal.display import on_screen
 from trpo_cli.terminal.streams import mend_streams
 from trpo_cli.untrusted import printable
 
@@ -90,7 +91,8 @@ def report(
         traceback.print_exception(error)
     known = isinstance(error, (UserError, RunFailed))
     hint = "" if debug or known else f" ({switch} shows where)"
-    print(printable(f"{who}: {words(error)}{hint}"), file=sys.stderr, flush=True)
+    text = on_screen(printable(f"{who}: {words(error)}{hint}"), sys.stderr)
+    print(text, file=sys.stderr, flush=True)
     return error.exit_status if isinstance(error, (UserError, RunFailed)) else RunFailed.exit_status
 
 

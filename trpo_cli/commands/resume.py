@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -14,6 +12,7 @@ from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.commands.hydra.overrides import check_overrides
 from trpo_cli.commands.launch import check_surroundings, warn_threads
 from trpo_cli.config import CHANGEABLE, Config, may_change, read_config, validate
+from trpo_cli.config.schema import replaced
 from trpo_cli.distributed.processes import ALONE, Processes
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import CHECKPOINTS, CONFIG, check_writable, refuse_links, require
@@ -66,7 +65,7 @@ def resumed_config(
     # Types, ranges and typos are checked as for a new run; only the named keys are taken over.
     wanted, _ = compose(start_hydra(config_dir), overrides)
     for key in keys:
-        config = _with(config, key.split("."), reduce(getattr, key.split("."), wanted))
+        config = replaced(config, key, reduce(getattr, key.split("."), wanted))
     validate(config)
     return config
 
@@ -109,10 +108,3 @@ def refused(text: str, key: str) -> UserError:
         f"{text}: a resumed run keeps the configuration that its rows so far come from; only "
         f"{allowed} may be changed. For another {key} start a new run."
     )
-
-
-def _with(config: Any, path: Sequence[str], value: Any) -> Any:
-    """A copy of a tree of dataclasses with one leaf replaced."""
-    name, *rest = path
-    new = _with(getattr(config, name), rest, value) if rest else value
-    return dataclasses.replace(config, **{name: new})

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from trpo_cli.commands.hydra.alike import changed
 from trpo_cli.commands.hydra.compose import compose
 from trpo_cli.commands.hydra.options import choices, find_setting
-from trpo_cli.commands.hydra.overrides import check_overrides, check_settings
 from trpo_cli.components import HOMES
-from trpo_cli.config import Config, check_read, validate
-from trpo_cli.config.schema import is_auto
+from trpo_cli.config import Config, check_read
+from trpo_cli.config.schema import replaced
 from trpo_cli.config.settle import settle
 from trpo_cli.errors import UserError
 from trpo_cli.training.build import Prepared
@@ -47,12 +45,9 @@ def _check(hydra: Hydra, overrides: Sequence[str], config: Config, text: str) ->
     setting = find_setting(key, choices(chosen))
     known = setting is not None and (not setting.option or "=".join(setting.option) in chosen)
     if not known or "${" in text:
-        compose(hydra, [*overrides, text])  # a group, or a mistake: a tenth of a second
-        return
-    loader: Any = hydra.config_loader
-    text = check_overrides([*chosen, text])[-1]
-    check_settings([*chosen, text], loader.repository.group_exists)
-    validate(_with(config, key.split("."), OverridesParser.create().parse_override(text).value()))
+        compose(hydra, [*overrides, text])  # a group, or a mistake
+    else:
+        changed(hydra, config, [text])
 
 
 def unread(space: Sequence[Dimension], config: Config, prepared: Prepared) -> dict[str, str]:
@@ -73,7 +68,7 @@ def unread(space: Sequence[Dimension], config: Config, prepared: Prepared) -> di
         text = override(key, value)
         given = OverridesParser.create().parse_override(text).value()
         try:
-            settled = settle(_with(config, key.split("."), given), images, prepared.emulated)
+            settled = settle(replaced(config, key, given), images, prepared.emulated)
             check_read(settled, [key], continuous)
         except UserError as error:
             found[key] = str(error)
@@ -83,12 +78,3 @@ def unread(space: Sequence[Dimension], config: Config, prepared: Prepared) -> di
 def _chosen(config: Config) -> list[str]:
     """The choices of all groups, as overrides."""
     return [f"{group}={getattr(config, group).name}" for group in HOMES]
-
-
-def _with(config: Any, path: Sequence[str], value: Any) -> Any:
-    """A copy of a tree of settings with one of them replaced."""
-    name, *rest = path
-    if is_auto(config):
-        return dataclasses.replace(config, given={**config.given, name: value})
-    new = _with(getattr(config, name), rest, value) if rest else value
-    return dataclasses.replace(config, **{name: new})

@@ -89,6 +89,16 @@ def is_auto(section: Any) -> bool:
     return hasattr(section, "given")
 
 
+def replaced(config: Any, key: str, value: Any) -> Any:
+    """A copy of a tree of settings with the value of one dotted key replaced; to an open choice it
+    is given."""
+    name, _, rest = key.partition(".")
+    if is_auto(config):
+        return dataclasses.replace(config, given={**config.given, name: value})
+    new = replaced(getattr(config, name), rest, value) if rest else value
+    return dataclasses.replace(config, **{name: new})
+
+
 CHANGEABLE = ("total_steps", "device", "threads", "debug", "checkpoint.", "eval.")
 """What a resumed run may change: keys, and sections with a dot."""
 

@@ -44,6 +44,11 @@ def fitted(text: str, width: int | None = None) -> str:
     return "\n".join(piece for line in text.splitlines() for piece in _folded(line, width))
 
 
+def on_screen(text: str, stream: TextIO) -> str:
+    """The text as it is to be printed: broken between words for a terminal, whole for a file."""
+    return fitted(text) if stream.isatty() else text
+
+
 def _folded(line: str, width: int) -> list[str]:
     if len(line) <= width:
         return [line]
@@ -73,10 +78,14 @@ class PlainLines:
         """Print a `view.View` in a line, or what goes on beside training instead."""
         self.print(doing or view.line())
 
-    def print(self, text: str) -> None:
-        """Print a line. A reader that has left (`trpo-run | head`) does not stop the run."""
+    def print(self, text: str, command: bool = False) -> None:
+        """Print a line. A reader that has left (`trpo-run | head`) does not stop the run.
+
+        command: it is to be copied, and stays one line.
+        """
         try:
-            print(printable(text), file=self._out, flush=True)
+            text = printable(text)
+            print(text if command else on_screen(text, self._out), file=self._out, flush=True)
         except OSError:
             # Whatever is still in the buffer would fail again when Python exits.
             with contextlib.suppress(OSError):
@@ -108,9 +117,10 @@ class LiveArea:
             self._live.start()
         self._live.update(content, refresh=True)
 
-    def print(self, text: str) -> None:
-        """Print a line that stays, above the area."""
-        text = fitted(printable(text), self.console.width)
+    def print(self, text: str, command: bool = False) -> None:
+        """Print a line that stays, above the area. command: it is to be copied, and stays whole."""
+        text = printable(text)
+        text = text if command else fitted(text, self.console.width)
         self.console.print(text, markup=False, soft_wrap=True)
 
     def close(self) -> None:

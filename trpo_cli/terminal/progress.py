@@ -138,6 +138,8 @@ class Progress:
             yield told
         finally:
             self._evaluated += time.monotonic() - began
+            if self._display.live and shown > began:
+                self._display.show(self._view)  # without the words about the evaluation
 
     def note(self, text: str) -> None:
         """Print one line that stays (an evaluation, a warning)."""
@@ -207,13 +209,14 @@ class Progress:
         if is_quiet():
             return
         if CHECKPOINTS in there:
-            self.note(f"evaluate:  trpo-eval {folder}")
+            self._display.print(f"evaluate:  trpo-eval {folder}", command=True)
         if status != "finished" and CHECKPOINTS in there:
-            self.note(f"go on:     {self.facts.get('command', 'trpo-run')} resume={folder}")
+            go_on = f"{self.facts.get('command', 'trpo-run')} resume={folder}"
+            self._display.print(f"go on:     {go_on}", command=True)
         where = f"--logdir {folder}"
         if not set(folder) & set(",:'"):  # these mean something else there
             where = f"--logdir_spec {run_name(self.config)}:{folder}"
-        self.note(f"watch:     tensorboard {where}")
+        self._display.print(f"watch:     tensorboard {where}", command=True)
 
     def _is_time(self, waited: float) -> bool:
         if is_quiet():

@@ -73,13 +73,14 @@ def compose(
     except Exception as error:
         raise explain(error, overrides) from error
     if not recorded:
-        check_read(config, said)
-        _check_drawing(config)
+        accept(config, said)
     return config, composed.hydra
 
 
-def _check_drawing(config: Config) -> None:
-    """Nothing here opens a window: most environments are simulated without their own step."""
+def accept(config: Config, said: Sequence[str]) -> None:
+    """Refuse what a valid configuration may not hold where a person gave the settings `said`."""
+    check_read(config, said)
+    # Nothing here opens a window: most environments are simulated without their own step.
     if config.env.kwargs.get("render_mode") == "human":
         raise UserError(
             "env.kwargs.render_mode=human: nothing is drawn in training. Leave it out; a trained "
