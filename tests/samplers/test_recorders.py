@@ -12,7 +12,7 @@ from trpo_cli.data.frames import FrameStacks
 from trpo_cli.models.normalizer import IdentityNormalizer
 from trpo_cli.models.policies.nature_cnn import NatureCNNPolicyConfig
 from trpo_cli.samplers.recorders import FrameRecorder
-from trpo_cli.samplers.single_path import SinglePathSampler
+from trpo_cli.samplers.single_path_sampler import SinglePathSampler
 from trpo_cli.simulators.base import Step
 from trpo_cli.simulators.make import make_simulator
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from trpo_cli.samplers.single_path import SinglePathSampler
+from trpo_cli.samplers.single_path_sampler import SinglePathSampler
 from trpo_cli.simulators.base import Step
 
 STEPS, SEEDS = 5, [40, 41, 42, 43]

@@ -23,7 +23,7 @@ from trpo_cli.errors import RunFailed
 from trpo_cli.models.normalizer import Normalizer
 from trpo_cli.models.value import Value
 from trpo_cli.runs import checkpoint
-from trpo_cli.samplers.single_path import SinglePathSampler
+from trpo_cli.samplers.single_path_sampler import SinglePathSampler
 from trpo_cli.system.signals import Interrupted
 from trpo_cli.training import trainers as training_module
 from trpo_cli.training.guards import check_learned, check_trajectories, finite

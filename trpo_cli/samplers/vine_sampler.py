@@ -24,7 +24,7 @@ from trpo_cli.data.records import Branches, Trajectories
 from trpo_cli.errors import UserError
 from trpo_cli.samplers.compiled import can_be_compiled, play_branches
 from trpo_cli.samplers.rollouts import Rollouts, roll_out
-from trpo_cli.samplers.single_path import SinglePathSampler
+from trpo_cli.samplers.single_path_sampler import SinglePathSampler
 from trpo_cli.simulators.base import Simulator, Snapshot, together
 
 if TYPE_CHECKING:
