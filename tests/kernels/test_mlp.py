@@ -18,7 +18,7 @@ from trpo_cli.kernels.mlp import (
 from trpo_cli.kernels.vector import LANES, aligned, padded
 from trpo_cli.models.mlp import MLP
 
-SHAPES = [(3, 2), (5, 7, 2), (4, 20, 3, 1), (6, 64, 64, 17), (2, 40, 33)]
+SHAPES = [(3, 2), (5, 7, 2), (4, 20, 3, 1), (6, 64, 64, 17), (2, 40, 33), (3, 37, 50, 2)]
 every_shape = pytest.mark.parametrize("sizes", SHAPES, ids=str)
 
 

@@ -12,7 +12,16 @@ import numpy as np
 
 from trpo_cli.kernels.jit import fused
 from trpo_cli.kernels.mlp import LINE, Net, product, work_size
-from trpo_cli.kernels.vector import LANES, aligned, load, padded, positive, splat, store
+from trpo_cli.kernels.vector import (
+    LANES,
+    aligned,
+    load,
+    padded,
+    positive,
+    splat,
+    store,
+    transpose_tile,
+)
 
 f32 = np.float32
 
@@ -59,12 +68,18 @@ def transpose(net: Net, packed: Any, spare: Any) -> None:
         n, m = net.sizes[layer], net.sizes[layer + 1]
         width, below = (m + LINE) // LANES * LANES, (n + LINE) // LANES * LANES
         if layer:
+            tiles = n - n % LANES
+            for j in range(0, m - m % LANES, LANES):
+                for i in range(0, tiles, LANES):
+                    corner = weight + i * width + j
+                    transpose_tile(packed, corner, width, spare, to + j * below + i, below)
             for j in range(m):
-                for i in range(n):
-                    spare[to + i] = packed[weight + i * width + j]
+                done = tiles if j < m - m % LANES else 0
+                for i in range(done, n):
+                    spare[to + j * below + i] = packed[weight + i * width + j]
                 for i in range(n, below):
-                    spare[to + i] = f32(0.0)
-                to += below
+                    spare[to + j * below + i] = f32(0.0)
+            to += m * below
         weight += (n + 1) * width
 
 

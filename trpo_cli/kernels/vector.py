@@ -52,6 +52,10 @@ if numba.config.DISABLE_JIT:
     def store(a: Any, i: int, v: Any) -> None:
         a[i : i + LANES] = v
 
+    def transpose_tile(a: Any, i: int, row: int, b: Any, j: int, column: int) -> None:
+        for k in range(LANES):
+            b[j + k * column : j + k * column + LANES] = a[i + k : i + k + LANES * row : row]
+
     def splat(x: Any) -> Any:
         return np.full(LANES, x, dtype=np.float32)
 
@@ -117,6 +121,40 @@ else:
             return context.get_dummy_value()
 
         return types.void(a, types.intp, FLOATS), build
+
+    @intrinsic
+    def transpose_tile(
+        typing_context: Any, a: Any, i: Any, row: Any, b: Any, j: Any, column: Any
+    ) -> Any:
+        """b[j + k column + l] = a[i + l row + k] for all k, l < LANES, by exchanges between pairs
+        of registers: on two pairs of blocks of 1 x 1 numbers, then 2 x 2, and so on."""
+
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            def places(kind: Any, array: Any, start: Any, step: Any) -> Any:
+                for _ in range(LANES):
+                    yield _place(context, builder, kind, array, start)
+                    start = builder.add(start, step)
+
+            rows = [
+                builder.load(place, align=4) for place in places(signature.args[0], *arguments[:3])
+            ]
+            block = 1
+            while block < LANES:
+                lanes = range(LANES)
+                upper = [n if not n & block else LANES + n - block for n in lanes]
+                lower = [LANES + n if n & block else n + block for n in lanes]
+                for k in range(LANES):
+                    if not k & block:
+                        pair = rows[k], rows[k + block]
+                        for to, mask in ((k, upper), (k + block, lower)):
+                            chosen = ir.Constant(ir.VectorType(ir.IntType(32), LANES), mask)
+                            rows[to] = builder.shuffle_vector(*pair, chosen)
+                block *= 2
+            for row, place in zip(rows, places(signature.args[3], *arguments[3:]), strict=True):
+                builder.store(row, place, align=4)
+            return context.get_dummy_value()
+
+        return types.void(a, types.intp, types.intp, b, types.intp, types.intp), build
 
     @intrinsic
     def splat(typing_context: Any, x: Any) -> Any:
