@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from trpo_cli.compare.formats import (
+    LONG,
     Column,
     Table,
     to_csv,
@@ -110,3 +111,9 @@ def test_no_cell_is_computed_or_drawn():
     assert to_markdown(table).splitlines()[-5:] == [
         "| -0.5 |", "| \\<b> |", "| \\[a](b) |", "| \\`c\\` |", "| \\\\\\|d |",
     ]  # fmt: skip
+
+
+def test_a_long_table_folds_out():
+    column = [Column("n", "N", lambda row: row)]
+    short, long = (to_html(Table("t", "T", "", column, range(n))) for n in (LONG, LONG + 1))
+    assert "<details>" not in short and "<details><summary>31 rows</summary>" in long

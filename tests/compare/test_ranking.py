@@ -10,7 +10,7 @@ import pytest
 from tests.support.synthetic import write_sample
 from trpo_cli.compare.analyse import analyse
 from trpo_cli.compare.groups import make_groups
-from trpo_cli.compare.ranking import caution, headline, ranking
+from trpo_cli.compare.ranking import caution, headline, ranking, some
 from trpo_cli.compare.read import find_runs
 from trpo_cli.compare.results import Comparison, Options
 
@@ -38,7 +38,7 @@ class TestRanking:
         ranks = ranking(c, c.envs[0])
         assert [(r.place, r.group.label) for r in ranks] == [(1, "trpo"), (2, "ppo"), (3, "vpg")]
         assert ranks[0].ahead == ["vpg"] and ranks[2].below == []
-        assert [r.ahead_in_words for r in ranks] == ["vpg", "vpg", "-"]
+        assert [r.ahead_in_words for r in ranks] == ["vpg", "vpg", "none"]
 
     def test_equal_means_share_a_place(self, compare):
         c = compare(Hopper={"vpg": LOW, "trpo": HIGH, "ppo": HIGH})
@@ -47,7 +47,7 @@ class TestRanking:
     def test_a_star_where_so_few_runs_cannot_show_it(self, compare):
         """3 + 3 runs: the permutation test cannot fall below 0.1."""
         c = compare(Hopper={"vpg": LOW[:3], "trpo": HIGH[:3]})
-        assert [r.ahead_in_words for r in ranking(c, c.envs[0])] == ["vpg*", "-"]
+        assert [r.ahead_in_words for r in ranking(c, c.envs[0])] == ["vpg*", "none"]
         assert "As few as 3 runs in a group" in caution(c)
         assert "* ahead if runs vary normally" in caution(c)
 
@@ -77,6 +77,11 @@ class TestHeadline:
     )  # fmt: skip
     def test_on_one_environment(self, compare, groups, words):
         assert headline(compare(Hopper=groups)).startswith(words)
+
+    def test_three_names_and_no_more(self, compare):
+        lower = {a: [v - i for v in WIDE] for i, a in enumerate(("ppo", "vpg", "npg", "trpo"))}
+        assert headline(compare(Hopper=lower)).endswith("be told from vpg, npg and trpo.")
+        assert some(["a", "b", "c", "d", "e"]) == "a, b and 3 others"
 
     def test_on_several(self, compare):
         c = compare(Hopper={"ppo": HIGH, "trpo": LOW}, Ant={"ppo": LOW, "trpo": HIGH})

@@ -161,6 +161,8 @@ def to_markdown(table: Table) -> str:
     return head + "\n".join(lines) + "\n"
 
 
+LONG = 30
+"""Rows of a table on the page that are seen at once; more fold out."""
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"
 BLANKS = re.compile(f"[{FIGURE_SPACE}{POINT_SPACE}]+")
 
@@ -190,9 +192,12 @@ def to_html(table: Table, heading: str = "h3", keys: Mapping[str, str] | None = 
         cells = "".join(cell("td", c, texts[i]) for c, texts in zip(columns, shown, strict=True))
         body.append(f'<tr class="lead">{cells}</tr>' if table.leads(row) else f"<tr>{cells}</tr>")
     head = "".join(cell("th", c, c.title) for c in columns)
-    return (
-        f'<{heading}>{title}</{heading}><div class="scroll" tabindex="0" role="region" '
-        f'aria-label="{title}"><table id="table-{html.escape(table.name)}"><thead><tr>{head}</tr>'
-        f"</thead><tbody>{''.join(body)}</tbody></table></div>"
-        f'<p class="caption">{html.escape(table.caption)}</p>'
+    whole = (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">'
+        f'<table id="table-{html.escape(table.name)}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
     )
+    if len(table.rows) > LONG and heading == "h3":  # not one that a section is made of
+        whole = f"<details><summary>{len(table.rows)} rows</summary>{whole}</details>"
+    caption = f'<p class="caption">{html.escape(table.caption)}</p>'
+    return f"<{heading}>{title}</{heading}>{whole}{caption}"

@@ -11,6 +11,9 @@ from trpo_cli.compare.wording import listed, runs, spread
 FEW_RUNS = 5
 """Below this many runs a group's interval leans on normality, and its curve has no band."""
 
+MOST = 3
+"""Names in one list of a headline."""
+
 
 @dataclass(frozen=True)
 class Rank:
@@ -31,7 +34,7 @@ class Rank:
         found = [label + ("" if pair.clear else "*") for label, pair in self.below if pair.likely]
         if len(found) > 2 and len(found) == len(self.below) and self.place == 1:
             return "all others" + ("" if all(pair.clear for _, pair in self.below) else "*")
-        return ", ".join(found) or "-"
+        return ", ".join(found) or "none"
 
 
 def ranking(c: Comparison, env: EnvResult) -> list[Rank]:
@@ -75,14 +78,21 @@ def of_one(env: str, ranks: Sequence[Rank]) -> str:
     if len(ranks) == 1:
         return f"{label} ends at {amount} on {env}; there is nothing to compare it with."
     if len(level) > 1:
-        rest = f", ahead of {listed(best.ahead)}" if best.ahead else ""
-        return f"{listed(level)} share the highest mean on {env}, {amount}{rest}."
+        rest = f", ahead of {some(best.ahead)}" if best.ahead else ""
+        return f"{some(level)} share the highest mean on {env}, {amount}{rest}."
     if not open_:
-        return f"{label} is ahead of {listed(best.ahead)} on {env}: {amount}."
+        return f"{label} is ahead of {some(best.ahead)} on {env}: {amount}."
     head = f"{label} has the highest mean on {env}, {amount}"
     if best.ahead:
-        return f"{head}: ahead of {listed(best.ahead)}, not to be told from {listed(open_)}."
-    return f"{head}, and cannot be told from {listed(open_)}."
+        return f"{head}: ahead of {some(best.ahead)}, not to be told from {some(open_)}."
+    return f"{head}, and cannot be told from {some(open_)}."
+
+
+def some(labels: Sequence[str]) -> str:
+    """A sentence has room for three names."""
+    if len(labels) <= MOST:
+        return listed(labels)
+    return f"{', '.join(labels[: MOST - 1])} and {len(labels) - MOST + 1} others"
 
 
 def is_settled(ranks: Sequence[Rank]) -> bool:
