@@ -154,3 +154,23 @@ class TestCheckout:
         began = time.perf_counter()
         assert facts(checkout)["dirty"] is None
         assert time.perf_counter() - began < 2.0
+
+
+class TestKernels:
+    def test_what_this_process_computes_with(self):
+        import numpy as np
+
+        np.ones((2, 2)) @ np.ones((2, 2))
+        found = machine.kernels()
+        assert found["numpy"] and all(found.values())
+
+    def test_another_processor_is_told(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(machine, "kernels", lambda: {"openblas": "Haswell", "numpy": "X86_V3"})
+        start(tmp_path)
+        monkeypatch.setattr(machine, "kernels", lambda: {"openblas": "SkylakeX", "torch": "AVX2"})
+        words = "the code of openblas for SkylakeX instead of Haswell"
+        assert manifest.changed_numbers(tmp_path) == words
+
+    def test_the_same_one_is_not(self, tmp_path):
+        start(tmp_path)
+        assert manifest.changed_numbers(tmp_path) == ""

@@ -18,6 +18,7 @@ from trpo_cli.runs.checkpoint import find, step_of
 from trpo_cli.runs.directory import CONFIG, require
 from trpo_cli.runs.logger import append_eval
 from trpo_cli.runs.manifest import check_config, read
+from trpo_cli.runs.whole import what_is_wrong
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.index import is_sweep
 from trpo_cli.sweeps.last import named
@@ -83,6 +84,8 @@ def read_run(run_dir: Path, args: argparse.Namespace) -> tuple[Config, Path]:
 
     config = read_config(require(run_dir) / CONFIG, args.trust)
     check_config(run_dir, read(run_dir))
+    if wrong := what_is_wrong(run_dir):  # the policy is checked by itself, and as good as it was
+        print(f"warning: {run_dir}: {wrong}", file=sys.stderr)
     return config, find(run_dir, args.checkpoint)
 
 

@@ -190,6 +190,12 @@ def search(folder: Path, settings: Settings, args: argparse.Namespace, config: A
     space = parse_space(settings.space, str(folder / SETTINGS))
     with Stop(deferred=True, quiet=True) as stop:
         found = Search(folder, space, settings.sampler, settings.prune, settings.search_seed)
+        if not found.journal.chained:
+            print(
+                f"the journal of {folder} carries no chain, as an older version began it: changes "
+                "to it would go unnoticed",
+                flush=True,
+            )
         powers_of(settings, folder).remember()
         trusted = args.trust or not args.resumed
         pool = Pool(at_once, threads=threads, config_dir=settings.config_dir, trusted=trusted)

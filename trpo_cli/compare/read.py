@@ -21,10 +21,9 @@ from trpo_cli.compare.valid import (
     check_manifest,
 )
 from trpo_cli.errors import UserError
-from trpo_cli.runs.chain import check_run
 from trpo_cli.runs.directory import CONFIG, EVAL, MANIFEST, METRICS
 from trpo_cli.runs.manifest import check_config as check_original
-from trpo_cli.runs.manifest import read as read_manifest
+from trpo_cli.runs.whole import read_whole
 from trpo_cli.untrusted import MAX_YAML, harmless, parse_json, parse_yaml, printable
 
 RETURN = "train/return_recent"
@@ -184,7 +183,7 @@ def read_run(path: Path, folder: str, wanted: Sequence[str]) -> Run:
         nested = harmless(parse_yaml(file.read(MAX_YAML + 1)))
     config = flatten(nested) if isinstance(nested, dict) else {}
     check_config(config)
-    manifest, files = _whole(path)
+    manifest, files = read_whole(path)
     check_original(path, manifest)
     manifest = harmless(manifest)
     check_manifest(manifest)
@@ -212,19 +211,6 @@ def column_of(rows: Sequence[Mapping[str, Any]], key: str) -> Floats:
     if column.shape != (len(rows),) or np.any(np.abs(column) > LARGEST):
         raise ValueError(f"{key} in its {METRICS} is not a number everywhere")
     return column
-
-
-def _whole(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest of a run and what its files of rows hold; raises ValueError when rows were
-    changed, lost or added."""
-    wrong = ""
-    for _ in range(2):  # the run may have been resumed between the two
-        manifest = read_manifest(path)
-        files = {f: (path / f).read_bytes() for f in (METRICS, EVAL) if (path / f).is_file()}
-        wrong = check_run(manifest, files)
-        if not wrong:
-            return manifest, files
-    raise ValueError(wrong)
 
 
 def parse(name: str, data: bytes) -> list[dict[str, Any]]:

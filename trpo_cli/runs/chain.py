@@ -56,14 +56,20 @@ def check_known(known: Any) -> None:
 
 def sealed(values: Mapping[str, Any], before: str) -> tuple[bytes, str]:
     """The line of a row that follows a row with the digits `before`, and its own digits."""
-    return _sealed(json.dumps(values, allow_nan=False)[:-1].encode(), before)
+    return seal(json.dumps(values, allow_nan=False)[:-1].encode(), before)
+
+
+def seal(text: bytes, before: str) -> tuple[bytes, str]:
+    """The same from the text of a JSON object without its last bracket."""
+    digits = _digits(before, text)
+    return text + _HEAD + digits.encode() + _TAIL, digits
 
 
 def chained(lines: Sequence[bytes], start: str) -> list[bytes]:
     """Lines that carry a chain as one chain again, where some between them were taken out."""
     before, new = start, list[bytes]()
     for line in lines:
-        again, before = _sealed(line[:_END], before)
+        again, before = seal(line[:_END], before)
         new.append(again)
     return new
 
@@ -147,11 +153,6 @@ def check_run(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
 
 def _changed(name: str, number: int) -> str:
     return f"row {number} of {name} was changed, or rows before it are missing or another run's"
-
-
-def _sealed(text: bytes, before: str) -> tuple[bytes, str]:
-    digits = _digits(before, text)
-    return text + _HEAD + digits.encode() + _TAIL, digits
 
 
 def _digits(before: str, text: bytes) -> str:

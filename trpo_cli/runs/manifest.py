@@ -97,6 +97,7 @@ def start(
         "processes": int(processes),
         "version": trpo_cli.__version__,
         "versions": machine.versions(),
+        "kernels": machine.kernels(),
         "machine": machine.machine(device),
     }
     if git := machine.checkout(Path(trpo_cli.__file__).resolve().parents[1]):
@@ -135,6 +136,7 @@ def resume(
         "command": shlex.join(command),
         "version": trpo_cli.__version__,
         "versions": machine.versions(),
+        "kernels": machine.kernels(),
         **facts,
     }
     resumed = [*manifest.content.get("resumed", []), entry]
@@ -166,13 +168,17 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def changed_versions(run_dir: Path) -> str:
-    """Which versions are other than when the run was last started, in words; empty when none."""
+def changed_numbers(run_dir: Path) -> str:
+    """What may round numbers otherwise than when the run was last started, in words; empty when
+    nothing does: versions of libraries, and the kind of processor that they compute for."""
     content = read(run_dir)
-    before = [content, *content.get("resumed", [])][-1].get("versions", {})
-    now = machine.versions()
-    changed = [name for name in before if now.get(name) != before[name]]
-    return ", ".join(f"{name} {now.get(name)} instead of {before[name]}" for name in changed)
+    last = [content, *content.get("resumed", [])][-1]
+    old, new = last.get("versions", {}), machine.versions()
+    before = {name: (old[name], new.get(name)) for name in old}
+    old, new = last.get("kernels", {}), machine.kernels()
+    before |= {f"the code of {name} for": (old[name], new[name]) for name in old if name in new}
+    changed = (f"{name} {n} instead of {o}" for name, (o, n) in before.items() if o != n)
+    return ", ".join(changed)
 
 
 def read(run_dir: Path) -> dict[str, Any]:

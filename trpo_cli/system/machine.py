@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,42 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def kernels() -> dict[str, str]:
+    """For which processor the loaded libraries compute: they choose the code when they start, and
+    that for another kind of processor rounds sums in another order."""
+    found = {}
+    if (numpy := _loaded("numpy._core._multiarray_umath")) is not None:
+        there = [name for name in numpy.__cpu_dispatch__ if numpy.__cpu_features__.get(name)]
+        found["numpy"] = " ".join([*numpy.__cpu_baseline__, *there][-1:])
+        with contextlib.suppress(OSError, AttributeError):
+            found["openblas"] = _openblas()
+    if (torch := _loaded("torch")) is not None:
+        found["torch"] = str(torch.backends.cpu.get_cpu_capability())
+    if (llvm := _loaded("llvmlite.binding")) is not None:
+        found["llvm"] = str(llvm.get_host_cpu_name())
+    return found
+
+
+def _loaded(module: str) -> Any:
+    return sys.modules.get(module)
+
+
+def _openblas() -> str:
+    """What OpenBLAS calls the processor that it computes for; raises OSError or AttributeError
+    where there is none that says so."""
+    import ctypes
+
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+        paths = {line.split()[-1] for line in file if "openblas" in line}
+    library = ctypes.CDLL(min(paths, default="no such library"))
+    for name in ("openblas_get_corename", "scipy_openblas_get_corename64_"):
+        if hasattr(library, name):
+            function = getattr(library, name)
+            function.restype = ctypes.c_char_p
+            return str(function().decode())
+    raise AttributeError("openblas_get_corename")
 
 
 def machine(device: str) -> dict[str, Any]:

@@ -132,7 +132,7 @@ class Session:
             )
         if restarted:
             notes.append(f"new episodes were started everywhere: {restarted}")
-        if changed := manifest.changed_versions(run_dir):
+        if changed := manifest.changed_numbers(run_dir):
             notes.append(f"numbers may differ in their last digits from here on: {changed}")
         return notes
 

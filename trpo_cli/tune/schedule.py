@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import METRICS
+from trpo_cli.runs.whole import what_is_wrong
 from trpo_cli.sweeps.look import has_begun, is_finished, look
 from trpo_cli.sweeps.pool import Ended, Pool, Run
 from trpo_cli.tune.space import override
@@ -49,6 +50,7 @@ class Schedule:
         self._plan, self._search, self._pool, self._say = plan, search, pool, say
         self._active: dict[int, Trial] = {}
         self._best = -float("inf")
+        self._check_journal()
         self._failed_only = True
         for record in search.records():
             if record.value is not None:
@@ -56,6 +58,17 @@ class Schedule:
             self._failed_only = self._failed_only and record.state in ("failed", "running")
         for trial in search.unfinished():
             self._continue(trial)
+
+    def _check_journal(self) -> None:
+        """A trial that has a folder was in the journal before it had one."""
+        known = self._search.count()
+        for folder in sorted((self._plan.folder / "trials").glob("[0-9]*")):
+            if folder.is_dir() and folder.name.isdecimal() and int(folder.name) >= known:
+                raise UserError(
+                    f"{self._plan.folder}: the journal ends before trial {int(folder.name)}, which "
+                    f"has a folder, {folder}. Put the original journal back, or move that folder "
+                    "away."
+                )
 
     def run(self, stopped: Callable[[], bool], tick: float = TICK) -> None:
         """Make runs until there are as many trials as planned, or until `stopped` says so.
@@ -138,6 +151,9 @@ class Schedule:
 
     def _done(self, trial: Trial, place: int) -> None:
         number, seeds = trial.number, self._plan.seeds
+        if wrong := what_is_wrong(self._plan.run_dir(number, place)):
+            self._fail(trial, f"the rows of seed {seeds[place]} cannot be trusted: {wrong}")
+            return
         record = look(self._plan.run_dir(number, place)).evaluation
         if record is None:
             self._fail(trial, "the run left no evaluation in its eval.jsonl.")

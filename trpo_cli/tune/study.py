@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trpo_cli.errors import UserError
+from trpo_cli.tune.journal import Journal
 from trpo_cli.tune.space import Dimension, draw
 
 JOURNAL = "journal.log"
@@ -62,10 +63,11 @@ class Search:
     def __init__(
         self, folder: Path, space: list[Dimension], sampler: str, prune: bool, seed: int
     ) -> None:
+        """Raises `UserError` when the journal is not as it was written."""
         optuna = import_optuna()
         self._optuna, self._space = optuna, space
-        backend = optuna.storages.journal.JournalFileBackend(str(folder / JOURNAL))
-        storage = optuna.storages.JournalStorage(backend)
+        self.journal = Journal(folder / JOURNAL)
+        storage = optuna.storages.JournalStorage(self.journal)
         self._study = optuna.create_study(
             storage=storage, study_name="tune", direction="maximize", load_if_exists=True
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from trpo_cli.config import Config, may_change
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import check_writable
 from trpo_cli.runs.lock import Lock
+from trpo_cli.runs.whole import what_is_wrong
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.index import Index, Job
 from trpo_cli.sweeps.look import has_begun, is_finished
@@ -64,6 +66,8 @@ def resume_sweep(
             rows.append(row)
             if is_finished(row.folder, row.total):
                 row.state = FINISHED
+                if wrong := what_is_wrong(row.folder):
+                    print(f"warning: run {job.number} is finished, but {wrong}", file=sys.stderr)
             else:
                 todo.append((job.number, job.differs, config))
         if not todo:

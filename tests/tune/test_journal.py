@@ -1,0 +1,105 @@
+"""A search's journal: a line that was torn, changed or lost is told, and takes no other with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.searching import LR, run
+from trpo_cli.errors import UserError
+from trpo_cli.sweeps.pool import Pool
+from trpo_cli.tune.journal import Journal
+from trpo_cli.tune.schedule import Plan, Schedule
+from trpo_cli.tune.space import parse_space
+from trpo_cli.tune.study import Search
+
+ENTRIES = [{"op_code": n, "worker_id": "w", "value": n / 7} for n in range(5)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    journal = Journal(tmp_path / "journal.log")
+    journal.append_logs(ENTRIES[:2])
+    journal.append_logs(ENTRIES[2:])
+    return tmp_path / "journal.log"
+
+
+def search(folder: Path) -> Search:
+    return Search(folder, parse_space(LR, "space"), "tpe", False, 0)
+
+
+class TestJournal:
+    def test_entries_come_back(self, path: Path) -> None:
+        journal = Journal(path)
+        assert journal.read_logs(0) == ENTRIES and journal.read_logs(3) == ENTRIES[3:]
+
+    def test_a_torn_last_line_is_put_aside_and_the_next_one_is_whole(self, path: Path) -> None:
+        with open(path, "ab") as file:
+            file.write(b'{"op_code": 9, "work')
+        Journal(path).append_logs([{"op_code": 5}])
+        assert Journal(path).read_logs(5) == [{"op_code": 5}]
+        (beside,) = path.parent.glob("journal.log.cut-*")
+        assert beside.read_bytes() == b'{"op_code": 9, "work'
+
+    @pytest.mark.parametrize("change", ["digit", "lost", "broken"])
+    def test_a_changed_line_is_named_and_nothing_changes(self, path: Path, change: str) -> None:
+        lines = path.read_bytes().splitlines(keepends=True)
+        if change == "digit":
+            lines[1] = lines[1].replace(b"0.14", b"0.15")
+        elif change == "lost":
+            del lines[1]
+        else:
+            lines[1] = lines[1].replace(b"{", b"[")
+        path.write_bytes(b"".join(lines))
+        with pytest.raises(UserError, match=r"journal\.log: line 2 was changed"):
+            Journal(path)
+        assert path.read_bytes() == b"".join(lines)
+
+    def test_an_older_one_goes_on_without_a_chain(self, tmp_path: Path) -> None:
+        path = tmp_path / "journal.log"
+        path.write_text("".join(json.dumps(entry) + "\n" for entry in ENTRIES[:2]))
+        journal = Journal(path)
+        assert not journal.chained
+        journal.append_logs(ENTRIES[2:])
+        assert Journal(path).read_logs(0) == ENTRIES
+        assert b"chain" not in path.read_bytes()
+
+
+class TestSearch:
+    def test_one_of_optunas_own_journals_goes_on(self, tmp_path: Path) -> None:
+        import optuna
+        from optuna.storages.journal import JournalFileBackend
+
+        backend = JournalFileBackend(str(tmp_path / "journal.log"))
+        storage = optuna.storages.JournalStorage(backend)
+        study = optuna.create_study(storage=storage, study_name="tune", direction="maximize")
+        study.tell(
+            study.ask({"lr": optuna.distributions.FloatDistribution(1e-5, 1.0, log=True)}), 1
+        )
+        found = search(tmp_path)
+        assert found.count() == 1 and not found.journal.chained
+        found.complete(found.ask().number, 2.0, [2.0])
+        assert [record.value for record in search(tmp_path).records()] == [1.0, 2.0]
+
+    def test_lost_last_lines_are_noticed_by_the_folders_of_their_trials(
+        self, tmp_path: Path
+    ) -> None:
+        """The next trial would have got the folder, and the run, of another one's settings."""
+        run(tmp_path, 2, seeds=1)
+        path = tmp_path / "journal.log"
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[:2]))  # of the first trial
+        with Pool(1, main="tests.support.priced_run") as pool:
+            plan = Plan(tmp_path, (), (0,), 1, 3)
+            with pytest.raises(UserError, match=r"ends before trial 1, .*0001"):
+                Schedule(plan, search(tmp_path), pool, lambda _: None)
+
+    def test_a_run_whose_rows_were_changed_is_not_believed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("trpo_cli.tune.schedule.what_is_wrong", lambda _: "row 2 was changed.")
+        records, said = run(tmp_path, 1, seeds=1)
+        assert records[0].state == "failed" and "row 2 was changed" in records[0].why
+        assert "cannot be trusted" in said[0]
