@@ -179,6 +179,7 @@ class TestCompiled:
         assert packable(network, parameters, WHOLE)
         assert not packable(network, parameters.astype(np.float64), WHOLE)
         assert not packable(network, parameters, Split(numbers=np.arange(3), size=6))
+        assert packable(MLP([5000, 64, 1]), parameters, WHOLE)
         assert not packable(MLP([3, 5000, 1]), parameters, WHOLE)
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from trpo_cli.kernels.policy import Head
     from trpo_cli.models.policy import Policy
 
-WIDEST = 512
-"""Larger layers are left to the matrix products of numpy's library, which reads a weight in blocks
-that fit a processor's cache."""
+WIDEST = 256
+"""Wider layers are left to the matrix products of numpy's library, which reads a weight in blocks
+that fit a processor's cache: at 512 it is a quarter faster, at 256 a little slower."""
 
 
 def packable(network: Any, parameters: Any, split: Split) -> bool:
@@ -30,7 +30,7 @@ def packable(network: Any, parameters: Any, split: Split) -> bool:
         isinstance(network, MLP)
         and isinstance(parameters, np.ndarray)
         and parameters.dtype == np.float32
-        and max(network.sizes) <= WIDEST
+        and max(network.sizes[1:]) <= WIDEST
         and split.is_whole
     )
 
