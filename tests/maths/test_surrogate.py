@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from tests.support.small import numpy, tensor
-from trpo_cli.maths.surrogate import clip_fraction, clipped_slope, clipped_surrogate, surrogate
+from trpo_cli.maths.surrogate import (
+    clip_fraction,
+    clipped_slope,
+    clipped_surrogate,
+    spo_slope,
+    spo_surrogate,
+    surrogate,
+)
 
 CLIP = 0.2
 
@@ -70,6 +77,28 @@ class TestClippedSlope:
     def test_nan_stays(self, array):
         zero = array([0.0])
         assert np.isnan(numpy(clipped_slope(zero, zero, array([np.nan]), CLIP))).all()
+
+
+class TestSPO:
+    @pytest.mark.parametrize("advantage", [2.0, -3.0])
+    def test_the_maximum_is_at_the_end_of_the_interval(self, array, advantage):
+        """At r = 1 + sign(A) eps: r A - |A| eps / 2, and no slope. Beyond, the slope leads back."""
+        sign = math.copysign(1.0, advantage)
+        best = 1.0 + sign * CLIP
+        sample = [array([x]) for x in (math.log(best), 0.0, advantage)]
+        expected = best * advantage - abs(advantage) * CLIP / 2.0
+        assert float(spo_surrogate(*sample, CLIP)) == pytest.approx(expected)
+        assert spo_slope(*sample, CLIP).item() == pytest.approx(0.0, abs=1e-12)
+        beyond = [array([math.log(1.0 + sign * 2.0 * CLIP)]), *sample[1:]]
+        assert spo_slope(*beyond, CLIP).item() * sign < 0.0
+
+    def test_autograd_agrees(self, sample):
+        new, old, advantages = (tensor(x) for x in sample)
+        new.requires_grad_()
+        value = spo_surrogate(new, old, advantages, CLIP)
+        (expected,) = torch.autograd.grad(value * len(new), new)
+        found = numpy(spo_slope(*sample, CLIP))
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-9, atol=1e-12)
 
 
 class TestClipFraction:

@@ -15,14 +15,14 @@ import numpy as np
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.distributions import Distribution, Gaussian
-from trpo_cli.maths.surrogate import clip_only_slope, clipped_slope, unclipped_slope
+from trpo_cli.maths.surrogate import clip_only_slope, clipped_slope, spo_slope, unclipped_slope
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.packed import Packed, head_of, numbers, policy_packable, probabilities
 
 if TYPE_CHECKING:
     from trpo_cli.models.policy import Policy
 
-SLOPES: list[Callable[..., Any]] = [unclipped_slope, clipped_slope, clip_only_slope]
+SLOPES: list[Callable[..., Any]] = [unclipped_slope, clipped_slope, clip_only_slope, spo_slope]
 """In the order of their numbers in `kernels.policy`."""
 
 

@@ -2,11 +2,14 @@
 
     clip       maximise  mean min(r A, clip(r, 1 - eps, 1 + eps) A),   r = pi_theta / pi_old
     clip_only  maximise  mean clip(r, 1 - eps, 1 + eps) A
+    spo        maximise  mean (r A - |A| (r - 1)^2 / (2 eps))   (Xie et al. 2025, 2401.16025)
     unclipped  maximise  mean r A
 
-by several epochs of shuffled minibatches and Adam. The first is the paper's objective. The other
-two show what its parts are for: without the min nothing brings back a ratio that has left the
-interval on the wrong side, and without the clip nothing but the number of steps bounds the change.
+by several epochs of shuffled minibatches and Adam. The first is the paper's objective.
+`clip_only` and `unclipped` show what its parts are for: without the min nothing brings back a
+ratio that has left the interval on the wrong side, and without the clip nothing but the number of
+steps bounds the change. `spo` has its maximum at the interval's end, 1 + sign(A) eps: where the
+clip takes a sample's gradient away, this one pulls the ratio back.
 
 Departures from the paper:
 1. Policy and value function share nothing and are fitted one after the other, unless the
@@ -34,6 +37,8 @@ from trpo_cli.maths.surrogate import (
     clip_only_surrogate,
     clipped_slope,
     clipped_surrogate,
+    spo_slope,
+    spo_surrogate,
     surrogate,
     unclipped_slope,
 )
@@ -51,11 +56,12 @@ class PPOConfig(MinibatchConfig):
     traits: ClassVar = RuleTraits(("trajectories",), minibatches=True, fits_value=True)
 
     objective: str = setting(
-        help="clip: min(r A, clip(r) A); clip_only: clip(r) A, without the min; unclipped: r A",
-        choices=["clip", "clip_only", "unclipped"],
+        help="clip: min(r A, clip(r) A); clip_only: clip(r) A, without the min; spo: r A - "
+        "|A| (r - 1)^2 / (2 clip_range); unclipped: r A",
+        choices=["clip", "clip_only", "spo", "unclipped"],
     )
     clip_range: float = setting(
-        help="bound on |ratio - 1|", above=0, when="objective=clip|clip_only"
+        help="bound on |ratio - 1|", above=0, when="objective=clip|clip_only|spo"
     )
     target_kl: float | None = setting(
         help="stop the epochs when the batch's mean KL passes this, nats; null: never", above=0
@@ -78,6 +84,7 @@ class PPO:
                 partial(clip_only_surrogate, **bounded),
                 partial(clip_only_slope, **bounded),
             ),
+            "spo": (partial(spo_surrogate, **bounded), partial(spo_slope, **bounded)),
             "unclipped": (surrogate, unclipped_slope),
         }
         self._objective, self._slope = objectives[config.objective]

@@ -19,7 +19,7 @@ from trpo_cli.kernels.vector import LANES, splat, store
 
 f32 = np.float32
 GAUSSIAN, CATEGORICAL, BERNOULLI = range(3)
-UNCLIPPED, CLIPPED, CLIP_ONLY = range(3)
+UNCLIPPED, CLIPPED, CLIP_ONLY, SPO = range(4)
 
 
 class Head(NamedTuple):
@@ -48,7 +48,7 @@ class Samples(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """term: UNCLIPPED, CLIPPED or CLIP_ONLY. kl_coef, entropy_coef: weights of the means of
+    """term: UNCLIPPED, CLIPPED, CLIP_ONLY or SPO. kl_coef, entropy_coef: weights of the means of
     KL(pi_old || pi) and, to be maximised, of the entropy."""
 
     term: int
@@ -67,6 +67,8 @@ def slope(term: int, clip_range: float, log_ratio: Any, advantage: Any) -> Any:
         return gain * f32(gain <= bounded * advantage)
     if term == CLIP_ONLY:
         return gain * f32(abs(ratio - f32(1.0)) <= f32(clip_range))
+    if term == SPO:
+        return gain - ratio * abs(advantage) * (ratio - f32(1.0)) / f32(clip_range)
     return gain
 
 

@@ -53,6 +53,24 @@ def clip_only_slope(
     return ratio * advantages * (abs(ratio - 1.0) <= clip_range)
 
 
+def spo_surrogate(
+    log_prob: Array, old_log_prob: Array, advantages: Array, clip_range: float
+) -> Array:
+    """mean (r A - |A| (r - 1)^2 / (2 eps)) (simple policy optimisation, Xie et al. 2025,
+    2401.16025). Of each sample's term the maximum lies at r = 1 + sign(A) eps."""
+    xp = namespace(log_prob)
+    ratio = xp.exp(log_prob - old_log_prob)
+    away = ratio - 1.0
+    return (ratio * advantages - abs(advantages) * away * away / (2.0 * clip_range)).mean()
+
+
+def spo_slope(log_prob: Array, old_log_prob: Array, advantages: Array, clip_range: float) -> Array:
+    """The slope of `spo_surrogate`: r (A - |A| (r - 1) / eps), (B,). Beyond the maximum it leads
+    back."""
+    ratio = namespace(log_prob).exp(log_prob - old_log_prob)
+    return ratio * (advantages - abs(advantages) * (ratio - 1.0) / clip_range)
+
+
 def unclipped_slope(log_prob: Array, old_log_prob: Array, advantages: Array) -> Array:
     """The slope of `surrogate`: r A, (B,)."""
     return namespace(log_prob).exp(log_prob - old_log_prob) * advantages
