@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from tests.support.browser import Page, chromium
 from tests.support.synthetic import evaluation, write_run
 from trpo_cli.commands.compare import main
+from trpo_cli.compare.style import COLOURS
 
 pytestmark = pytest.mark.slow
 STEPS = 24_000
@@ -150,6 +152,13 @@ def test_the_figure_itself(page):
     assert data.startswith(b"\x89PNG")
     width = int.from_bytes(data[16:20], "big")
     assert width == page.run(f"document.querySelector('{FIGURE} canvas').width")
+
+
+def test_a_drawing_as_a_file_has_colours_of_its_own(page):
+    page.click("#final .tools button")
+    text = page.download().read_text()
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert "var(" not in text and COLOURS[0][0] in text and "trpo" in text
 
 
 def test_the_dark_has_colours_of_its_own(page):

@@ -102,6 +102,11 @@ class TestCurve:
         assert main(["runs", "--curve", "train/return_recent", "--out", "late"]) == 0
         assert "it lags" in (here / "late" / "report.html").read_text()
 
+    def test_over_updates(self, here):
+        write_sample(here / "runs", TWO)
+        assert main(["runs", "--x", "updates", "--out", "report"]) == 0
+        assert ">updates</text>" in (here / "report" / "curves.svg").read_text()
+
 
 class TestFolder:
     def test_files_of_the_comparison_before_go_and_others_stay(self, here):

@@ -54,6 +54,15 @@ class TestCurves:
         assert np.isfinite(ppo[x >= 4000]).all()
 
 
+def test_an_axis_on_which_runs_do_not_meet_is_not_offered(tmp_path):
+    """The second run took longer for its first update than the first one did for all."""
+    write_run(tmp_path / "0", seed=0, row=lambda i: {"seconds": 1.0 + i})
+    write_run(tmp_path / "1", seed=1, row=lambda i: {"seconds": 101.0 + i})
+    groups = make_groups(find_runs([str(tmp_path)]).runs)
+    env = analyse(groups, Options("steps", None, {}, ""), []).envs[0]
+    assert set(chart_of_curves(env, []).axes) == {"steps", "updates"}
+
+
 def test_the_allowed_kl_is_drawn_with_the_kl_alone(tmp_path):
     env = environment(tmp_path, {"trpo": 2, "ppo": 2})
     kl, used = (chart_of_measure(env, m) for m in MEASURES[:2])

@@ -27,6 +27,8 @@ from trpo_cli.compare.wording import listed
 PLACES = {"performance": "final", "pairs": "final", "improvement": "across", "aggregate": "across"}
 FIRST, LAST = "ranking", "published"
 """Tables with a place of their own."""
+FEW_NOTES = 3
+"""So many stand open: what was left out is part of the answer."""
 
 
 def page(
@@ -93,14 +95,16 @@ def heading(
     why = "".join(f"<p>{escape(sentence)}</p>" for sentence in reasoning(comparison))
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
     count = len(comparison.notes)
+    said = f"{count} note{'s' * (count > 1)}"
+    opened = " open" if count <= FEW_NOTES else ""
     return (
         f'<header id="verdict"><p class="facts">{escape(envs)} &middot; {comparison.runs} runs '
         f"&middot; {escape(made.date)}</p><h1>{escape(headline(comparison))}</h1>"
         + (f'<p class="warning">{escape(warning)}</p>' if warning else "")
         + "".join(to_html(t, "h2", keys) for t in first)
         + f'<details class="why"><summary>The reasoning</summary>{why}</details>'
-        + (f'<details class="why"><summary>{count} note{"s" * (count > 1)} on the runs</summary>'
-           f"<ul>{notes}</ul></details>" if notes else "")
+        + (f'<details class="why"{opened}><summary>{said} on the runs</summary><ul>{notes}</ul>'
+           "</details>" if notes else "")
         + f'<p class="made"><code>{escape(made.command)}</code> trpo_cli {escape(made.version)}'
         "</p></header>\n"
     )  # fmt: skip

@@ -244,6 +244,29 @@
     whole.toBlob((blob) => save(fileName(figure, "png"), blob));
   }
 
+  // A drawing as a file: in the colours of the page, as they are now.
+  function saveDrawing(node) {
+    const drawing = node.querySelector("svg.panel").cloneNode(true);
+    drawing.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    const text = new XMLSerializer().serializeToString(drawing);
+    const plain = text.replace(/var\((--\w+)\)/g, (whole, name) => css(name));
+    const title = node.querySelector("figcaption").textContent;
+    const name = `${node.closest("section").id}_${title}.svg`.replace(/[^\w.-]+/g, "_");
+    save(name, new Blob([plain], { type: "image/svg+xml" }));
+  }
+
+  function offerTools(node, tools) {
+    const bar = element("div", "tools");
+    for (const [text, title, action] of tools) {
+      const button = element("button", "", text);
+      button.type = "button";
+      button.title = title;
+      button.addEventListener("click", action);
+      bar.append(button);
+    }
+    node.append(bar);
+  }
+
   function set(node) {
     const data = JSON.parse(node.querySelector("script").textContent);
     const holder = element("div", "chart");
@@ -252,20 +275,12 @@
     figure.tip.hidden = true;
     holder.setAttribute("role", "img");
     holder.setAttribute("aria-label", `${data.title}: ${data.unit}. The tables have the numbers.`);
-    const tools = element("div", "tools");
-    for (const [text, title, action] of [
+    node.querySelector("svg.panel").before(holder);
+    offerTools(node, [
       ["PNG", "Save this figure as it is seen", () => savePicture(figure)],
       ["CSV", "Save the data of this figure", () => saveData(figure)],
       ["Reset", "Show everything again (or a double click)", () => draw(figure)],
-    ]) {
-      const button = element("button", "", text);
-      button.type = "button";
-      button.title = title;
-      button.addEventListener("click", action);
-      tools.append(button);
-    }
-    node.querySelector("svg.panel").before(holder);
-    node.append(tools);
+    ]);
     node.classList.add("live");
     return figure;
   }
@@ -291,6 +306,8 @@
   }
 
   root.classList.add("js");
+  for (const node of document.querySelectorAll("figure:not(:has(> script))"))
+    offerTools(node, [["SVG", "Save this figure", () => saveDrawing(node)]]);
   const nodes = [...document.querySelectorAll("figure:has(> script)")];
   figures = nodes.map(set);
   if (!figures.length) return;
