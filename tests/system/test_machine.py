@@ -43,3 +43,28 @@ def test_available_memory_is_what_machine_and_control_group_both_have(
         (tmp_path / "memory.max").write_text(limit)
         (tmp_path / "memory.stat").write_text("anon 20000\nfile 70000\n")
     assert machine.available_memory() == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "below", "limit", "used"),
+    [
+        ("0::/user/job", "user", "memory.max", "anon"),
+        ("7:cpu,memory:/user/job", "memory/user", "memory.limit_in_bytes", "total_rss"),
+    ],
+)
+def test_control_groups_of_both_versions(tmp_path, line, below, limit, used):
+    """The group above the process's own may be the one that has least left."""
+    above = tmp_path / "groups" / below
+    for folder, most in ((above, 1000), (above / "job", 5000)):
+        folder.mkdir(parents=True)
+        (folder / limit).write_text(f"{most}\n")
+        (folder / "memory.stat").write_text(f"file 77\n{used} 300\n")
+    (tmp_path / "listing").write_text(f"3:pids:/other\n{line}\n")
+    found = machine._left_in_groups(tmp_path / "groups", tmp_path / "listing")
+    assert sorted(found) == [700, 4700]
+
+
+def test_a_limit_of_the_shell_counts(monkeypatch):
+    monkeypatch.setattr(machine.resource, "getrlimit", lambda _: (2**34, 2**34))
+    left = machine.available_memory()
+    assert left is not None and left < 2**34

@@ -98,7 +98,9 @@ def evaluate_run(
     """
     from trpo_cli.simulators.make import make_simulator
     from trpo_cli.training.evaluation import MAX_ENVS, evaluate, evaluation_streams, load_policy
+    from trpo_cli.training.memory import check_parts, evaluation_bytes
 
+    check_parts({f"--episodes {args.episodes}": evaluation_bytes(args.episodes, False)})
     seed = args.seed if args.seed is not None else (config.seed or 0)
     threads = args.threads or config.threads or usable_cores()
     simulator = make_simulator(config.env, min(args.episodes, MAX_ENVS), threads)

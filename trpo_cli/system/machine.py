@@ -9,6 +9,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -88,20 +89,47 @@ def usable_cores() -> int:
 
 
 def available_memory() -> int | None:
-    """Bytes that this process may still take: what the machine has free, or its control group
-    has left, whichever is less. None where neither can be read."""
+    """Bytes that this process may still take: what the machine has free, what its control groups
+    have left, and what `ulimit -v` allows, whichever is least. None where nothing can be read."""
     found: list[int] = []
     with contextlib.suppress(OSError, ValueError), open("/proc/meminfo", encoding="ascii") as file:
         for line in file:
             if line.startswith("MemAvailable:"):
                 found.append(1024 * int(line.split()[1]))
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())  # "max" is no number
-        lines = (group / "memory.stat").read_text().splitlines()
-        # Not what is in use altogether: that counts cached files, which give way.
-        found.append(limit - int(dict(line.split() for line in lines)["anon"]))
+    found += _left_in_groups(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
+    limit, pages = resource.getrlimit(resource.RLIMIT_AS)[0], 0
+    if limit != resource.RLIM_INFINITY:
+        with contextlib.suppress(OSError, ValueError):
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+        found.append(max(0, limit - pages * resource.getpagesize()))
     return min(found) if found else None
+
+
+def _left_in_groups(root: Path, listing: Path) -> list[int]:
+    """What each control group that this process is in has left, of version 1 and 2, from its own
+    up to the root. Within a container the root is what the container may have.
+
+    root: where groups are mounted; listing: the file that says in which this process is.
+    """
+    found: list[int] = []
+    places = {(root, "memory.max", "anon"), (root / "memory", "memory.limit_in_bytes", "total_rss")}
+    with contextlib.suppress(OSError, ValueError):
+        for line in listing.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            version2, version1 = not controllers, "memory" in controllers.split(",")
+            group = Path(path.lstrip("/"))
+            for part in (group, *group.parents):
+                if version2:
+                    places.add((root / part, "memory.max", "anon"))
+                elif version1:
+                    places.add((root / "memory" / part, "memory.limit_in_bytes", "total_rss"))
+    for folder, limit, used in places:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            most = int((folder / limit).read_text())  # "max" is no number
+            lines = (folder / "memory.stat").read_text().splitlines()
+            # Not what is in use altogether: that counts cached files, which give way.
+            found.append(most - int(dict(line.split() for line in lines)[used]))
+    return found
 
 
 def memory_in_use(process: int | str = "self") -> int | None:
