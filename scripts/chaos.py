@@ -102,6 +102,10 @@ class Chaos:
             self._references[case] = result(run_dir)
         return self._references[case]
 
+    @property
+    def kills(self) -> int:
+        return sum(n for kind, n in self.tries.items() if kind.startswith("kills"))
+
     def attempt(self, kind: str, number: int, action: Action) -> None:
         """One try in a folder of its own, which goes unless it failed."""
         folder = self.folder / f"{kind}_{number}"
@@ -556,24 +560,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     cases = args.case or list(CASES)
     chaos, until = Chaos(folder, args.seed, cases), time.monotonic() + 60.0 * args.minutes
 
-    def kills() -> int:
-        return sum(n for kind, n in chaos.tries.items() if kind.startswith("kills"))
-
-    def repeat(kind: str, action: Any, more: Callable[[int], bool]) -> None:
-        number = 0
-        while more(number) and time.monotonic() < until:
-            chaos.attempt(kind, number, action)
-            number += 1
-
-    repeat("start", chaos.simultaneous_starts, lambda number: number < args.starts)
-    repeat("mutation", chaos.mutation, lambda number: number < args.mutations)
-    repeat("sweep", chaos.killed_sweep, lambda number: number < args.sweeps)
-    repeat("run", chaos.killed_run, lambda number: kills() < args.kills)
+    goals = {
+        "start": (args.starts, chaos.simultaneous_starts),
+        "mutation": (args.mutations, chaos.mutation),
+        "sweep": (args.sweeps, chaos.killed_sweep),
+        "run": (args.kills, chaos.killed_run),
+    }
+    made = Counter(dict.fromkeys(goals, 0))
+    while time.monotonic() < until:
+        done = {**made, "run": chaos.kills}
+        left = {kind: done[kind] / goal for kind, (goal, _) in goals.items() if done[kind] < goal}
+        if not left:
+            break
+        kind = min(left, key=lambda kind: left[kind])  # all kinds get on alike
+        chaos.attempt(kind, made[kind], goals[kind][1])
+        made[kind] += 1
     for kind, count in sorted(chaos.tries.items()):
         print(f"{count:6} {kind}")
     mutations = sum(n for kind, n in chaos.tries.items() if kind.startswith("mutations"))
     print(
-        f"seed {args.seed}: {kills()} kills, {mutations} mutations, "
+        f"seed {args.seed}: {chaos.kills} kills, {mutations} mutations, "
         f"{chaos.tries['simultaneous starts']} simultaneous starts: {len(chaos.failures)} failures"
     )
     if chaos.failures:
