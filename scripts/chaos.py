@@ -10,7 +10,7 @@ starts     Three runs begin in one folder at once: one trains, the others are re
 
 It works in a temporary folder, which stays when something failed. What a try does is drawn from the
 seed and its number; the moment of a kill depends on the machine too. Returns 1 after a failure.
-Runs are forked from this process, which has imported everything and has no threads.
+Runs are forked from this process, which has no threads, and has imported and compiled everything.
 """
 
 from __future__ import annotations
@@ -95,10 +95,16 @@ class Chaos:
         return [*CASES[case], *COMMON, f"checkpoint.every={every}"]
 
     def reference(self, case: str) -> dict[str, Any]:
-        """What the run gives that nobody touches."""
+        """What the run gives that nobody touches. It is made in this process, so that those forked
+        from it have imported and compiled what they need."""
         if case not in self._references:
             run_dir = self.folder / f"reference_{case}"
-            finish(start(trpo_run, [*self.words(case), f"hydra.run.dir={run_dir}"], self.folder), 0)
+            with open(os.devnull, "w") as out, contextlib.redirect_stdout(out):
+                code = trpo_run([*self.words(case), f"hydra.run.dir={run_dir}"])
+            if code:
+                raise Failure(f"the run of {case} that nobody touches ended with {code}")
+            if len(threads := os.listdir("/proc/self/task")) > 1:
+                raise Failure(f"{len(threads)} threads: what is forked now may wait for ever")
             self._references[case] = result(run_dir)
         return self._references[case]
 
@@ -293,7 +299,7 @@ class Chaos:
             return
         if code != 0:
             raise Failure(f"trpo-eval ended with {code}: {out}")
-        found = json.loads(out.splitlines()[-1])
+        found = answer(out)
         for step in (template / "checkpoints").glob("step_*"):
             if step.name == f"step_{found['step']}":
                 break
@@ -306,7 +312,7 @@ class Chaos:
                 copy = Path(shutil.copytree(template, answers / "run", symlinks=True))
                 words = [str(copy), *arguments, "--checkpoint", one.name]
                 finish(start(trpo_eval, words, answers), 0)
-                (answers / one.name).write_text(said(answers).splitlines()[-1])
+                (answers / one.name).write_text(json.dumps(answer(said(answers))))
                 shutil.rmtree(copy)
         expected = json.loads((answers / f"step_{found['step']}").read_text())
         if found["returns"] != expected["returns"]:
@@ -403,7 +409,6 @@ def start(command: Callable[[list[str]], int], words: Sequence[str], folder: Pat
         for descriptor in (1, 2):
             os.dup2(out, descriptor)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.environ["XDG_STATE_HOME"] = str(folder)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         code = command(list(words))
         sys.stdout.flush()
@@ -456,6 +461,12 @@ def kill(child: int) -> int:
     while ended(child) is None:
         time.sleep(0.0005)
     return int(_codes[child] == -signal.SIGKILL)
+
+
+def answer(out: str) -> Any:
+    """What trpo-eval --json printed, among warnings."""
+    (line,) = (line for line in out.splitlines() if line.startswith("{"))
+    return json.loads(line)
 
 
 def said(folder: Path) -> str:
@@ -557,6 +568,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="begin nothing after that (60)")
     args = parser.parse_args(argv)
     folder = Path(tempfile.mkdtemp(prefix="trpo_cli_chaos_"))
+    os.environ["XDG_STATE_HOME"] = str(folder)
     cases = args.case or list(CASES)
     chaos, until = Chaos(folder, args.seed, cases), time.monotonic() + 60.0 * args.minutes
 
