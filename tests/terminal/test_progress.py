@@ -8,8 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from trpo_cli.terminal import evaluating
 from trpo_cli.terminal import progress as progress_module
 from trpo_cli.terminal.display import PlainLines, duration, time_limit, write_anything
+from trpo_cli.terminal.evaluating import Waiting
 from trpo_cli.terminal.progress import Progress
 
 CONFIG = SimpleNamespace(
@@ -38,7 +40,8 @@ def clock(monkeypatch):
     """A clock that only the test moves."""
     now = SimpleNamespace(seconds=1000.0)
     fake = SimpleNamespace(monotonic=lambda: now.seconds)
-    monkeypatch.setattr(progress_module, "time", fake)
+    for module in (progress_module, evaluating):
+        monkeypatch.setattr(module, "time", fake)
     return now
 
 
@@ -202,6 +205,20 @@ class TestPlain:
             "sys.exit('rich' in sys.modules)"
         )
         assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_command_that_waits_tells_it_on_standard_error(capsys, clock):
+    waiting = Waiting()
+    teller = waiting.teller("runs/1 sampled", 4)
+    for second in range(50):
+        teller(second // 20, 10 * second)
+        clock.seconds += 1
+    waiting.close()
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.splitlines() == [
+        "runs/1 sampled: 1 of 4 episodes ended  200 steps  20 s",
+        "runs/1 sampled: 2 of 4 episodes ended  400 steps  40 s",
+    ]
 
 
 def test_live_line_on_a_terminal(tmp_path, clock, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from trpo_cli.sweeps.last import named
 from trpo_cli.sweeps.look import has_begun
 from trpo_cli.system.machine import usable_cores
 from trpo_cli.terminal.display import PlainLines
+from trpo_cli.terminal.evaluating import Waiting
 
 if TYPE_CHECKING:
     from trpo_cli.config import Config
@@ -46,7 +48,9 @@ def evaluate_all(words: list[str]) -> None:
     runs = [(name, Path(name).absolute(), *read_run(Path(name), args)) for name in folders]
     out = PlainLines(sys.stdout)
     for name, run_dir, config, folder in runs:
-        for record in evaluate_run(run_dir, config, folder.absolute(), args):
+        with contextlib.closing(Waiting()) as waiting:
+            records = evaluate_run(run_dir, config, folder.absolute(), args, waiting)
+        for record in records:
             out.print(
                 json.dumps({"run_dir": name, **record})
                 if args.json
@@ -90,7 +94,7 @@ def read_run(run_dir: Path, args: argparse.Namespace) -> tuple[Config, Path]:
 
 
 def evaluate_run(
-    run_dir: Path, config: Config, folder: Path, args: argparse.Namespace
+    run_dir: Path, config: Config, folder: Path, args: argparse.Namespace, waiting: Waiting
 ) -> list[dict[str, Any]]:
     """Evaluate one checkpoint as the command line says and append to the run's eval.jsonl.
 
@@ -110,8 +114,16 @@ def evaluate_run(
         policy = load_policy(folder, config, simulator)
         for deterministic in args.kinds:
             seeds, generator = evaluation_streams(seed, args.episodes)
+            how = "deterministic" if deterministic else "sampled"
             result = evaluate(
-                policy, simulator, args.episodes, deterministic, seeds, generator, args.max_steps
+                policy,
+                simulator,
+                args.episodes,
+                deterministic,
+                seeds,
+                generator,
+                args.max_steps,
+                told=waiting.teller(f"{run_dir.name} {how}", args.episodes),
             )
             record = {**result.record(step_of(folder)), "by": NAME}
             try:

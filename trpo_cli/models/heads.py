@@ -8,14 +8,16 @@ and no noise at all gives the most likely action.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from gymnasium import spaces
 
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.discrete import Bernoulli, Categorical
 from trpo_cli.maths.distributions import Distribution, Gaussian
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
 
 
 class Head(Protocol):
@@ -145,6 +147,8 @@ def make_head(space: spaces.Space[Any], actions: str) -> Head:
 
     actions: what becomes of bounded ones, see `GaussianHead`.
     """
+    from gymnasium import spaces  # the settings of every rule come by here: no help pays for it
+
     if isinstance(space, spaces.Box):
         return GaussianHead(space, actions)
     if isinstance(space, spaces.Discrete):

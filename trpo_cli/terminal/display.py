@@ -123,6 +123,11 @@ class LiveArea:
         text = text if command else fitted(text, self.console.width)
         self.console.print(text, markup=False, soft_wrap=True)
 
+    def clear(self) -> None:
+        """Leave the terminal a plain one, with nothing of the area on it."""
+        self._live.transient = True
+        self.close()
+
     def close(self) -> None:
         """Leave the terminal a plain one; what was drawn last stays on the screen."""
         if self._live.is_started:

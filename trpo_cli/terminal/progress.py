@@ -14,15 +14,15 @@ from typing import Any, TextIO
 
 from trpo_cli.runs.directory import CHECKPOINTS, EVAL, METRICS
 from trpo_cli.system.machine import memory_in_use
+from trpo_cli.terminal import evaluating
 from trpo_cli.terminal.display import count, display, duration, is_quiet, run_name, time_limit
+from trpo_cli.terminal.evaluating import Teller
 from trpo_cli.terminal.view import View, kl_bound
 
 LINE_SHARE = 0.05
 """Plain output: one line per this share of the run ..."""
 LINE_SECONDS, QUIET_SECONDS = 2.0, 300.0
 """... but not more often than the first of these, and not more seldom than the second."""
-EVALUATION_SECONDS = 20.0
-"""Plain output: an evaluation tells this often how far it is."""
 REFRESH_SECONDS = 0.5
 """Live output: drawing costs about 2 ms, so this is under half a percent of the time."""
 
@@ -120,25 +120,15 @@ class Progress:
 
         announced: how the episodes are made, to be said beforehand.
         """
-        began = shown = time.monotonic()
-        every = REFRESH_SECONDS if self._display.live else EVALUATION_SECONDS
-
-        def told(ended: int, steps: int) -> None:
-            nonlocal shown
-            now = time.monotonic()
-            if now - shown >= every and not is_quiet():
-                shown = now
-                text = f"{name}: {ended} of {count(episodes, 'episode')} ended"
-                took = duration(now - began)
-                self._display.show(self._view, f"{text}  {count(steps, 'step')}  {took}")
-
+        every = REFRESH_SECONDS if self._display.live else evaluating.LINE_SECONDS
+        teller = Teller(name, episodes, every, lambda text: self._display.show(self._view, text))
         if announced and not is_quiet():
             self.note(f"{name}: {count(episodes, 'episode')} {announced}")
         try:
-            yield told
+            yield teller
         finally:
-            self._evaluated += time.monotonic() - began
-            if self._display.live and shown > began:
+            self._evaluated += teller.seconds
+            if self._display.live and teller.told:
                 self._display.show(self._view)  # without the words about the evaluation
 
     def note(self, text: str) -> None:
