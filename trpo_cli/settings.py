@@ -47,6 +47,14 @@ ALSO_CALLED = {
     "env_name": "env",
     "algorithm": "algo",
     "agent": "algo",
+    "reinforce": "vpg",
+    "log_dir": "hydra.run.dir",
+    "logdir": "hydra.run.dir",
+    "output_dir": "hydra.run.dir",
+    "run_dir": "hydra.run.dir",
+    "run_name": "hydra.run.dir",
+    "exp_name": "hydra.run.dir",
+    "name": "hydra.run.dir",
     "gpu": "cuda",
 }
 """Words of other programs and of the papers, and what they are called here."""

@@ -151,6 +151,17 @@ class TestLast:
         assert run.main(["resume=last"]) == 2
         assert "resume=last: there is no run" in capsys.readouterr().err
 
+    def test_a_folder_of_runs_names_the_newest(
+        self, cli: Cli, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        make_run(Path("outputs/A/1"))
+        said = "outputs is no run and no sweep. The newest below it is outputs/A/1."
+        for words in (["resume=outputs"], ["--watch", "outputs"]):
+            outcome = cli(*words)
+            assert outcome.status == 2 and said in outcome.err
+        assert evaluate.main(["outputs"]) == 2
+        assert said in capsys.readouterr().err
+
     def test_every_command_knows_it(self, cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
         make_run(Path("outputs/A/1"))
         assert cli("resume=last").status == 0

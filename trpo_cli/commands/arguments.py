@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -29,10 +30,14 @@ class Parser(argparse.ArgumentParser):
         raise Left(status)
 
     def error(self, message: str) -> NoReturn:
-        takes_settings = self.get_default("overrides") is not None
         hint = ""
-        if takes_settings and message.startswith("unrecognized"):
-            hint = " Settings are written without dashes, such as algo=ppo."
+        if message.startswith("unrecognized"):
+            word = message.split()[2].partition("=")[0]
+            flags = [flag for flag in self._option_string_actions if "=" not in flag]
+            close = difflib.get_close_matches(word, flags, 1, 0.7)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            if not hint and self.get_default("overrides") is not None:
+                hint = " Settings are written without dashes, such as algo=ppo."
         raise UserError(
             f"{message[0].upper()}{message[1:]}.{hint} {self.prog} --help lists what there is."
         )

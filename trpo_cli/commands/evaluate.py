@@ -22,7 +22,7 @@ from trpo_cli.runs.manifest import check_config, read
 from trpo_cli.runs.whole import what_is_wrong
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.index import is_sweep
-from trpo_cli.sweeps.last import named
+from trpo_cli.sweeps.last import run_or_sweep
 from trpo_cli.sweeps.look import has_begun
 from trpo_cli.system.machine import usable_cores
 from trpo_cli.terminal.display import PlainLines
@@ -60,7 +60,7 @@ def evaluate_all(words: list[str]) -> None:
 
 def run_folders(word: str) -> list[str]:
     """The run that a person named, or all runs of a sweep that have begun."""
-    folder = named(word, word)
+    folder = run_or_sweep(word, word)
     if not is_sweep(folder):
         return [str(folder)]
     runs = [folder / job.folder for job in index.read(folder).jobs]

@@ -139,9 +139,9 @@ def prepare_resumption(
     """Going on with the run or the sweep in a folder."""
     from trpo_cli.commands.resume import require_run, resume, resumed_config
     from trpo_cli.sweeps.index import is_sweep
-    from trpo_cli.sweeps.last import named
+    from trpo_cli.sweeps.last import run_or_sweep
 
-    run_dir = str(named(run_dir, f"resume={run_dir}"))
+    run_dir = str(run_or_sweep(run_dir, f"resume={run_dir}"))
     if args.multirun:
         raise UserError(f"resume={run_dir} goes on with what is there; leave -m out.")
     if is_sweep(Path(run_dir)):

@@ -17,7 +17,7 @@ from trpo_cli.errors import UserError
 from trpo_cli.runs import manifest
 from trpo_cli.runs.directory import CONFIG, EVAL, LOCK, METRICS, require
 from trpo_cli.sweeps import index
-from trpo_cli.sweeps.last import named
+from trpo_cli.sweeps.last import run_or_sweep
 from trpo_cli.sweeps.look import has_begun, last_rows
 from trpo_cli.sweeps.overview import FAILED, FINISHED, INTERRUPTED, RUNNING, Overview, Row
 from trpo_cli.system.machine import memory_in_use
@@ -34,7 +34,7 @@ PACE = 20
 
 def watch(word: str) -> int:
     """Show how far a run or sweep is until nothing goes on there; returns 0."""
-    folder = named(word, f"--watch {word}")
+    folder = run_or_sweep(word, f"--watch {word}")
     if index.is_sweep(folder):
         watch_sweep(folder)
     else:

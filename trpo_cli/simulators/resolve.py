@@ -79,11 +79,15 @@ def _old_atari(name: str) -> bool:
     Importing it to find out would put its hundreds of ids into the suggestions for a typo.
     """
     game, _, version = name.rpartition("-")
+    return version in ("v0", "v4") and game in games()
+
+
+def games() -> list[str]:
+    """The Atari games that are installed, by their names in ids."""
     package = importlib.util.find_spec("ale_py")
-    if version not in ("v0", "v4") or package is None or not package.submodule_search_locations:
-        return False
-    roms = Path(package.submodule_search_locations[0], "roms").glob("*.bin")
-    return game in {path.stem.title().replace("_", "") for path in roms}
+    places = (package.submodule_search_locations or []) if package else []
+    roms = (rom.stem for place in places for rom in Path(place, "roms").glob("*.bin"))
+    return sorted(rom.title().replace("_", "") for rom in roms)
 
 
 def _need_atari(env_id: str) -> None:
@@ -102,6 +106,8 @@ def _unknown(env_id: str, module: str, name: str) -> str:
         if not _retired(spec) and (not module or _package(spec) == module.split(".")[0])
     ]
     base = re.sub(r"-v\d+$", "", name)
+    if not module and (game := [g for g in games() if g.casefold() == base.casefold()]):
+        return f"env={env_id} is not a known environment. Did you mean ALE/{game[0]}-v5?"
     versions = [k for k in known if re.sub(r"-v\d+$", "", k).casefold() == base.casefold()]
     if versions:
         versions.sort(key=lambda k: gymnasium.registry[k].version or 0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trpo_cli.errors import UserError
-from trpo_cli.runs.directory import CONFIG, LOCK, METRICS, OUTPUTS
+from trpo_cli.runs.directory import CHECKPOINTS, CONFIG, LOCK, METRICS, OUTPUTS
 from trpo_cli.sweeps.index import INDEX
 
 LAST = "last"
@@ -32,6 +32,20 @@ def named(word: str, said: str, searches: bool = False) -> Path:
             "folder."
         )
     return Path(found[1])
+
+
+def run_or_sweep(word: str, said: str) -> Path:
+    """The same where it has to be a run or a sweep itself; of a folder that holds some, the error
+    names the newest."""
+    folder = named(word, said)
+    inside = CHECKPOINTS in folder.absolute().parts[-2:]
+    if folder.is_dir() and not inside and not any((folder / n).exists() for n in (CONFIG, INDEX)):
+        found = max(_candidates(folder, (INDEX,)), default=None)
+        if found is not None:
+            raise UserError(
+                f"{said}: {folder} is no run and no sweep. The newest below it is {found[1]}."
+            )
+    return folder
 
 
 def _candidates(top: Path, marks: tuple[str, ...]) -> Iterator[tuple[float, str]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import typing
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from trpo_cli.commands.hydra.options import Setting, choices, known_settings
@@ -86,21 +84,15 @@ def _plain(value: Any) -> str:
 
 def environments(begun: str) -> list[str]:
     """Ids that can be built here, as far as can be told without building them."""
-    if begun.startswith("A") or not begun:
-        package = importlib.util.find_spec("ale_py")
-        places = (package.submodule_search_locations or []) if package else []
-        roms = [rom.stem for place in places for rom in Path(place, "roms").glob("*.bin")]
-        games = [f"ALE/{rom.title().replace('_', '')}-v5" for rom in sorted(roms)]
-    else:
-        games = []
+    from trpo_cli.simulators.resolve import can_be_built, games
+
+    atari = [f"ALE/{game}-v5" for game in games()]
     if begun.startswith("ALE/"):
-        return games
+        return atari
     import gymnasium
 
-    from trpo_cli.simulators.resolve import can_be_built
-
     ids = [name for name, spec in gymnasium.registry.items() if can_be_built(spec)]
-    return [*sorted(ids), *(games if begun else ["ALE/"] * bool(games))]
+    return [*sorted(ids), *(["ALE/"] if atari else [])]
 
 
 def _folders(begun: str, head: str, last: bool) -> Iterator[str]:

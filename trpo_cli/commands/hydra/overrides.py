@@ -115,17 +115,20 @@ def wrong_value(setting: Setting, value: Any) -> UserError:
     metadata = setting.field.metadata
     allowed = range_text(metadata)
     wanted = type_words(setting.type) + (f", {allowed}" if allowed else "")
+    hint = ""
+    if short := re.fullmatch(r"(\d[\d.]*)([kKmM])", str(value)):
+        hint = f" Did you mean {short[1]}e{3 if short[2] in 'kK' else 6}?"
     return UserError(
         f"{setting.key}={value} has the wrong type: {wanted} is wanted"
-        f" ({metadata.get('help', setting.key)})."
+        f" ({metadata.get('help', setting.key)}).{hint}"
     )
 
 
 def _closest(key: str, chosen: Mapping[str, str]) -> str:
     known = list(dict.fromkeys(s.key for s in known_settings(chosen)))
     last = key.rpartition(".")[2]
-    if last in ALSO_CALLED:
-        return _named_otherwise(ALSO_CALLED[last], chosen)
+    if word := next(iter(difflib.get_close_matches(last, ALSO_CALLED, 1, 0.85)), None):
+        return _named_otherwise(ALSO_CALLED[word], chosen)
     same_name = [k for k in known if k.rpartition(".")[2] == last]
     if same_name:
         return f" Did you mean {' or '.join(same_name)}?"
@@ -150,6 +153,8 @@ def _named_otherwise(key: str, chosen: Mapping[str, str]) -> str:
 
 def _several(text: str, key: str) -> UserError:
     value = text.partition("=")[2]
+    if re.fullmatch(r"\d{1,3}(,\d{3})+", value):
+        return UserError(f"{text}: write {key}={value.replace(',', '')}, without commas.")
     return UserError(
         f"{text} gives several values. For a run with each add -m; a list is written"
         f" {key}=[{value}]."
@@ -182,6 +187,8 @@ def _parse(parser: OverridesParser, text: str) -> Override:
     if "=" not in text and not text.startswith("~"):
         homes = [g for g, options in all_options().items() if text in options]
         hint = f" Did you mean {homes[0]}={text}?" if homes else " For example: algo=ppo."
+        if text in ("help", "version"):
+            hint = f" Did you mean --{text}?"
         raise UserError(f"{text!r} has no '=': settings are written key=value.{hint}")
     if not text.partition("=")[0].strip("+~ "):
         raise UserError(f"{text!r} has nothing before the '=': settings are written key=value.")
@@ -194,6 +201,13 @@ def _parse(parser: OverridesParser, text: str) -> Override:
         ) from None
     except HydraException:
         key, _, value = text.partition("=")
+        if key != key.strip() or value != value.strip():
+            words = f"{key.strip()}={value.strip()}"
+            raise UserError(
+                f"{text!r}: no spaces may stand around the '='; write {words}."
+            ) from None
+        if value.endswith(","):
+            raise UserError(f"{text}: there is nothing behind the last comma.") from None
         raise UserError(
             f"{text!r} cannot be read as key=value. A value with spaces or any of ,:={{}}[]()$'\""
             f" needs quotes inside the shell's own, such as '{key.strip()}=\"{value}\"'."
