@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.support.synthetic import evaluation, write_run
+from trpo_cli.compare.groups import file_name
 from trpo_cli.compare.read import find_runs, flatten
 from trpo_cli.compare.sweep import Sweep
 from trpo_cli.errors import UserError
@@ -102,6 +103,12 @@ def test_names_are_shown_and_not_obeyed(tmp_path: Path) -> None:
     (run,) = find_runs([str(tmp_path)]).runs
     assert run.env == "Hop\\x1b[31mper\\u202e-v4"
     assert run.path.name == "a\\x1b[2J\\udcff"
+
+
+def test_a_long_name_makes_no_long_file() -> None:
+    """255 bytes are the most on most file systems, and a name holds two of them."""
+    first, second = file_name("x" * 300), file_name("x" * 299 + "y")
+    assert first != second and len(first.encode()) < 80
 
 
 def test_a_slash_in_a_name_makes_no_folder(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from trpo_cli.compare.read import Run
 from trpo_cli.errors import UserError
 
 ALLOW = ("versions", "steps", "envs")
+LONGEST_NAME = 60
+"""Characters of a name in that of a file."""
 RULE = ("algo.name", "sampler.name")
 SHORT = {"algo": "algo.name", "sampler": "sampler.name", "policy": "policy.name"}
 SHORT |= {"value": "value.name"}
@@ -140,8 +143,11 @@ def show(value: Any) -> str:
 
 
 def file_name(name: str) -> str:
-    """An environment's id as part of a file's name."""
-    return re.sub(r"[^\w-]", "_", name)
+    """An environment's id as part of a file's name, which has an end."""
+    safe = re.sub(r"[^\w-]", "_", name)
+    if len(safe) <= LONGEST_NAME:
+        return safe
+    return f"{safe[:LONGEST_NAME]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def natural(text: str) -> list[Any]:
