@@ -256,7 +256,7 @@ class TestRun:
         assert "exitcode  : 3" in err and "Traceback" not in out
         (told,) = said(err)
         assert "another process of this run died or failed" in told
-        assert "torchrun --nproc-per-node=2 -m trpo_cli resume=run" in told
+        assert f"torchrun --nproc-per-node=2 -m trpo_cli resume={run_dir}" in told
         if victim:
             assert "2 processes" in out
             assert status(run_dir) == ("failed", "another process of this run died or failed.")

@@ -229,7 +229,7 @@ class TestTrain:
         rows = lines(tmp_path / "metrics.jsonl")
         assert [row["step"] for row in rows] == [64, 128, 192]
         for row in rows:
-            assert set(row) == PROGRESS | EPISODES | POLICY | VALUE | TIMES | OWN[rule]
+            assert set(row) == {"chain"} | PROGRESS | EPISODES | POLICY | VALUE | TIMES | OWN[rule]
         evaluations = lines(tmp_path / "eval.jsonl")
         # Those of training; the best checkpoint's, on other seeds, says that it is.
         assert [r["step"] for r in evaluations if "checkpoint" not in r] == [128, 192]
