@@ -99,8 +99,19 @@ class TestCurve:
         assert main(["runs", "--out", "report"]) == 0
         page = (here / "report" / "report.html").read_text()
         assert "each iteration&#x27;s own training episodes" in page
+        assert "Large dots: the final evaluation of the last policy" in page
+        assert '"x":24000.0,"mean":500.0,"std":null,"final":true' in page
         assert main(["runs", "--curve", "train/return_recent", "--out", "late"]) == 0
         assert "it lags" in (here / "late" / "report.html").read_text()
+
+    def test_an_environment_without_evaluations_takes_them_from_no_other(self, here):
+        lines = [evaluation(4800 * k, 10.0 * k) for k in range(1, 6)]
+        write_run(here / "runs" / "a", env="Ant-v4", evals=lines)
+        write_run(here / "runs" / "b", env="Hopper-v4")
+        assert main(["runs", "--out", "report"]) == 0
+        page = (here / "report" / "report.html").read_text()
+        assert "return of the evaluations during training (Ant-v4); return of each" in page
+        assert page.count('"final":true') == 3  # on Hopper-v4, along three axes
 
     def test_over_updates(self, here):
         write_sample(here / "runs", TWO)

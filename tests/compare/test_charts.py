@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.synthetic import write_run
 from trpo_cli.compare.analyse import analyse
-from trpo_cli.compare.charts import Chart, Line, chart_of_curves, chart_of_measure, to_json
+from trpo_cli.compare.charts import Axis, Chart, Line, chart_of_curves, chart_of_measure, to_json
 from trpo_cli.compare.groups import make_groups
 from trpo_cli.compare.read import find_runs
 from trpo_cli.compare.results import EnvResult, Options
@@ -29,20 +29,20 @@ def environment(
 
 
 def kinds(chart: Chart, group: str) -> list[str]:
-    return [line.kind for line in chart.axes["steps"][1] if line.group == group]
+    return [line.kind for line in chart.axes["steps"].lines if line.group == group]
 
 
 class TestCurves:
     def test_thin_lines_below_five_runs_and_a_band_with_five(self, tmp_path):
-        chart = chart_of_curves(environment(tmp_path, {"trpo": 4, "ppo": 5, "vpg": 1}), [])
+        chart = chart_of_curves(environment(tmp_path, {"trpo": 4, "ppo": 5, "vpg": 1}), {})
         assert kinds(chart, "trpo") == ["run"] * 4 + ["mean"]
         assert kinds(chart, "ppo") == ["low", "high", "mean"]
         assert kinds(chart, "vpg") == ["mean"]
         assert set(chart.axes) == {"steps", "seconds", "updates"}
 
     def test_a_group_has_no_value_beyond_its_end(self, tmp_path):
-        chart = chart_of_curves(environment(tmp_path, {"trpo": 2, "ppo": 2}, {"trpo": 12_000}), [])
-        x, lines = chart.axes["steps"]
+        chart = chart_of_curves(environment(tmp_path, {"trpo": 2, "ppo": 2}, {"trpo": 12_000}), {})
+        x, lines = chart.axes["steps"].x, chart.axes["steps"].lines
         trpo, ppo = (
             next(k.y for k in lines if (k.group, k.kind) == (g, "mean")) for g in ("trpo", "ppo")
         )
@@ -60,7 +60,7 @@ def test_an_axis_on_which_runs_do_not_meet_is_not_offered(tmp_path):
     write_run(tmp_path / "1", seed=1, row=lambda i: {"seconds": 101.0 + i})
     groups = make_groups(find_runs([str(tmp_path)]).runs)
     env = analyse(groups, Options("steps", None, {}, ""), []).envs[0]
-    assert set(chart_of_curves(env, []).axes) == {"steps", "updates"}
+    assert set(chart_of_curves(env, {}).axes) == {"steps", "updates"}
 
 
 def test_the_allowed_kl_is_drawn_with_the_kl_alone(tmp_path):
@@ -70,13 +70,13 @@ def test_the_allowed_kl_is_drawn_with_the_kl_alone(tmp_path):
     assert kinds(kl, "ppo") == ["low", "high", "mean"]
     assert kl.groups == ["trpo", "ppo"] and used.groups == ["trpo"]
     # Rows of 2,000 steps and 2 seconds: the same places along another axis.
-    steps, seconds = kl.axes["steps"][0], kl.axes["seconds"][0]
+    steps, seconds = kl.axes["steps"].x, kl.axes["seconds"].x
     assert seconds == pytest.approx(np.maximum(steps / 1000, 2.0))
 
 
 def test_json_has_null_for_nan_and_no_markup():
     line = Line("<a>&", "mean", np.array([np.nan, 1.23456789]))
-    text = to_json(Chart({"steps": (np.array([0.0, 1e6]), [line])}), title="</script>")
+    text = to_json(Chart({"steps": Axis(np.array([0.0, 1e6]), [line])}), title="</script>")
     assert not set("<>&") & set(text)
     found = json.loads(text)
     assert found["title"] == "</script>"

@@ -54,8 +54,6 @@ def analyse(grouping: Grouping, options: Options, notes: Sequence[str]) -> Compa
     """Raises `UserError` where a group has no values to compare."""
     runs = [run for group in grouping.groups.values() for run in group.runs]
     protocol = scores.choose_protocol(runs)
-    returns = choose_metric(runs, None)
-    metric = choose_metric(runs, options.curve)
     human = options.normalise != "range" and all(human_scale(env) for env in grouping.envs)
     if options.normalise == "human" and not human:
         lacking = next(env for env in grouping.envs if human_scale(env) is None)
@@ -63,10 +61,7 @@ def analyse(grouping: Grouping, options: Options, notes: Sequence[str]) -> Compa
             f"--normalise human: there is no random and no human score for {lacking}; "
             "--normalise range takes the range of the runs instead."
         )
-    envs = [
-        analyse_env(env, grouping.of(env), options, protocol, metric, returns, human)
-        for env in grouping.envs
-    ]
+    envs = [analyse_env(env, grouping.of(env), options, protocol, human) for env in grouping.envs]
     known = set(grouping.envs)
     unknown = [env for env in options.thresholds if env and env not in known]
     if unknown:
@@ -78,8 +73,6 @@ def analyse(grouping: Grouping, options: Options, notes: Sequence[str]) -> Compa
     everything = [*notes, *grouping.notes, *protocol.notes]
     return Comparison(
         options,
-        metric,
-        returns,
         protocol,
         envs,
         grouping.labels,
@@ -95,10 +88,10 @@ def analyse_env(
     groups: Sequence[Group],
     options: Options,
     protocol: Protocol,
-    metric: Metric,
-    returns: Metric,
     human: bool,
 ) -> EnvResult:
+    runs = [run for group in groups for run in group.runs]
+    metric, returns = choose_metric(runs, options.curve), choose_metric(runs, None)
     curves = {group.label: curves_of(group, metric) for group in groups}
     learned = curves
     if metric != returns:
@@ -137,8 +130,8 @@ def analyse_env(
         for group in groups
     ]
     scale = human_scale(env) if human else range_scale(starts, list(finals.values()))
-    reached = max(run.reached for group in groups for run in group.runs)
-    return EnvResult(env, reached, threshold, results, scale)
+    reached = max(run.reached for run in runs)
+    return EnvResult(env, metric, returns, reached, threshold, results, scale)
 
 
 def start_of(run: Run, learned: Curve) -> float:

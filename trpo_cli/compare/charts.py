@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -30,36 +30,46 @@ class Line:
 
 @dataclass(frozen=True)
 class Mark:
-    """A published number beside the curves over steps; std None where not given."""
+    """A number beside the curves: published, or with `final` a group's final performance. std: None
+    where not given."""
 
     group: str
     x: float
     mean: float
     std: float | None
+    final: bool = False
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A horizontal axis. x: (points,). lines: on it. marks: beside them."""
+
+    x: Floats
+    lines: Sequence[Line]
+    marks: Sequence[Mark] = ()
 
 
 @dataclass(frozen=True)
 class Chart:
-    """axes: axis -> (x (points,), lines)."""
+    """axes: of `AXES` those along which every group has a line."""
 
-    axes: Mapping[str, tuple[Floats, Sequence[Line]]]
-    marks: Sequence[Mark] = field(default_factory=list)
+    axes: Mapping[str, Axis]
 
     @property
     def groups(self) -> list[str]:
         """Those that have a line."""
-        _, lines = next(iter(self.axes.values()))
+        lines = next(iter(self.axes.values())).lines
         return list(dict.fromkeys(line.group for line in lines))
 
 
-def chart_of_curves(env: EnvResult, marks: Sequence[Mark]) -> Chart:
-    """Axes along which every group has a curve."""
+def chart_of_curves(env: EnvResult, marks: Mapping[str, Sequence[Mark]]) -> Chart:
+    """marks: axis -> what stands beside the curves there."""
     axes = {}
     for axis in AXES:
         if all(axis in g.curves for g in env.groups):
             parts = [(g.label, g.curves[axis].x, lines_of(g.curves[axis])) for g in env.groups]
-            axes[axis] = on_one_grid(parts)
-    return Chart(axes, marks)
+            axes[axis] = Axis(*on_one_grid(parts), marks.get(axis, ()))
+    return Chart(axes)
 
 
 def lines_of(drawn: Drawn) -> list[tuple[str, Floats]]:
@@ -82,7 +92,7 @@ def chart_of_measure(env: EnvResult, measure: Measure) -> Chart:
             parts.append((g.label, panel.places[axis], lines))
             if measure is MEASURES[0] and bound is not None:
                 parts.append((g.label, bound.places[axis], [("bound", bound.mean)]))
-        axes[axis] = on_one_grid(parts)
+        axes[axis] = Axis(*on_one_grid(parts))
     return Chart(axes)
 
 
@@ -101,14 +111,14 @@ def on_one_grid(
 def to_json(chart: Chart, **more: Any) -> str:
     """For a script element: no text of a run can end it. Null for NaN."""
     axes = {
-        axis: {
-            "x": numbers(x, 7),
-            "lines": [{"group": k.group, "kind": k.kind, "y": numbers(k.y)} for k in lines],
+        name: {
+            "x": numbers(axis.x, 7),
+            "lines": [{"group": k.group, "kind": k.kind, "y": numbers(k.y)} for k in axis.lines],
+            "marks": [asdict(mark) for mark in axis.marks],
         }
-        for axis, (x, lines) in chart.axes.items()
+        for name, axis in chart.axes.items()
     }
-    content = {**more, "axes": axes, "marks": [asdict(mark) for mark in chart.marks]}
-    return in_script(content)
+    return in_script({**more, "axes": axes})
 
 
 def numbers(values: Floats, digits: int = 5) -> list[float | None]:

@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from trpo_cli.compare import published
 from trpo_cli.compare.charts import Mark, chart_of_curves
 from trpo_cli.compare.groups import natural, rule_of, show
+from trpo_cli.compare.metric import AXES
 from trpo_cli.compare.panels import (
     AXIS_WORDS,
     Panel,
@@ -27,6 +28,7 @@ from trpo_cli.compare.panels import (
 )
 from trpo_cli.compare.ranking import FEW_RUNS
 from trpo_cli.compare.results import Comparison, EnvResult
+from trpo_cli.compare.scores import FINAL_EVALUATION
 from trpo_cli.compare.style import PLAIN, Look, looks
 from trpo_cli.compare.sweep import Setting, Sweep
 from trpo_cli.compare.update_plots import diagnostics
@@ -49,7 +51,7 @@ def all_plots(c: Comparison, sweeps: Sequence[Sweep], against: bool) -> list[Plo
 
 
 def curves(c: Comparison, looked: dict[str, Look], against: bool) -> Plot:
-    caption = f"Mean over runs of the {c.metric.words}."
+    caption = f"Mean over runs of the {c.in_words(lambda e: e.metric.words)}."
     if c.fewest < FEW_RUNS:
         caption += f" Thin lines: the single runs of groups with fewer than {FEW_RUNS}."
     if max(len(g.group.runs) for e in c.envs for g in e.groups) >= FEW_RUNS:
@@ -58,20 +60,25 @@ def curves(c: Comparison, looked: dict[str, Look], against: bool) -> Plot:
             "curve)."
         )
     caption += " Each group ends with its shortest run."
-    overlaid = against and c.options.axis == "steps"
-    beside = [published_beside(e) if overlaid else [] for e in c.envs]
-    panels = [curve_panel(c, e, looked, x) for e, x in zip(c.envs, beside, strict=True)]
-    if any(beside):
+    beside = [marks_beside(c, e, against) for e in c.envs]
+    shown = [mark for marks in beside for mark in marks[c.options.axis]]
+    if any(mark.final for mark in shown):
+        caption += (
+            f" Large dots: the {c.protocol.final}. Training episodes fall behind it where they are "
+            "long: many of them began under earlier policies."
+        )
+    if any(not mark.final for mark in shown):
         caption += (
             " Hollow markers at the right: published numbers of the same algorithm and number of "
             "steps, with their standard deviation over seeds; other versions of the task and other "
             "measures, see the table."
         )
+    panels = [curve_panel(c, e, looked, marks) for e, marks in zip(c.envs, beside, strict=True)]
     return Plot("curves", "Learning curves", caption, panels, looked)
 
 
 def curve_panel(
-    c: Comparison, env: EnvResult, looked: dict[str, Look], beside: list[Mark]
+    c: Comparison, env: EnvResult, looked: dict[str, Look], beside: dict[str, list[Mark]]
 ) -> Panel:
     """Single runs as thin lines where they are few: an interval of three runs is mostly fog."""
     marks: list[Artist] = []
@@ -86,22 +93,41 @@ def curve_panel(
             marks += [line(d.x, one, look.solid, 0.6, 0.5) for one in d.curves]
     for place, (look, d) in enumerate(drawn):
         marks.append(line(d.x, d.mean, look, every=(7 + 5 * place % 20, 28)))
-    for mark in beside:
+    for mark in beside[axis]:
         look, std = looked[mark.group], mark.std or 0.0
         ends = [mark.mean - std, mark.mean + std]
-        marks.append(line([mark.x] * 2, ends, look.solid, 0.8, 0.7))
-        marks.append(dots([mark.x], [mark.mean], look, hollow=True))
+        if std:
+            marks.append(line([mark.x] * 2, ends, look.solid, 0.8, 0.7))
+        size = 7.0 if mark.final else 4.0
+        marks.append(dots([mark.x], [mark.mean], look, size, hollow=not mark.final))
         seen.append(np.array(ends))
-    _, end = spread_of([*(d.x for _, d in drawn), [mark.x for mark in beside]])
+    _, end = spread_of([*(d.x for _, d in drawn), [mark.x for mark in beside[axis]]])
     return Panel(
         f"{env.env} ({count(env)})",
         marks,
         AXIS_WORDS[axis],
-        c.metric.label,
+        env.metric.label,
         (0.0, end * 1.02),
         limits(*spread_of(seen)),
         chart=chart_of_curves(env, beside),
     )
+
+
+def marks_beside(c: Comparison, env: EnvResult, against: bool) -> dict[str, list[Mark]]:
+    """Along each axis: the final evaluations at the ends of curves of training episodes, which lag
+    where episodes are long; over steps the published numbers too."""
+    behind = env.metric.smoothed and c.protocol.final == FINAL_EVALUATION
+    found = {
+        axis: [
+            Mark(g.label, float(g.curves[axis].x[-1]), g.final.value, None, final=True)
+            for g in env.groups
+            if behind and axis in g.curves
+        ]
+        for axis in AXES
+    }
+    if against and c.options.axis == "steps":
+        found["steps"] += published_beside(env)
+    return found
 
 
 def published_beside(env: EnvResult) -> list[Mark]:

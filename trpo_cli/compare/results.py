@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from trpo_cli.compare.align import Floats
@@ -78,10 +78,13 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class EnvResult:
-    """steps: how far the longest run got, at most its budget. groups: in the order of the labels.
+    """metric: of the curves that are drawn. returns: of everything else that is read off a curve.
+    steps: how far the longest run got, at most its budget. groups: in the order of the labels.
     scale: None where all final scores are the same."""
 
     env: str
+    metric: Metric
+    returns: Metric
     steps: int
     threshold: float
     groups: list[GroupResult]
@@ -129,11 +132,7 @@ class Improvement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """metric: of the curves. returns: of everything else that is read off a curve."""
-
     options: Options
-    metric: Metric
-    returns: Metric
     protocol: Protocol
     envs: list[EnvResult]
     labels: list[str]
@@ -149,3 +148,12 @@ class Comparison:
     @property
     def runs(self) -> int:
         return sum(len(g.group.runs) for e in self.envs for g in e.groups)
+
+    def in_words(self, what: Callable[[EnvResult], str]) -> str:
+        """Words on each environment, once where they are the same on all."""
+        said: dict[str, list[str]] = {}
+        for env in self.envs:
+            said.setdefault(what(env), []).append(env.env)
+        if len(said) == 1:
+            return next(iter(said))
+        return "; ".join(f"{words} ({', '.join(envs)})" for words, envs in said.items())

@@ -101,7 +101,7 @@ def performance(c: Comparison) -> Table:
         f"{c.options.axis} all groups share. To threshold ({thresholds}): the first point of that "
         "curve at or above it, median over all runs, with how many got there; one that did not "
         "counts as later than its end (Kaplan-Meier) in steps, as never in seconds. Curve of "
-        f"returns: {c.returns.words}.",
+        f"returns: {c.in_words(lambda e: e.returns.words)}.",
         [
             Column("env", "Environment", lambda g: g.env),
             Column("group", "Group", lambda g: g.label),

@@ -51,8 +51,7 @@
 
   function marks(figure) {
     return (u) => {
-      if (axis !== "steps") return;
-      for (const mark of figure.data.marks) {
+      for (const mark of figure.data.axes[axis].marks) {
         if (hidden.has(mark.group)) continue;
         const x = u.valToPos(mark.x, "x", true);
         const at = (value) => u.valToPos(value, "y", true);
@@ -63,7 +62,11 @@
         u.ctx.lineWidth = devicePixelRatio;
         u.ctx.setLineDash([]);
         line(() => { u.ctx.moveTo(x, at(mark.mean - std)); u.ctx.lineTo(x, at(mark.mean + std)); });
-        line(() => u.ctx.arc(x, at(mark.mean), 3.5 * devicePixelRatio, 0, 2 * Math.PI));
+        line(() => u.ctx.arc(x, at(mark.mean), (mark.final ? 5 : 3.5) * devicePixelRatio, 0, 2 * Math.PI));
+        if (mark.final) {
+          u.ctx.fillStyle = stroke(mark.group);
+          u.ctx.fill();
+        }
         u.ctx.restore();
       }
     };
@@ -113,8 +116,8 @@
     const log = figure.data.log;
     return (u, low, high) => {
       if (low === null) return [0.1, 1];
-      if (axis === "steps" && !log)
-        for (const mark of figure.data.marks)
+      if (!log)
+        for (const mark of figure.data.axes[axis].marks)
           if (!hidden.has(mark.group)) {
             low = Math.min(low, mark.mean - (mark.std ?? 0));
             high = Math.max(high, mark.mean + (mark.std ?? 0));
@@ -136,7 +139,7 @@
 
   const across = (figure) => (u, low, high) => {
     const whole = low === u.data[0][0] && high === u.data[0].at(-1);
-    const ends = axis === "steps" ? figure.data.marks.map((mark) => mark.x) : [];
+    const ends = figure.data.axes[axis].marks.map((mark) => mark.x);
     return whole ? [0, 1.02 * Math.max(high, ...ends)] : [low, high];
   };
 
