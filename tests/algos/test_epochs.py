@@ -204,6 +204,53 @@ class TestAdaptation:
             assert getattr(second, value) == 3.7
 
 
+class TestAdaptiveStepSize:
+    def sizes(self, first, updates=3, **settings):
+        """Step sizes and KLs of several updates, each from the same policy and batch."""
+        policy = make_policy()
+        algorithm = BUILD["ppo"](policy, learning_rate=first, schedule="adaptive", **settings)
+        start, rows = policy.parameters.copy(), []
+        for _ in range(updates):
+            policy.parameters[:] = start
+            metrics = algorithm.update(policy, make_batch(policy), np.random.default_rng(0), 1.0)
+            rows.append((metrics["policy/learning_rate"], metrics["policy/kl"]))
+        return rows, algorithm
+
+    def test_follows_the_kl(self):
+        for first, factor in ((1e-5, 1.5), (0.02, 1.0 / 1.5)):
+            rows, algorithm = self.sizes(first)
+            expected = [first * factor**k for k in range(4)]
+            np.testing.assert_allclose([size for size, _ in rows], expected[:3])
+            assert algorithm.state()["learning_rate"] == pytest.approx(expected[3])
+            for _, kl in rows:
+                assert kl < 0.005 if factor > 1.0 else kl > 0.02
+
+    def test_stays_inside_the_band(self):
+        """The KL of the first update is the target: neither twice nor half of it."""
+        ((_, kl),), _ = self.sizes(1e-3, updates=1)
+        _, algorithm = self.sizes(1e-3, updates=1, schedule_kl=kl)
+        assert algorithm.state()["learning_rate"] == 1e-3
+
+    def test_a_state_holds_it_and_an_idle_update_leaves_it(self):
+        _, first = self.sizes(0.02)
+        policy = make_policy()
+        second = BUILD["ppo"](policy, learning_rate=0.02, schedule="adaptive")
+        second.load_state({key: np.copy(array) for key, array in first.state().items()})
+        batch = make_batch(policy)
+        nothing = replace(batch, advantages=0.0 * batch.advantages)
+        metrics = second.update(policy, nothing, np.random.default_rng(0), 1.0)
+        assert metrics["policy/learning_rate"] == pytest.approx(0.02 / 1.5**3)
+        assert second.state()["learning_rate"] == first.state()["learning_rate"]
+
+    def test_a_state_of_another_schedule_has_none(self):
+        policy = make_policy()
+        constant = BUILD["ppo"](policy, schedule="constant").state()
+        assert "learning_rate" not in constant
+        adaptive = BUILD["ppo"](policy, learning_rate=0.002, schedule="adaptive")
+        adaptive.load_state(constant)
+        assert adaptive.state()["learning_rate"] == 0.002
+
+
 class TestDual:
     def test_the_multiplier_makes_the_bound_hold(self):
         """The same problem again and again: lambda settles where the mean KL is delta, and one
@@ -277,9 +324,7 @@ class TestCompiled:
             batch = make_batch(policy)
             config = PPOPenaltyConfig(kl_coef=5.0, **{**COMMON, "minibatch_size": None})
             adam = Adam(policy.parameters)
-            ascent = MinibatchAscent(
-                policy, batch, adam, config, np.random.default_rng(0), remaining=1.0
-            )
+            ascent = MinibatchAscent(policy, batch, adam, config, np.random.default_rng(0), STEP)
             policy.parameters[:] *= dtype(1.1)
             ascent._at_old = False
             ascent.run(1, unclipped_slope, kl_coef=5.0)

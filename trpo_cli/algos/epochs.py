@@ -22,7 +22,7 @@ from trpo_cli.data.states import join, part
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import Distribution, mean_kl
-from trpo_cli.maths.schedule import SCHEDULES, scheduled
+from trpo_cli.maths.schedule import ADAPTIVE, SCHEDULES, adapted_step_size, scheduled
 from trpo_cli.maths.surrogate import surrogate
 from trpo_cli.settings import setting
 
@@ -44,13 +44,19 @@ class MinibatchConfig:
         help="samples per Adam step, at most the batch; null: all of it", low=1
     )
     learning_rate: float = setting(help="Adam's step size", above=0)
-    schedule: str = setting(help="step size over training", choices=SCHEDULES)
+    schedule: str = setting(help="step size over training", choices=[*SCHEDULES, ADAPTIVE])
+    schedule_kl: float = setting(
+        help="mean KL per update that an adaptive step size is held near, nats: / 1.5 above twice "
+        "of it, * 1.5 below half of it",
+        above=0,
+        when="schedule=adaptive",
+    )
     entropy_coef: float = setting(help="weight of the entropy bonus", low=0)
     max_grad_norm: float | None = setting(help="clip the gradient's norm; null: never", above=0)
 
 
 class MinibatchOptimizer:
-    """What lasts from batch to batch: Adam's moments.
+    """What lasts from batch to batch: Adam's moments, and a step size that adapts to the KL.
 
     value_coef: weight of (V - R)^2 in the loss, for a network that gives V(s) as well.
     """
@@ -58,6 +64,8 @@ class MinibatchOptimizer:
     def __init__(self, config: MinibatchConfig, policy: Policy, value_coef: float = 0.0) -> None:
         self._config, self._value_coef = config, value_coef
         self._adam = Adam(policy.parameters, eps=1e-5)
+        self._adaptive = config.schedule == ADAPTIVE
+        self._learning_rate = config.learning_rate
 
     def ascend(
         self,
@@ -70,8 +78,9 @@ class MinibatchOptimizer:
         target_kl: float | None = None,
     ) -> MinibatchAscent:
         """All epochs of one update, fewer where nothing moves or the mean KL passes the target."""
+        learning_rate = scheduled(self._learning_rate, self._config.schedule, remaining)
         ascent = MinibatchAscent(
-            policy, batch, self._adam, self._config, generator, remaining, self._value_coef
+            policy, batch, self._adam, self._config, generator, learning_rate, self._value_coef
         )
         epochs = self._config.epochs
         at_once = epochs if target_kl is None else 1
@@ -79,19 +88,28 @@ class MinibatchOptimizer:
             ascent.run(at_once, slope, kl_coef)
             if not ascent.moved or (target_kl is not None and ascent.kl() > target_kl):
                 break
+        if self._adaptive and ascent.moved:
+            self._learning_rate = adapted_step_size(
+                learning_rate, ascent.kl(), self._config.schedule_kl
+            )
         return ascent
 
     def state(self) -> dict[str, Array]:
-        return join({"adam": self._adam.state()})
+        state = join({"adam": self._adam.state()})
+        if self._adaptive:
+            state["learning_rate"] = np.array([self._learning_rate])
+        return state
 
     def load_state(self, state: dict[str, Array]) -> None:
         self._adam.load_state(part(state, "adam"))
+        if self._adaptive and "learning_rate" in state:  # another schedule saved none
+            self._learning_rate = float(state["learning_rate"][0])
 
 
 class MinibatchAscent:
     """One update, epoch by epoch.
 
-    config: `minibatch_size`, `learning_rate`, `schedule`, `entropy_coef` (c_H), `max_grad_norm`.
+    config: `minibatch_size`, `entropy_coef` (c_H), `max_grad_norm`. learning_rate: Adam's.
     value_coef: c_V, for a network that gives V(s) as well.
     """
 
@@ -102,14 +120,14 @@ class MinibatchAscent:
         adam: Adam,
         config: Any,
         generator: np.random.Generator,
-        remaining: float,
+        learning_rate: float,
         value_coef: float = 0.0,
     ) -> None:
         self._policy, self._batch, self._adam = policy, batch, adam
         self._config, self._generator, self._value_coef = config, generator, value_coef
         self._old = policy.distribution(batch.observations).detach()
         self.old_log_prob = self._old.log_prob(batch.actions)
-        self._learning_rate = scheduled(config.learning_rate, config.schedule, remaining)
+        self._learning_rate = learning_rate
         self._gradient = namespace(policy.parameters).empty_like(policy.parameters)
         self._reason, self._steps, self._at_old = "", adam.steps, True
         self.epochs = 0
@@ -204,5 +222,6 @@ class MinibatchAscent:
         metrics = change_metrics(self._policy, batch, self._old, new, before, after)
         metrics |= {key: measured(measure) for key, measure in (also or {}).items()}
         metrics["policy/epochs"] = self.epochs
+        metrics["policy/learning_rate"] = self._learning_rate
         metrics["policy/skipped"] = "" if self.moved else self._reason or "no usable gradient"
         return metrics

@@ -7,6 +7,12 @@ COOLDOWN = 0.25
 """Share of training, at its end, over which `cooldown` falls to zero."""
 
 
+ADAPTIVE = "adaptive"
+FACTOR = 1.5
+SMALLEST, LARGEST = 1e-6, 1e-2
+"""Where `adapted_step_size` stops: beyond them a step size would take as long to come back."""
+
+
 def scheduled(size: float, schedule: str, remaining: float) -> float:
     """A step size when the share `remaining` of training, in [0, 1], is still to come.
 
@@ -18,4 +24,18 @@ def scheduled(size: float, schedule: str, remaining: float) -> float:
         return size * remaining
     if schedule == "cooldown":
         return size * min(1.0, remaining / COOLDOWN)
+    return size
+
+
+def adapted_step_size(size: float, kl: float, target: float) -> float:
+    """Adam's step size after an update that moved the policy by `kl`.
+
+    size / 1.5 where kl > 2 target, 1.5 size where kl < target / 2 (rl_games, Makoviychuk &
+    Makoviichuk 2021; Rudin et al. 2021, 2109.11978, who adapt after each minibatch). A size that
+    lies beyond the limits to begin with comes back to them and is moved no further out.
+    """
+    if kl > 2.0 * target:
+        return max(size / FACTOR, min(size, SMALLEST))
+    if kl < target / 2.0:
+        return min(size * FACTOR, max(size, LARGEST))
     return size
