@@ -18,6 +18,8 @@ THEMSELVES = ("config.", "settings.", "components.", "commands.hydra.")
 """What reads all settings to check, print and write them; that makes none of them matter."""
 
 IMAGES = "tests.support.toys:Toy/Telescope-v0"
+MINIBATCHES = running.MINIBATCH_RULES
+SCALED = {"advantage.scale_rewards": "true"}
 FEW = {"sampler.num_envs": 2, "sampler.steps_per_env": 8}
 
 
@@ -27,7 +29,8 @@ def case(rule: str, env: str, /, **changes: Any) -> list[str]:
 
 
 CASES = [
-    *(case(rule, "Hopper-v4", **FEW) for rule in all_options()["algo"] if rule != "es"),
+    *(case(rule, "Hopper-v4", **FEW) for rule in running.RULES if rule not in MINIBATCHES),
+    *(case(rule, "Hopper-v4", **FEW, **{"algo.schedule": "adaptive"}) for rule in MINIBATCHES),
     case("vpg", "CartPole-v1", **FEW, **{"eval.every": 16, "eval.episodes": 1}),
     case("es", "CartPole-v1", **{"sampler.num_envs": 4, "sampler.steps_per_env": 32}),
     case("trpo", "Hopper-v4", **FEW, policy="linear", value="quadratic"),
@@ -36,11 +39,11 @@ CASES = [
     case("trpo", IMAGES, **FEW, policy="nature_cnn", value="shared"),
     case("trpo", IMAGES, **FEW, policy="trpo_cnn"),
     *(
-        case("vpg", "CartPole-v1", advantage=name)
+        case("vpg", "CartPole-v1", advantage=name, **SCALED)
         for name in ("value_baseline", "td_residual", "gae", "q_value")
     ),
     *(
-        case("vpg", "CartPole-v1", advantage=name, value="none")
+        case("vpg", "CartPole-v1", advantage=name, value="none", **SCALED)
         for name in ("total_return", "reward_to_go", "average_baseline")
     ),
 ]

@@ -59,6 +59,7 @@ OWN = {
         "policy/skipped",
         "policy/clip_fraction",
         "policy/epochs",
+        "policy/learning_rate",
         "policy/surrogate_unclipped",
     },
 }

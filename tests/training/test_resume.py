@@ -85,6 +85,7 @@ class TestState:
             ("vpg", {"advantage": "average_baseline", "value": "none", "discount": 0.9}),
             ("ppo", {"advantage": "total_return", "advantage.discount_states": "true"}),
             ("npg", {"advantage": "q_value", "algo.fisher": "empirical"}),
+            ("ppo", {"algo.schedule": "adaptive", "advantage.scale_rewards": "true"}),
         ],
     )
     def test_estimators_go_on_exactly(

@@ -42,6 +42,12 @@ def validate(config: Config) -> None:
             f"value={config.value.name} has none; try advantage=reward_to_go or "
             f"average_baseline, or leave value={config.value.name} out."
         )
+    if not estimates and getattr(config.advantage, "scale_rewards", False):
+        raise UserError(
+            "advantage.scale_rewards=true needs a sampler of trajectories, and "
+            f"sampler={config.sampler.name} judges actions by sums of rewards as they are paid. "
+            "Leave it out."
+        )
     for group in HOMES:
         check = getattr(getattr(config, group), "check", None)
         if check is not None:

@@ -28,6 +28,13 @@ class EstimatorConfig:
         "discounted return has it; usually dropped, since late states would hardly count"
     )
     value_lambda: float = setting(help=VALUE_LAMBDA, low=0, high=1)
+    scale_rewards: bool = setting(
+        help="divide rewards by the running standard deviation of the discounted return; returns "
+        "are reported as they are"
+    )
+    reward_clip: float | None = setting(
+        help="bound on scaled rewards; null: none", above=0, when="scale_rewards=true"
+    )
 
 
 class Steps(NamedTuple):

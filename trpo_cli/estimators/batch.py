@@ -15,6 +15,7 @@ from trpo_cli.maths.psi import episode_times, lambda_returns, start_of_part
 from trpo_cli.maths.returns import standardize
 
 if TYPE_CHECKING:
+    from trpo_cli.estimators.rewards import RewardScaler
     from trpo_cli.models.policy import Policy
     from trpo_cli.models.value import StateValue
 
@@ -28,6 +29,7 @@ def estimate(
     clip_rewards: bool = False,
     split: Split = WHOLE,
     estimator: Estimator | None = None,
+    scaler: RewardScaler | None = None,
 ) -> Batch:
     """The batch of B = T * N samples, step-major.
 
@@ -37,6 +39,7 @@ def estimate(
     clip_rewards: learn from the sign of the rewards.
     split: how the batch is spread over processes.
     estimator: the one that `config` builds; given where it remembers earlier batches.
+    scaler: of the rewards that are learned from; None: they stay.
     """
     rewards = trajectories.rewards
     steps, envs = rewards.shape
@@ -58,8 +61,11 @@ def estimate(
     if trajectories.lives_lost is not None:
         worthless = worthless | trajectories.lives_lost
     over = worthless | trajectories.truncated
+    rewards = np.sign(rewards) if clip_rewards else rewards
+    if scaler is not None:
+        rewards = scaler(rewards, over, trajectories, split)
     terms = Steps(
-        np.sign(rewards) if clip_rewards else rewards,
+        rewards,
         values,
         next_values,
         np.where(worthless, np.float32(0.0), np.float32(discount)),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from trpo_cli.distributed.split import Split
     from trpo_cli.estimators.base import Estimator
+    from trpo_cli.estimators.rewards import RewardScaler
     from trpo_cli.models.policy import Policy
     from trpo_cli.models.value import StateValue
     from trpo_cli.simulators.base import Simulator
@@ -56,6 +57,7 @@ class Components:
     policy: Policy
     value: StateValue
     estimator: Estimator
+    scaler: RewardScaler | None
     rule: Any
     device: str
     device_reason: str
@@ -116,10 +118,21 @@ def build(prepared: Prepared, world: World) -> Components:
         policy=policy,
         value=value,
         estimator=config.advantage.build(),
+        scaler=build_scaler(config),
         rule=config.algo.build(policy, coef),
         device=device,
         device_reason=why,
     )
+
+
+def build_scaler(config: Config) -> RewardScaler | None:
+    """What scales the rewards that are learned from, where they are to be scaled."""
+    advantage = config.advantage
+    if not getattr(advantage, "scale_rewards", False):  # an estimator of one's own may lack it
+        return None
+    from trpo_cli.estimators.rewards import RewardScaler
+
+    return RewardScaler(config.discount, advantage.reward_clip)
 
 
 def build_policy(

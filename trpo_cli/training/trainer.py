@@ -75,7 +75,7 @@ class Training:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Everything that decides the rest of the run: arrays under policy/, value/, algo/,
-        advantage/ and sampler/, and what JSON holds."""
+        advantage/, rewards/ and sampler/, and what JSON holds."""
         with self.processes.order("state"):
             return self._state()
 
@@ -150,12 +150,13 @@ class Training:
     def _learners(self) -> dict[str, Any]:
         """What learns or remembers, by its place in a checkpoint."""
         parts = self.parts
-        return {
+        learners = {
             "policy": parts.policy,
             "value": parts.value,
             "algo": parts.rule,
             "advantage": parts.estimator,
         }
+        return learners if parts.scaler is None else {**learners, "rewards": parts.scaler}
 
     def close(self) -> None:
         try:

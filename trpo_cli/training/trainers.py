@@ -81,6 +81,7 @@ class BatchTrainer:
                 clip_rewards=self._clip_rewards,
                 split=split,
                 estimator=parts.estimator,
+                scaler=parts.scaler,
             )
             with processes.agreed():
                 check_batch(batch, trajectories, value, step)
