@@ -107,6 +107,7 @@ def test_one_paragraph_and_no_warning_of_numpys(tmp_path):
     [
         (["seed=" + 6000 * "9"], "has 6,000 characters, too many for a number"),
         (["seed=" + 4000 * "9"], "must be below 2^63"),
+        (["discount=" + 400 * "9"], "discount=99999999999999999999... has 400 characters"),
         (["sampler=vine", f"sampler.actions={2**63}"], "must be below 2^63"),
         (["policy=mlp", "policy.hidden_sizes=[[64]]"], "policy.hidden_sizes=[[64]]"),
         (["policy=mlp", "policy.hidden_sizes=[1e30]"], "policy.hidden_sizes=[1e30]"),

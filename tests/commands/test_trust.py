@@ -26,6 +26,7 @@ from trpo_cli.system import known
 EVIL = "import pathlib\npathlib.Path('witness').touch()\n"
 NAMED = {  # where a configuration names a module
     "environment": ("id: CartPole-v1", "id: {}:Evil-v0"),
+    "argument": ("kwargs: {}", "kwargs: {{a: ['{}:Evil-v0']}}"),
     "rule": ("name: ppo", "name: {}:Rule"),
     "policy": ("given: {}\n  name: auto", "name: {}:Policy"),
     "wrapper": ("wrappers: []", "wrappers: [{}:Wrapper]"),

@@ -150,6 +150,11 @@ class TestRoundTrip:
             config_from_yaml(text, "runs/config.yaml")
         assert "a secret" not in str(caught.value)
 
+    def test_a_number_of_hundreds_of_digits(self) -> None:
+        text = config_to_yaml(Config()).replace("discount: 0.99", "discount: " + "9" * 400)
+        with pytest.raises(UserError, match="too large"):
+            config_from_yaml(text, "runs/config.yaml")
+
 
 class TestChecks:
     def test_defaults_of_every_option_are_valid(self) -> None:

@@ -181,6 +181,10 @@ def _check_type(setting: Setting, parsed: Override, text: str) -> None:
         OmegaConf.structured(alone).value = value
     except OmegaConfBaseException as error:
         raise wrong_value(setting, raw) from error
+    except OverflowError:  # a whole number of hundreds of digits
+        raise UserError(
+            f"{setting.key}={raw[:20]}... has {len(raw):,} characters, too many for a number."
+        ) from None
 
 
 def _parse(parser: OverridesParser, text: str) -> Override:
