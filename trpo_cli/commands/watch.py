@@ -103,7 +103,8 @@ def watch_sweep(folder: Path) -> None:
         total = begun(where).total if has_begun(where) else 1
         rows.append(Row(job.number, job.name, where, total))
     ended = set[int]()
-    with contextlib.closing(Overview(rows, at_once=1)) as overview:
+    at_once = sum(holder(row.folder) is not None for row in rows)
+    with contextlib.closing(Overview(rows, max(1, at_once))) as overview:
         while True:
             going = holder(folder) is not None
             for row in rows:
