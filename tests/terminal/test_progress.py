@@ -106,6 +106,19 @@ class TestPlain:
         progress.update({"step": 51_000})
         assert "100 steps/s" in out.getvalue() and "51%" in out.getvalue()
 
+    def test_the_first_update_is_no_measure_of_the_speed(self, tmp_path, clock):
+        """It takes 60 s, in which functions are compiled; 100 steps take 0.5 s from then on."""
+        out = io.StringIO()
+        progress = Progress(CONFIG, FACTS, tmp_path, out)
+        clock.seconds += 60.0
+        progress.update({"step": 100})
+        for i in range(2, 101):
+            clock.seconds += 0.5
+            progress.update({"step": 100 * i})
+        first, *others = out.getvalue().splitlines()
+        assert "2 steps/s" in first and others
+        assert all("  200 steps/s  " in line for line in others)
+
     def test_summary(self, tmp_path, clock):
         (tmp_path / "metrics.jsonl").touch()
         (tmp_path / "checkpoints").mkdir()

@@ -6,7 +6,7 @@ import math
 import shlex
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +23,8 @@ LINE_SHARE = 0.05
 """Plain output: one line per this share of the run ..."""
 LINE_SECONDS, QUIET_SECONDS = 2.0, 300.0
 """... but not more often than the first of these, and not more seldom than the second."""
+PACE = 20
+"""Updates over which the speed is measured that is shown in training."""
 REFRESH_SECONDS = 0.5
 """Live output: drawing costs about 2 ms, so this is under half a percent of the time."""
 
@@ -51,6 +53,7 @@ class Progress:
         title = f"{config.algo.name} on {config.env.id}, seed {facts.get('seed')}"
         self._view = View(title, self._total, kl_bound(config.algo), step=self._first_step)
         self._began = self._shown = time.monotonic()
+        self._pace = deque([(self._first_step, self._began)], maxlen=PACE)
         self._next_step, self._evaluated = float(self._first_step), 0.0
         self._updates, self._first_return = 0, math.nan
         self._rejected: Counter[str] = Counter()
@@ -91,19 +94,21 @@ class Progress:
             self.note(f"a resumed run will start new episodes: {why}")
         self.note(f"run directory {self.run_dir}")
         self._began = self._shown = time.monotonic()
+        self._pace[0] = (self._first_step, self._began)
 
     def update(self, row: Mapping[str, Any]) -> None:
         """Take note of one row of metrics, and show it if it is time to."""
         now = time.monotonic()
         self._step, self._updates = int(row["step"]), self._updates + 1
         self._view.take(row)
+        self._pace.append((self._step, now - self._evaluated))
         if math.isnan(self._first_return):
             self._first_return = self._view.returned
         if row.get("trust_region/accepted") == 0:
             self._rejected[str(row.get("trust_region/reason") or "no reason given")] += 1
         if self._is_time(now - self._shown):
             self._shown, self._next_step = now, self._step + LINE_SHARE * self._total
-            self._view.rate = self._rate(now)
+            self._view.rate = self._recent_rate()
             self._view.memory = memory_in_use()
             self._display.show(self._view)
 
@@ -217,6 +222,12 @@ class Progress:
             return waited >= REFRESH_SECONDS
         due = self._step >= self._next_step and waited >= LINE_SECONDS
         return due or waited >= QUIET_SECONDS
+
+    def _recent_rate(self) -> float:
+        """Training steps per second over the last updates; the first one, in which functions are
+        compiled, counts only as long as there is no other."""
+        (first, began), (last, ended) = self._pace[1 if len(self._pace) > 2 else 0], self._pace[-1]
+        return (last - first) / max(1e-9, ended - began)
 
     def _rate(self, now: float) -> float:
         """Training steps per second since the banner."""
