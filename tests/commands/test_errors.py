@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_stub import Cli
+from trpo_cli.commands.hydra.overrides import check_overrides
 from trpo_cli.training import build
 
 # (command line, words that the message must hold)
@@ -226,6 +227,7 @@ def test_arguments_of_an_environment_need_no_plus(cli: Cli) -> None:
     spring = "env=Hopper-v5"
     for words in (["env.kwargs={frame_skip: 2}"], ["env.kwargs.frame_skip=2"]):
         assert cli.config(spring, *words).env.kwargs == {"frame_skip": 2}
+        assert check_overrides(check_overrides(words)) == check_overrides(words)  # as in a sweep
     both = ["env.kwargs.frame_skip=2", "env.kwargs.forward_reward_weight=3"]
     assert cli.config(spring, *both).env.kwargs == {"frame_skip": 2, "forward_reward_weight": 3}
 

@@ -56,7 +56,7 @@ def check_overrides(overrides: Sequence[str]) -> list[str]:
             _check_choice(parsed, text)
         seen[key] = text
         setting = find_setting(key, chosen)
-        if parsed.is_add() or parsed.is_delete() or not _takes_any_name(key, chosen):
+        if text[0] in "+~" or not _takes_any_name(key, chosen):
             checked.append(text if setting is None else _whole_numbers(setting, text))
         else:
             checked.append(f"++{text}")  # Hydra would ask for the plus signs
