@@ -143,7 +143,7 @@ class TestRuns:
 
 class TestCommandLine:
     def test_help(self, beside: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["algo=my_lab:Ascent", "algo.momentum=0.25", "--help"]) == 0
+        assert main(["algo=my_lab:Ascent", "algo.momentum=0.25", "--help=all"]) == 0
         text = capsys.readouterr().out
         assert (
             "algo=my_lab:Ascent: Gradient ascent with momentum, each step of the same KL." in text
