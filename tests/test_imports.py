@@ -45,8 +45,8 @@ LAYERS = {
     "tune": "errors untrusted settings system runs terminal sweeps",
     "training": "errors seeding maths settings components system distributed data runs terminal "
     "config simulators models estimators samplers algos",
-    "commands": "__init__ errors untrusted settings components system distributed runs terminal "
-    "config simulators samplers compare lab sweeps tune training",
+    "commands": "__init__ errors untrusted kernels settings components system distributed runs "
+    "terminal config simulators samplers compare lab sweeps tune training",
     "__main__": "commands",
 }
 THIRD_PARTY = {

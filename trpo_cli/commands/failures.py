@@ -10,9 +10,11 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from trpo_cli.commands.arguments import Left
+from trpo_cli.distributed.processes import process_number
 from trpo_cli.errors import RunFailed, ToldElsewhere, UserError, describe
+from trpo_cli.kernels import store
 from trpo_cli.system.signals import Interrupted, Stop
-from trpo_cli.terminal.display import on_screen
+from trpo_cli.terminal.display import is_quiet, on_screen
 from trpo_cli.terminal.streams import mend_streams
 from trpo_cli.untrusted import printable
 
@@ -40,9 +42,16 @@ def begin_process() -> None:
     """What every process of a command does first."""
     limit_library_threads()
     mend_streams()
+    store.listen(say_what_takes_long)
     # What is not finite is found and told in one paragraph, by `training.guards`.
     numbers = r"(overflow|underflow|invalid value|divide by zero) encountered"
     warnings.filterwarnings("ignore", numbers, RuntimeWarning)
+
+
+def say_what_takes_long(words: str) -> None:
+    """A line of progress about what happens once, such as compiling."""
+    if process_number() == 0 and not is_quiet():
+        print(words, file=sys.stderr, flush=True)
 
 
 def limit_library_threads() -> None:

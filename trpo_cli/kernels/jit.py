@@ -3,10 +3,8 @@
     @compiled    the arithmetic as it is written: results equal numpy's where the order is the same
     @fused       a * b + c may be rounded once: for networks, where no bits are promised
 
-numba's own cache knows a function by its file and forgets to look at the functions that it calls.
-Here everything is kept under one name made of all sources of compiled code: another version of any
-of them is another folder. numba itself tells processors and its own versions apart, and writes so
-that processes may do so at once.
+A function is compiled for each kind of arguments when Python first calls it with them. What it
+calls itself is compiled with it. `kernels.store` keeps the result for other processes.
 
 NUMBA_DISABLE_JIT=1 runs everything in the interpreter, for a debugger.
 """
@@ -15,18 +13,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import pickle
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
+import llvmlite.binding
 import numba
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.serialize import dumps
 
-PACKAGE = Path(__file__).parents[1]
-SOURCES = ("kernels", "simulators/mujoco")
-"""Every compiled function is in one of these folders."""
+from trpo_cli.kernels import store
+from trpo_cli.kernels.parts import PartCompiler
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,82 +41,53 @@ def fused(function: F) -> F:
 
 
 def _compile(function: F, fastmath: Any) -> F:
-    made: Any = numba.njit(
-        nogil=True, error_model="numpy", fastmath=fastmath, no_cfunc_wrapper=True
-    )(function)
+    made, part = (
+        numba.njit(
+            nogil=True, error_model="numpy", fastmath=fastmath, no_cfunc_wrapper=True, **more
+        )(function)
+        for more in ({}, {"no_cpython_wrapper": True, "pipeline_class": PartCompiler})
+    )  # type: Any, Any
     if numba.config.DISABLE_JIT:
         return made
-    template = made.get_call_template
+    compile_now = made.compile
 
-    def without_literals(arguments: Any, keywords: Any) -> Any:
+    def compile_in_turn(signature: Any) -> Any:
+        with global_compiler_lock:
+            try:
+                return compile_now(signature)
+            finally:
+                store.end_turn()
+
+    def as_a_part(arguments: Any, keywords: Any) -> Any:
         """A constant among the arguments would be a type, and compiled for, of its own."""
         keywords = {name: numba.types.unliteral(kind) for name, kind in keywords.items()}
-        return template(tuple(map(numba.types.unliteral, arguments)), keywords)
+        return part.get_call_template(tuple(map(numba.types.unliteral, arguments)), keywords)
 
-    made.get_call_template = without_literals
-    if cache_folder() is not None:
-        made._cache = _Cache(function)
+    made.compile = compile_in_turn
+    made._cache = _Kept(function)
+    made.get_call_template, made.get_overload = as_a_part, part.get_overload
+    part._compiling_counter = made._compiling_counter  # so a function finds that it calls itself
     return made
 
 
-@cache
-def cache_folder() -> Path | None:
-    """Where compiled code is kept; None where nothing can be written.
-
-    NUMBA_CACHE_DIR, else the user's cache folder, which nobody else can write to: what lies there
-    is executed.
-    """
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    user = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = (Path(given) if given else Path(user) / "trpo_cli") / f"kernels-{digest()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        tempfile.TemporaryFile(dir=folder).close()
-    except (OSError, RuntimeError):
-        return None
-    return folder
-
-
-def is_filled() -> bool:
-    """Whether something was compiled here before."""
-    folder = cache_folder()
-    return folder is not None and any(folder.glob("*.nbi"))
-
-
-@cache
-def digest() -> str:
-    """A name for the sources of all compiled code."""
-    state = hashlib.sha256()
-    for folder in SOURCES:
-        for path in sorted((PACKAGE / folder).rglob("*.py")):
-            state.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
-            state.update(path.read_bytes() + b"\0")
-    return state.hexdigest()[:16]
-
-
-class _Locator(_CacheLocator):
-    """Tells numba where a function's compiled forms are."""
+class _Kept(NullCache):
+    """Where numba looks for a function before it compiles it, and what it gives the result to."""
 
     def __init__(self, function: Any) -> None:
-        self._function = function
+        self._function = f"{function.__module__}.{function.__qualname__}".removeprefix("trpo_cli.")
 
-    def get_cache_path(self) -> str:
-        return str(cache_folder())
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        context.refresh()
+        name = self._name(signature, context.codegen())
+        found = store.find(name) or store.find_in_turn(name)
+        return None if found is None else CompileResult._rebuild(context, *pickle.loads(found))
 
-    def get_source_stamp(self) -> str:
-        return digest()
+    def save_overload(self, signature: Any, result: Any) -> None:
+        store.keep(self._name(signature, result.codegen), dumps(result._reduce()))
 
-    def get_disambiguator(self) -> str:
-        return str(self._function.__code__.co_firstlineno)
-
-    @classmethod
-    def from_function(cls, py_func: Any, py_file: str) -> _Locator:
-        return cls(py_func)
-
-
-class _CacheImpl(CompileResultCacheImpl):
-    _locator_classes: ClassVar = [_Locator]
-
-
-class _Cache(FunctionCache):
-    _impl_class = _CacheImpl
+    def _name(self, signature: Any, codegen: Any) -> str:
+        """magic_tuple: the processor compiled for. The one that does so decides `vector.LANES`."""
+        host = sorted(llvmlite.binding.get_host_cpu_features().items())
+        numbas = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))
+        key = repr((signature, codegen.magic_tuple(), host, numbas))
+        return f"{self._function}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

@@ -50,6 +50,14 @@ def _borrow(typing_context: Any, value: Any) -> Any:
     return value(value), build
 
 
+@compiled
+def copy(source: Any, out: Any) -> None:
+    """out[:] = source, of one dimension. Written so, it would be compiled with all that numpy
+    allows there, and with what it says of shapes that do not fit."""
+    for i in range(len(source)):
+        out[i] = source[i]
+
+
 if numba.config.DISABLE_JIT:
 
     def borrow(value: Any) -> Any:

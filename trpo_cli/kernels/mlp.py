@@ -11,6 +11,7 @@ bias: it depends neither on the number of rows nor on how they are blocked.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -51,31 +52,26 @@ def work_size(sizes: Any, rows: int) -> int:
     return rows * sum(padded(int(m)) for m in sizes[1:])
 
 
-@fused
-def pack(flat: Any, sizes: Any, bias: bool, packed: Any) -> None:
+def pack(flat: np.ndarray, sizes: Any, bias: bool, packed: np.ndarray) -> None:
     """A flat vector as a packed one; whatever lay in the padding stays."""
-    at = to = 0
-    for layer in range(len(sizes) - 1):
-        n, m = sizes[layer], sizes[layer + 1]
-        width = (m + LINE) // LANES * LANES
-        for i in range(n + 1 if bias else n):
-            for j in range(m):
-                packed[to + i * width + j] = flat[at + i * m + j]
-        at += (n + 1) * m if bias else n * m
-        to += (n + 1) * width
+    for own, place in _layers(flat, sizes, bias, packed):
+        place[:] = own
 
 
-@fused
-def unpack(packed: Any, sizes: Any, bias: bool, flat: Any) -> None:
+def unpack(packed: np.ndarray, sizes: Any, bias: bool, flat: np.ndarray) -> None:
     """A packed vector as a flat one."""
+    for own, place in _layers(flat, sizes, bias, packed):
+        own[:] = place
+
+
+def _layers(flat: np.ndarray, sizes: Any, bias: bool, packed: np.ndarray) -> Iterator[Any]:
+    """Of every layer, its rows in the flat vector and in the packed one."""
     at = to = 0
-    for layer in range(len(sizes) - 1):
-        n, m = sizes[layer], sizes[layer + 1]
-        width = (m + LINE) // LANES * LANES
-        for i in range(n + 1 if bias else n):
-            for j in range(m):
-                flat[at + i * m + j] = packed[to + i * width + j]
-        at += (n + 1) * m if bias else n * m
+    for n, m in pairwise(map(int, sizes)):
+        rows, width = n + bias, padded(m)
+        own = flat[at : at + rows * m].reshape(rows, m)
+        yield own, packed[to : to + rows * width].reshape(rows, width)[:, :m]
+        at += rows * m
         to += (n + 1) * width
 
 

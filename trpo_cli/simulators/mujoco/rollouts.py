@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trpo_cli.kernels.jit import compiled
-from trpo_cli.kernels.memory import borrow
+from trpo_cli.kernels.memory import borrow, copy
 from trpo_cli.kernels.mlp import forward
 from trpo_cli.kernels.vector import LANES
 from trpo_cli.simulators.mujoco.stepping import Simulations, World, advance, put, take
@@ -138,14 +138,13 @@ def play(
         for k in range(count):
             i, n = rows[k], first + rows[k]
             seen = record.observations[t, n]
-            for d in range(len(seen)):
-                seen[d] = simulations.observations[i, d]
+            copy(simulations.observations[i], seen)
             look(actor, seen, k, work.inputs)
             number = record.keep[t, n]
             if number >= 0:
                 take(world, places[k], simulations, i)
-                record.kept.state[number] = simulations.state[i]
-                record.kept.observations[number] = simulations.observations[i]
+                copy(simulations.state[i], record.kept.state[number])
+                copy(simulations.observations[i], record.kept.observations[number])
                 record.kept.progress[number] = simulations.progress[i]
                 record.kept.elapsed[number] = simulations.elapsed[i]
         start = forward(actor.packed, actor.sizes, actor.relu, work.inputs, count, work.layers)
@@ -210,8 +209,8 @@ def branch(
     actor, branching, work = borrow((actor, branching, work))
     size = actor.sizes[-1]
     stride = (size + LANES - 1) // LANES * LANES
-    d = simulations.observations.shape[1]
-    seen, action = np.empty(d, np.float32), np.empty(size, np.float32)
+    seen = np.empty(simulations.observations.shape[1], np.float32)
+    action = np.empty(size, np.float32)
     alive = np.arange(len(rows))
     count, weight = len(rows), 1.0
     for k in range(count):
@@ -221,8 +220,7 @@ def branch(
         if step:
             for a in range(count):
                 i = rows[alive[a]]
-                for j in range(d):
-                    seen[j] = simulations.observations[i, j]
+                copy(simulations.observations[i], seen)
                 look(actor, seen, a, work.inputs)
             start = forward(actor.packed, actor.sizes, actor.relu, work.inputs, count, work.layers)
         still = 0
@@ -232,7 +230,7 @@ def branch(
             if step:
                 choose(actor, work.layers, start + a * stride, branching.noise[step - 1, i], action)
             else:
-                action[:] = branching.actions[i]
+                copy(branching.actions[i], action)
             to_env(actor, action, work.command)
             reward, terminated, truncated, failed = advance(
                 world, places[k], simulations, i, work.command

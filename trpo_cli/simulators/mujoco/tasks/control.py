@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from trpo_cli.kernels.jit import compiled
+from trpo_cli.kernels.memory import copy
 from trpo_cli.simulators.mujoco.native import (
     COS,
     FLOAT_POWER,
@@ -57,9 +58,8 @@ def observe_reacher(c: Constants, f: Fields, out: np.ndarray) -> None:
     theta = f.qpos[:2]
     elementwise(c.loops[COS], theta, out[0:2])
     elementwise(c.loops[SIN], theta, out[2:4])
-    for i in range(2, c.nq):
-        out[2 + i] = f.qpos[i]
-    out[2 + c.nq : 4 + c.nq] = f.qvel[:2]
+    copy(f.qpos[2:], out[4:])
+    copy(f.qvel[:2], out[2 + c.nq :])
     for k in range(2 if c.v5 else 3):
         out[4 + c.nq + k] = f.xpos[c.bodies[0], k] - f.xpos[c.bodies[1], k]
 
@@ -109,17 +109,17 @@ def pusher(env: Any, v5: bool) -> Constants:
 
 @compiled
 def observe_pusher(c: Constants, f: Fields, out: np.ndarray) -> None:
-    out[0:7] = f.qpos[:7]
-    out[7:14] = f.qvel[:7]
+    copy(f.qpos[:7], out)
+    copy(f.qvel[:7], out[7:])
     for i in range(3):
-        out[14 + 3 * i : 17 + 3 * i] = f.xpos[c.bodies[i]]
+        copy(f.xpos[c.bodies[i]], out[14 + 3 * i :])
 
 
 @compiled
 def score_pusher(
     c: Constants, f: Fields, action: np.ndarray, before: float, after: float
 ) -> tuple[float, bool]:
-    tips, item, goal = c.bodies
+    tips, item, goal = c.bodies[0], c.bodies[1], c.bodies[2]
     reward_near = -distance(c, f, item, tips) * c.reward_near_weight
     reward_dist = -distance(c, f, item, goal) * c.reward_dist_weight
     reward_ctrl = weighted(-c.reward_control_weight, action)
@@ -187,8 +187,9 @@ def score_double_pendulum(
 ) -> tuple[float, bool]:
     x, y = f.site_xpos[0, 0], f.site_xpos[0, 2]
     # A scalar's ** 2 is a call of pow, which differs from a product in the last bit now and then.
-    squares = np.array([x, y - 2.0, f.qvel[1], f.qvel[2]])
-    pairwise(c.loops[FLOAT_POWER], squares, np.full(4, 2.0), squares)
+    squares, powers = np.empty(4), np.full(4, 2.0)
+    squares[0], squares[1], squares[2], squares[3] = x, y - 2.0, f.qvel[1], f.qvel[2]
+    pairwise(c.loops[FLOAT_POWER], squares, powers, squares)
     terminated = y <= 1
     reward = c.healthy_reward * (not terminated) if c.v5 else c.healthy_reward
     reward -= 0.01 * squares[0] + squares[1]
