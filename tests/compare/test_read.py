@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -13,7 +14,7 @@ import yaml
 
 from tests.support.synthetic import evaluation, write_run
 from trpo_cli.compare.groups import file_name
-from trpo_cli.compare.read import find_runs, flatten
+from trpo_cli.compare.read import find_runs, flatten, unchecked
 from trpo_cli.compare.sweep import Sweep
 from trpo_cli.errors import UserError
 
@@ -190,3 +191,12 @@ def test_the_command_loads_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_runs_without_a_chain_are_told(tmp_path: Path) -> None:
+    write_run(tmp_path / "older")
+    (run,) = find_runs([str(tmp_path)]).runs
+    newer = dataclasses.replace(run, manifest={**run.manifest, "rows": {}})
+    assert unchecked([newer]) == []
+    (note,) = unchecked([run, newer])
+    assert note.startswith("1 of 2 runs were begun by an older version")

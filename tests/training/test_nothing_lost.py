@@ -206,6 +206,17 @@ def unchain(folder: Path) -> None:
 
 
 class TestOlderRuns:
+    def test_what_trpo_eval_added_is_no_reason_to_write_events_again(
+        self, copy: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """An older version did not mark its lines."""
+        unchain(copy)
+        last = lines(copy / "eval.jsonl")[-1]
+        with open(copy / "eval.jsonl", "a") as file:
+            file.write(json.dumps({**last, "deterministic": True}) + "\n")
+        train(running.config(total_steps=9 * BATCH), copy, COMMAND, resume=True)
+        assert "written again" not in capsys.readouterr().out
+
     def test_goes_on_without_a_chain_and_says_so(
         self, killed: Path, capsys: pytest.CaptureFixture[str], reference: Callable[..., Any]
     ) -> None:

@@ -42,7 +42,7 @@ def compare(args: argparse.Namespace) -> None:
     from trpo_cli.compare.groups import check_keys, make_groups, refuse_mixtures
     from trpo_cli.compare.metric import EVAL_CURVE
     from trpo_cli.compare.ranking import headline
-    from trpo_cli.compare.read import find_runs
+    from trpo_cli.compare.read import find_runs, unchecked
     from trpo_cli.compare.record import Made, as_json
     from trpo_cli.compare.results import Options
     from trpo_cli.compare.sweep import find_sweeps
@@ -56,6 +56,7 @@ def compare(args: argparse.Namespace) -> None:
     args.dirs = [str(named(word, word, searches=True)) for word in args.dirs]
     found = find_runs(args.dirs, () if args.curve in (None, EVAL_CURVE) else (args.curve,))
     runs, notes = complete(found, args.unfinished)
+    notes += unchecked(runs)
     notes += refuse_mixtures(runs, allowed(args.allow), check_keys(runs, by))
     notes += nothing_published(runs) if args.against else []
     comparison = analyse(make_groups(runs, by, args.label), options, notes)

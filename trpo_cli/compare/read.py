@@ -151,6 +151,13 @@ def find_runs(folders: Sequence[str], extra: Iterable[str] = ()) -> Found:
     return Found(runs, notes)
 
 
+def unchecked(runs: Sequence[Run]) -> list[str]:
+    """A sentence about runs whose rows carry no chain, if there are any."""
+    older = sum("rows" not in run.manifest for run in runs)
+    words = f"{older} of {len(runs)} runs were begun by an older version: a change to their rows"
+    return [f"{words} would go unnoticed."] if older else []
+
+
 def require(folder: str) -> Path:
     path = Path(folder)
     if path.is_dir():

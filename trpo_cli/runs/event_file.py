@@ -120,7 +120,8 @@ def mend_events(
     shown = {kind: [e.step for e in found if _kind(e) == kind] for kind in ("row", "eval")}
     own = [e for e in evaluations if "by" not in e and "checkpoint" not in e]
     if own and KEY not in own[0]:  # of an older version, and trpo-eval's are among them
-        own = [e for step in shown["eval"] for e in own if e["step"] == step][: len(own)]
+        first = {e["step"]: e for e in reversed(own)}
+        own = [first[step] for step in shown["eval"] if step in first]
     steps = {"row": [row["step"] for row in rows], "eval": [e["step"] for e in own]}
     wanted = {kind: set(those) for kind, those in steps.items()}
     kept = {path: [e for e in _events(path.read_bytes()) if _stays(e, wanted)] for path in paths}
