@@ -73,7 +73,8 @@ FILES = (
     "checkpoints",
 )
 TIMED = ("seconds", "steps_per_second", "chain")
-PATIENCE = 120.0
+PATIENCE = 900.0
+"""Seconds that a process may take, on a machine that has much else to do."""
 Action = Callable[[random.Random, Path], None]
 
 
