@@ -323,3 +323,13 @@ def test_the_physics_of_an_iteration_is_stepped_again_to_the_bit() -> None:
         rows = [training.iterate() for training in made]
         assert replay.seconds() > 0.0
         assert rows[0]["train/return_mean"] == rows[1]["train/return_mean"]
+
+
+@pytest.mark.slow
+def test_costs_has_a_line_for_a_variation() -> None:
+    import costs
+
+    found = costs.line("few", "HalfCheetah-v4", "ppo", ["sampler.steps_per_env=16"], 1, 0.1)
+    name, cores, rate, *spent = [cell.strip() for cell in found.strip("|").split("|")]
+    assert (name, cores) == ("few", "1") and int(rate.replace(",", "")) > 0
+    assert len(spent) == 1 + len(costs.COLUMNS) and all(float(ms) >= 0.0 for ms in spent)
