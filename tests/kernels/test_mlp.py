@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from trpo_cli.kernels.gradients import backward, make_room
 from trpo_cli.kernels.mlp import (
+    TANH,
     Net,
     activate,
     forward,
@@ -16,7 +18,7 @@ from trpo_cli.kernels.mlp import (
     work_size,
 )
 from trpo_cli.kernels.vector import LANES, aligned, padded
-from trpo_cli.models.mlp import MLP
+from trpo_cli.models.mlp import ACTIVATIONS, MLP
 
 SHAPES = [(3, 2), (5, 7, 2), (4, 20, 3, 1), (6, 64, 64, 17), (2, 40, 33), (3, 37, 50, 2)]
 every_shape = pytest.mark.parametrize("sizes", SHAPES, ids=str)
@@ -27,7 +29,7 @@ class Network:
 
     def __init__(self, sizes, activation="tanh", bias=True, seed=0):
         self.mlp, self.sizes = MLP(sizes, activation, bias), np.array(sizes)
-        self.relu, self.bias = activation == "relu", bias
+        self.activation, self.bias = ACTIVATIONS.index(activation), bias
         generator = np.random.default_rng(seed)
         self.flat = generator.normal(size=self.mlp.num_parameters).astype(np.float32)
         self.flat /= np.float32(max(sizes)) ** 0.5
@@ -37,19 +39,19 @@ class Network:
     def outputs(self, inputs):
         """By the kernel."""
         n, last = len(inputs), self.mlp.sizes[-1]
-        work = aligned(work_size(self.mlp.sizes, n))
-        at = forward(self.packed, self.sizes, self.relu, inputs.reshape(-1), n, work)
+        work = aligned(work_size(self.mlp.sizes, n, self.activation))
+        at = forward(self.packed, self.sizes, self.activation, inputs.reshape(-1), n, work)
         return work[at : at + n * padded(last)].reshape(n, -1)[:, :last].copy()
 
     def gradient(self, inputs, u):
         """J' u, flat, by the kernel."""
         n, last = len(inputs), self.mlp.sizes[-1]
-        room = make_room(self.mlp.sizes, n + 3)  # as much as an earlier, larger minibatch needed
+        net = Net(self.sizes, self.activation, self.bias)
+        room = make_room(net, n + 3)  # as much as an earlier, larger minibatch needed
         room.inputs[: inputs.size] = inputs.reshape(-1)
-        at = forward(self.packed, self.sizes, self.relu, room.inputs, n, room.work)
+        at = forward(self.packed, self.sizes, self.activation, room.inputs, n, room.work)
         room.slopes[at : at + n * padded(last)].reshape(n, -1)[:, :last] = u
         packed = np.full_like(self.packed, np.nan)
-        net = Net(self.sizes, self.relu, self.bias)
         backward(net, self.packed, room, n, packed)
         self.last_gradient = packed
         return self.unpacked(packed)
@@ -76,7 +78,7 @@ def test_packing_there_and_back(sizes, bias):
 
 class TestForward:
     @every_shape
-    @pytest.mark.parametrize("activation", ["tanh", "relu"])
+    @pytest.mark.parametrize("activation", ACTIVATIONS)
     @pytest.mark.parametrize("bias", [True, False])
     def test_the_closed_form_agrees(self, sizes, activation, bias):
         network, inputs = Network(sizes, activation, bias), draw(sizes, 11)
@@ -103,7 +105,7 @@ class TestForward:
 
 class TestBackward:
     @every_shape
-    @pytest.mark.parametrize("activation", ["tanh", "relu"])
+    @pytest.mark.parametrize("activation", ACTIVATIONS)
     @pytest.mark.parametrize("bias", [True, False])
     def test_the_closed_form_agrees(self, sizes, activation, bias):
         network, inputs = Network(sizes, activation, bias), draw(sizes, 11)
@@ -131,7 +133,7 @@ class TestTanh:
         x = np.concatenate([np.linspace(-12.0, 12.0, 4096), np.geomspace(1e-30, 1.0, 4096)])
         x = x.astype(np.float32)
         found = x.copy()
-        activate(False, found, 0, len(x))
+        activate(TANH, found, 0, len(x), 0)
         exact = np.tanh(x.astype(np.float64))
         units = abs(found - exact) / np.spacing(abs(exact).astype(np.float32))
         assert units.max() < 5.0
@@ -140,6 +142,20 @@ class TestTanh:
     def test_beyond_numbers(self):
         x = np.zeros(LANES, dtype=np.float32)
         x[:4] = [np.nan, np.inf, -np.inf, -0.0]
-        activate(False, x, 0, LANES)
+        activate(TANH, x, 0, LANES, 0)
         assert np.isnan(x[0])
         np.testing.assert_allclose(x[1:4], [1.0, -1.0, 0.0], rtol=1e-6)
+
+
+class TestOtherActivations:
+    """Torch in double precision is the oracle. The sigmoid has an absolute error of some roundings
+    of 1, 1.2e-7, which silu multiplies by up to 12."""
+
+    @pytest.mark.parametrize("name", ["leaky_relu", "elu", "silu"])
+    def test_values(self, name):
+        x = np.concatenate([np.linspace(-12.0, 12.0, 4096), np.linspace(-1e-3, 1e-3, 64)])
+        x = x.astype(np.float32)
+        found = np.concatenate([x, np.zeros_like(x)])
+        activate(ACTIVATIONS.index(name), found, 0, len(x), len(x))
+        exact = getattr(torch.nn.functional, name)(torch.tensor(x, dtype=torch.float64)).numpy()
+        np.testing.assert_allclose(found[: len(x)], exact, rtol=1e-6, atol=2e-6)

@@ -7,13 +7,13 @@ import torch
 
 from tests.support.small import tensor
 from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
-from trpo_cli.models.mlp import MLP, orthogonal
+from trpo_cli.models.mlp import ACTIVATIONS, MLP, orthogonal
 
 BATCH = 7
 SHAPES = [
     (sizes, activation, bias)
     for sizes, activation, bias in itertools.product(
-        [(3, 2), (3, 5, 2), (3, 5, 4, 1)], ["tanh", "relu"], [True, False]
+        [(3, 2), (3, 5, 2), (3, 5, 4, 1)], ACTIVATIONS, [True, False]
     )
 ]
 

@@ -75,7 +75,7 @@ class TestPlay:
         "settings",
         [
             ("policy.actions=raw",),
-            ("policy.actions=clip", "policy.activation=relu", "policy.hidden_sizes=[20]"),
+            ("policy.actions=clip", "policy.activation=silu", "policy.hidden_sizes=[20]"),
             ("policy=linear", "policy.bias=false"),
             ("policy.normalize_observations=false", "policy.hidden_sizes=[8,24,8]"),
             ("policy.observation_clip=0.1",),

@@ -33,10 +33,11 @@ def make_policy(
     hidden: tuple[int, ...] = (5,),
     dtype: type = np.float64,
     torch_network: bool = False,
+    activation: str = "tanh",
 ) -> Policy:
     """A policy over three features with parameters far from zero; float64 unless told."""
     head = make_head(space, "rescale")
-    mlp = MLP([FEATURES, *hidden, head.num_outputs])
+    mlp = MLP([FEATURES, *hidden, head.num_outputs], activation)
     generator = np.random.default_rng(seed)
     parameters: np.ndarray = np.zeros(mlp.num_parameters + head.num_extra, dtype)
     mlp.initialize(parameters[: mlp.num_parameters], generator, output_gain=1.0)

@@ -33,14 +33,15 @@ def compiled_solution(
 
     assert isinstance(policy.network, MLP)
     sizes, layout = policy.network.sizes, Layout(policy.network, policy.parameters)
+    activation = layout.net.activation
     here = policy.distribution(observations)
     metric = np.exp(-2.0 * here.log_std) if isinstance(here, Gaussian) else probabilities(here)
     states = States(
         len(observations),
         numbers(observations),
         numbers(metric),
-        aligned(work_size(sizes, len(observations))),
-        aligned(work_size(sizes, BLOCK)),
+        aligned(work_size(sizes, len(observations), activation)),
+        aligned(work_size(sizes, BLOCK, activation)),
         aligned(spare_size(sizes)),
     )
     x = aligned(layout.length)

@@ -11,7 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trpo_cli.kernels.jit import fused
-from trpo_cli.kernels.mlp import LINE, Net, product, work_size
+from trpo_cli.kernels.mlp import (
+    ELU,
+    LEAKY_RELU,
+    LINE,
+    SILU,
+    TANH,
+    Net,
+    product,
+    slopes_behind,
+    work_size,
+)
 from trpo_cli.kernels.vector import (
     LANES,
     aligned,
@@ -44,9 +54,11 @@ def spare_size(sizes: Any) -> int:
     return padded(int(max(sizes))) + sum(int(m) * padded(int(n)) for n, m in pairwise(sizes[1:]))
 
 
-def make_room(sizes: Any, rows: int) -> Room:
+def make_room(net: Net, rows: int) -> Room:
     """Room for minibatches of so many rows."""
-    counts = (rows * int(sizes[0]), work_size(sizes, rows), work_size(sizes, rows))
+    sizes = net.sizes
+    size = work_size(sizes, rows, net.activation)
+    counts = (rows * int(sizes[0]), size, size)
     return Room(*map(aligned, (*counts, spare_size(sizes))))
 
 
@@ -134,7 +146,7 @@ def pull(
                 slopes, at, width, 1, rows, m,
                 spare, back, below, spare, 0, 0, slopes, source,
             )  # fmt: skip
-            through_activation(net.relu, work, slopes, source, at)
+            through_activation(net, work, rows, slopes, source, at)
 
 
 @fused
@@ -168,7 +180,7 @@ def push(
                 inputs, 0, stride, 1, rows, n, v, weight, width, v, bias, 0, tangents, at,
             )  # fmt: skip
         else:
-            through_activation(net.relu, work, tangents, source, at)
+            through_activation(net, work, rows, tangents, source, at)
             product(
                 tangents, source, stride, 1, rows, n,
                 packed, weight, width, v, bias, 0, tangents, at,
@@ -184,11 +196,26 @@ def push(
 
 
 @fused
-def through_activation(relu: bool, h: Any, g: Any, start: int, end: int) -> None:
-    """g *= f'(z), from h = f(z)."""
-    for i in range(start, end, LANES):
-        v = load(h, i)
-        store(g, i, load(g, i) * (positive(v) if relu else splat(f32(1.0)) - v * v))
+def through_activation(net: Net, work: Any, rows: int, g: Any, start: int, end: int) -> None:
+    """g *= f'(z), from f(z) or from what `forward` kept in `work`."""
+    one, leak, kind = splat(f32(1.0)), splat(f32(0.01)), net.activation
+    if kind == TANH:
+        for i in range(start, end, LANES):
+            v = load(work, i)
+            store(g, i, load(g, i) * (one - v * v))
+    elif kind == SILU:
+        behind = slopes_behind(net.sizes, rows)
+        for i in range(start, end, LANES):
+            store(g, i, load(g, i) * load(work, i + behind))
+    else:
+        for i in range(start, end, LANES):
+            v = load(work, i)
+            slope = positive(v)
+            if kind == LEAKY_RELU:
+                slope = slope + leak * (one - slope)
+            elif kind == ELU:
+                slope = one + v * (one - slope)
+            store(g, i, load(g, i) * slope)
 
 
 @fused

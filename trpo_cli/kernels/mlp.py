@@ -34,11 +34,16 @@ f32 = np.float32
 LINE = LANES - 1
 
 
+TANH, RELU, LEAKY_RELU, ELU, SILU = range(5)
+"""In the order of `models.mlp.ACTIVATIONS`."""
+
+
 class Net(NamedTuple):
-    """What an MLP is. sizes: int64, of every layer; relu: or tanh; bias: or none."""
+    """What an MLP is. sizes: int64, of every layer; activation: one of the numbers above; bias: or
+    none."""
 
     sizes: Any
-    relu: bool
+    activation: int
     bias: bool
 
 
@@ -47,9 +52,20 @@ def packed_size(sizes: Any) -> int:
     return sum((int(n) + 1) * padded(int(m)) for n, m in pairwise(sizes))
 
 
-def work_size(sizes: Any, rows: int) -> int:
-    """Numbers in `work` for so many rows: the outputs of every layer."""
-    return rows * sum(padded(int(m)) for m in sizes[1:])
+def work_size(sizes: Any, rows: int, activation: int) -> int:
+    """Numbers in `work` for so many rows: the outputs of every layer and, where no function of them
+    gives it, the slope of its activation."""
+    outputs = rows * sum(padded(int(m)) for m in sizes[1:])
+    return 2 * outputs if activation == SILU else outputs
+
+
+@fused
+def slopes_behind(sizes: Any, rows: int) -> int:
+    """How far behind its output the slope of an activation stands in `work`, if it does."""
+    count = 0
+    for layer in range(1, len(sizes)):
+        count += (sizes[layer] + LINE) // LANES * LANES
+    return rows * count
 
 
 def pack(flat: np.ndarray, sizes: Any, bias: bool, packed: np.ndarray) -> None:
@@ -182,15 +198,35 @@ def tanh(x: Any) -> Any:
 
 
 @fused
-def activate(relu: bool, z: Any, start: int, end: int) -> None:
-    """f(z) in place on z[start:end]; the length is a multiple of LANES."""
-    for i in range(start, end, LANES):
-        v = load(z, i)
-        store(z, i, v * positive(v) if relu else tanh(v))
+def activate(activation: int, z: Any, start: int, end: int, behind: int) -> None:
+    """f(z) in place on z[start:end]; the length is a multiple of LANES. Of silu also f'(z), so far
+    `behind` it."""
+    one, half, leak = splat(f32(1.0)), splat(f32(0.5)), splat(f32(0.01))
+    if activation == TANH:
+        for i in range(start, end, LANES):
+            store(z, i, tanh(load(z, i)))
+    elif activation == SILU:
+        for i in range(start, end, LANES):
+            v = load(z, i)
+            s = fma(half, tanh(half * v), half)
+            h = v * s
+            store(z, i, h)
+            store(z, i + behind, fma(h, one - s, s))
+    else:
+        for i in range(start, end, LANES):
+            v = load(z, i)
+            p = positive(v)
+            above = v * p
+            if activation == LEAKY_RELU:
+                above = above + leak * (v - above)
+            elif activation == ELU:  # e^x - 1 = 2 t / (1 - t), t = tanh(x / 2)
+                t = tanh(half * (v - above))
+                above = above + (t + t) / (one - t)
+            store(z, i, above)
 
 
 @fused
-def forward(packed: Any, sizes: Any, relu: bool, inputs: Any, rows: int, work: Any) -> int:
+def forward(packed: Any, sizes: Any, activation: int, inputs: Any, rows: int, work: Any) -> int:
     """The outputs of every layer at the first `rows` of inputs, kept in `work` one after the
     other, each (rows, padded size).
 
@@ -200,7 +236,7 @@ def forward(packed: Any, sizes: Any, relu: bool, inputs: Any, rows: int, work: A
     weight = at = source = 0
     below = inputs
     stride = sizes[0]
-    last = len(sizes) - 2
+    last, behind = len(sizes) - 2, slopes_behind(sizes, rows)
     for layer in range(last + 1):
         n = sizes[layer]
         width = (sizes[layer + 1] + LINE) // LANES * LANES
@@ -210,7 +246,7 @@ def forward(packed: Any, sizes: Any, relu: bool, inputs: Any, rows: int, work: A
             packed, weight, width, packed, bias, 0, work, at,
         )  # fmt: skip
         if layer < last:
-            activate(relu, work, at, at + rows * width)
+            activate(activation, work, at, at + rows * width, behind)
         weight = bias + width
         below, source, stride = work, at, width
         at += rows * width

@@ -104,13 +104,22 @@ class _Affine(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
+}
+
+
 def torch_mlp(shape: MLP) -> nn.Module:
     """The same function of the same flat vector as a torch module."""
     layers: list[nn.Module] = []
     for n, m in zip(shape.sizes[:-1], shape.sizes[1:], strict=True):
         layers += [
             _Affine(n, m, shape.bias),
-            nn.ReLU() if shape.activation == "relu" else nn.Tanh(),
+            ACTIVATIONS[shape.activation](),
         ]
     return nn.Sequential(*layers[:-1])
 

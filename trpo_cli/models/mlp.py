@@ -5,7 +5,8 @@ For layers z_l = h_{l-1} W_l + b_l, h_l = f(z_l), h_0 = x, outputs z_L:
     J v    forward:   dz_l = dh_{l-1} W_l + h_{l-1} dW_l + db_l,   dh_l = f'(z_l) dz_l
     J' u   backward:  dW_l = h_{l-1}' g_l,  db_l = sum g_l,        g_{l-1} = f'(z_{l-1}) (g_l W_l')
 
-with g_L = u. The hidden activations h_l are all that has to be kept: f' is a function of them.
+with g_L = u. The hidden activations h_l are all that has to be kept: f' is a function of them, but
+for silu, whose f' is computed on the way.
 These two products serve the policy gradient, the Fisher product, PPO's minibatches and the value
 fit alike. The arithmetic is numpy's (see `maths.arrays` for why).
 """
@@ -17,6 +18,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+ACTIVATIONS = ("tanh", "relu", "leaky_relu", "elu", "silu")
+"""In the order of their numbers in `kernels.mlp`. relu: max(z, 0); leaky_relu: max(z, 0.01 z);
+elu: z or, below 0, e^z - 1 (Clevert et al. 2016, 1511.07289); silu: z / (1 + e^-z), also called
+swish (Elfwing et al. 2018, 1702.03118; Ramachandran et al. 2017, 1710.05941)."""
+LEAK = 0.01
+"""The slope of leaky_relu below 0."""
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 """Weight (inputs, outputs) and bias (outputs,) of each layer, views of one flat vector."""
@@ -36,6 +44,8 @@ class Linearization:
         for weight, bias in layers[:-1]:
             h = self._hidden[-1] @ weight
             h += bias
+            if network.activation == "silu":
+                self._slopes.append(silu_slope(h))
             self._hidden.append(network.activate(h))
         weight, bias = layers[-1]
         self.outputs = self._hidden[-1] @ weight
@@ -147,14 +157,37 @@ class MLP:
         """f(z) in place."""
         if self.activation == "relu":
             return np.maximum(z, 0.0, out=z)
+        if self.activation == "leaky_relu":
+            return np.maximum(z, LEAK * z, out=z)
+        if self.activation == "elu":
+            low = np.expm1(np.minimum(z, 0.0))
+            return np.add(np.maximum(z, 0.0, out=z), low, out=z)
+        if self.activation == "silu":
+            z *= sigmoid(z)
+            return z
         return np.tanh(z, out=z)
 
     def slope(self, h: np.ndarray) -> np.ndarray:
-        """f'(z) from h = f(z)."""
+        """f'(z) from h = f(z), where it is a function of h."""
         if self.activation == "relu":
             return (h > 0.0).astype(h.dtype)
+        if self.activation == "leaky_relu":
+            return np.where(h > 0.0, h.dtype.type(1.0), h.dtype.type(LEAK))
+        if self.activation == "elu":
+            return np.minimum(h, 0.0) + h.dtype.type(1.0)
         squares = h * h
         return np.subtract(1.0, squares, out=squares)
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    """1 / (1 + e^-z), without overflow."""
+    return 0.5 + 0.5 * np.tanh(0.5 * z)
+
+
+def silu_slope(z: np.ndarray) -> np.ndarray:
+    """d (z s(z)) / dz = s + z s (1 - s), s the sigmoid."""
+    s = sigmoid(z)
+    return s + z * s * (1.0 - s)
 
 
 def orthogonal(generator: np.random.Generator, rows: int, columns: int) -> np.ndarray:

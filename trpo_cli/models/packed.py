@@ -12,7 +12,7 @@ from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.discrete import Bernoulli, Categorical
 from trpo_cli.maths.distributions import Distribution, Gaussian
 from trpo_cli.models.heads import BernoulliHead, CategoricalHead, GaussianHead
-from trpo_cli.models.mlp import MLP
+from trpo_cli.models.mlp import ACTIVATIONS, MLP
 
 if TYPE_CHECKING:
     from trpo_cli.kernels.adam import Step
@@ -76,7 +76,7 @@ class Layout:
         from trpo_cli.kernels.mlp import Net, packed_size
         from trpo_cli.kernels.vector import padded
 
-        self.net = Net(np.array(mlp.sizes), mlp.activation == "relu", mlp.bias)
+        self.net = Net(np.array(mlp.sizes), ACTIVATIONS.index(mlp.activation), mlp.bias)
         self._own, self._all = mlp.num_parameters, len(parameters)
         self.extra = packed_size(mlp.sizes)
         """Where the parameters beside the network's begin."""
@@ -110,7 +110,7 @@ class Packed:
         from trpo_cli.kernels.vector import aligned
 
         self.layout = layout = Layout(mlp, adam.parameters)
-        self.net, self.room, self._adam = layout.net, make_room(mlp.sizes, rows), adam
+        self.net, self.room, self._adam = layout.net, make_room(layout.net, rows), adam
         self.vectors = Vectors(
             layout.pack(adam.parameters),
             layout.pack(adam.first),

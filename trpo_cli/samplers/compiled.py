@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from trpo_cli.models.heads import GaussianHead
-from trpo_cli.models.mlp import MLP
+from trpo_cli.models.mlp import ACTIVATIONS, MLP
 from trpo_cli.models.normalizer import Normalizer
 from trpo_cli.models.policy import Policy
 from trpo_cli.samplers.rollouts import Rollouts
@@ -65,7 +65,7 @@ def make_actor(policy: Policy, sampled: bool = True, parameters: np.ndarray | No
     return Actor(
         packed=packed,
         sizes=sizes,
-        relu=network.activation == "relu",
+        activation=ACTIVATIONS.index(network.activation),
         normalized=normalizer.enabled,
         shift=shift,
         scale=scale,
@@ -96,11 +96,12 @@ class Crew:
         assert isinstance(network, MLP) and isinstance(head, GaussianHead)
         self.block = 1 if network.num_parameters <= SMALL_NETWORK else BLOCK
         self._places = [Places(simulator.model, self.block) for _ in range(threads)]
+        activation = ACTIVATIONS.index(network.activation)
         kind = np.float32 if head.raw else np.float64
         self._works = [
             Work(
                 aligned(self.block * network.sizes[0]),
-                aligned(work_size(network.sizes, self.block)),
+                aligned(work_size(network.sizes, self.block, activation)),
                 np.zeros(network.sizes[-1], dtype=kind),
             )
             for _ in range(threads)

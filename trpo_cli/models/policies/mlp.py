@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trpo_cli.components import PolicyTraits, component
+from trpo_cli.models.mlp import ACTIVATIONS
 from trpo_cli.models.policies.base import VectorConfig, mlp_policy
 from trpo_cli.settings import setting
 
@@ -25,7 +26,7 @@ class MLPPolicyConfig(VectorConfig):
     traits: ClassVar = PolicyTraits(closed_form=True)
 
     hidden_sizes: list[int] = setting(help="units of each hidden layer", low=1)
-    activation: str = setting(help="hidden activation", choices=["tanh", "relu"])
+    activation: str = setting(help="hidden activation", choices=ACTIVATIONS)
 
     def build(
         self,

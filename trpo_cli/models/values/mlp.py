@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from trpo_cli.components import ValueTraits, component
+from trpo_cli.models.mlp import ACTIVATIONS
 from trpo_cli.models.values.base import RegressionConfig
 from trpo_cli.settings import setting
 
@@ -27,7 +28,7 @@ class MLPValueConfig(RegressionConfig):
     traits: ClassVar = ValueTraits()
 
     hidden_sizes: list[int] = setting(help="units of each hidden layer", low=1)
-    activation: str = setting(help="hidden activation", choices=["tanh", "relu"])
+    activation: str = setting(help="hidden activation", choices=ACTIVATIONS)
 
     def build(
         self,

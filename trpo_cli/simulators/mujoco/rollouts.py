@@ -21,15 +21,15 @@ from trpo_cli.simulators.mujoco.stepping import Simulations, World, advance, put
 class Actor(NamedTuple):
     """A Gaussian policy on a perceptron, its normaliser and what becomes of its actions.
 
-    packed, sizes, relu: the network, see `kernels.mlp`. shift, scale: (d,) float32, with bound the
-    normaliser's; normalized: whether it is used. std: (A,) float32; sampled: whether noise is
-    added. factor, offset, low, high: (A,) float64, an action a becomes
+    packed, sizes, activation: the network, see `kernels.mlp`. shift, scale: (d,) float32, with
+    bound the normaliser's; normalized: whether it is used. std: (A,) float32; sampled: whether
+    noise is added. factor, offset, low, high: (A,) float64, an action a becomes
     clip(factor a + offset, low, high), unless it is `raw`.
     """
 
     packed: np.ndarray
     sizes: np.ndarray
-    relu: bool
+    activation: int
     normalized: bool
     shift: np.ndarray
     scale: np.ndarray
@@ -147,7 +147,9 @@ def play(
                 copy(simulations.observations[i], record.kept.observations[number])
                 record.kept.progress[number] = simulations.progress[i]
                 record.kept.elapsed[number] = simulations.elapsed[i]
-        start = forward(actor.packed, actor.sizes, actor.relu, work.inputs, count, work.layers)
+        start = forward(
+            actor.packed, actor.sizes, actor.activation, work.inputs, count, work.layers
+        )
         for k in range(count):
             i, n = rows[k], first + rows[k]
             action = record.actions[t, n]
@@ -222,7 +224,9 @@ def branch(
                 i = rows[alive[a]]
                 copy(simulations.observations[i], seen)
                 look(actor, seen, a, work.inputs)
-            start = forward(actor.packed, actor.sizes, actor.relu, work.inputs, count, work.layers)
+            start = forward(
+                actor.packed, actor.sizes, actor.activation, work.inputs, count, work.layers
+            )
         still = 0
         for a in range(count):
             k = alive[a]
