@@ -170,7 +170,7 @@ BAD = [
     ("sampler=vin", "sampler=vin", "single_path"),
     ("policy.observation_clip=0", "policy.observation_clip=0", "> 0"),
     ("policy.init_log_std=nan", "policy.init_log_std=nan", "finite"),
-    ("policy.actions=squash", "policy.actions=squash", "rescale, clip, raw"),
+    ("policy.actions=fold", "policy.actions=fold", "rescale, clip, squash, raw"),
     ("policy.hidden_sizes=[a]", "policy.hidden_sizes=[a]", "[64,64]"),
     ("policy=linear policy.hidden_sizes=[64]", "policy.hidden_sizes", "policy=mlp"),
     ("value=cnn", "value=cnn", "mlp"),

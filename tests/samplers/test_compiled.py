@@ -47,11 +47,18 @@ def same(one: Trajectories, other: Trajectories) -> None:
 
 class TestPlay:
     @pytest.mark.parametrize(
-        "env", ["Hopper-v4", "HalfCheetah-v5", "InvertedPendulum-v4", "Reacher-v4"]
+        ("env", "actions"),
+        [
+            ("Hopper-v4", "rescale"),
+            ("HalfCheetah-v5", "rescale"),
+            ("InvertedPendulum-v4", "rescale"),
+            ("Reacher-v4", "squash"),
+        ],
     )
-    def test_is_what_the_simulator_does_with_these_actions(self, env: str) -> None:
+    def test_is_what_the_simulator_does_with_these_actions(self, env: str, actions: str) -> None:
         """Bit for bit, across the ends of episodes; and the actions are the policy's."""
-        made = used(training(env, "sampler.groups=1", "env.max_episode_steps=33"))
+        settings = f"sampler.groups=1 env.max_episode_steps=33 policy.actions={actions}"
+        made = used(training(env, *settings.split()))
         simulator = make_simulator(made.config.env, ENVS, 1)
         shown = simulator.restore(made.sampler.simulators[0].snapshot()).copy()
         noise = made.policy.noise(np.random.default_rng(5), (STEPS, ENVS))

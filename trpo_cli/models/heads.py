@@ -8,6 +8,7 @@ and no noise at all gives the most likely action.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,6 +19,10 @@ from trpo_cli.maths.distributions import Distribution, Gaussian
 
 if TYPE_CHECKING:
     from gymnasium import spaces
+
+
+TANH = np.frompyfunc(math.tanh, 1, 1)
+"""libm's, as compiled loops have it: numpy's may round otherwise."""
 
 
 class Head(Protocol):
@@ -45,8 +50,18 @@ class GaussianHead:
     """Box actions: the network gives the mean, `extra` is the log standard deviation.
 
     The environment receives, for finite bounds, low + (clip(a, -1, 1) + 1) / 2 * (high - low)
-    (`rescale`) or clip(a, low, high) (`clip`); otherwise the action as it is. Log-probabilities
-    are those of the unclipped action.
+    (`rescale`), clip(a, low, high) (`clip`) or low + (tanh(a) + 1) / 2 * (high - low) (`squash`);
+    otherwise the action as it is. Log-probabilities are those of a.
+
+    With `squash` what the environment receives has a density of its own (Haarnoja et al. 2018,
+    1801.01290, appendix C),
+
+        log pi(tanh(a)|s) = log N(a) - sum_j log(1 - tanh(a_j)^2),
+
+    beside the constant scale. The correction knows nothing of theta: it is the same in pi and in
+    pi_old, so that ratios, gradients and Fisher products are those of the Gaussian, and so is the
+    KL, which no bijection changes. The entropy is not: the Gaussian's, which is what entropies mean
+    here, is an upper bound of the squashed density's on [-1, 1].
     """
 
     def __init__(self, space: spaces.Box, actions: str) -> None:
@@ -55,8 +70,10 @@ class GaussianHead:
         self._low = space.low.reshape(-1).astype(np.float64)
         self._high = space.high.reshape(-1).astype(np.float64)
         bounded = np.isfinite(self._low) & np.isfinite(self._high)
-        rescale = bounded if actions == "rescale" else np.zeros_like(bounded)
+        rescale = bounded if actions in ("rescale", "squash") else np.zeros_like(bounded)
         self._rescaled = rescale
+        self.squashed = rescale & (actions == "squash")
+        """Which of the A actions go through tanh, (A,) bool."""
         # [-1, 1] stands for itself where an action is not rescaled: one expression serves all.
         low, high = np.where(rescale, self._low, -1.0), np.where(rescale, self._high, 1.0)
         self._scale, self._shift = (high - low) / 2.0, (high + low) / 2.0
@@ -72,6 +89,8 @@ class GaussianHead:
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
         if not self.raw:
+            if self.squashed.any():
+                actions = np.where(self.squashed, TANH(actions).astype(np.float64), actions)
             if not self._identity:
                 actions = actions * self._scale + self._shift
             actions = np.minimum(np.maximum(actions, self._low), self._high)
@@ -84,7 +103,7 @@ class GaussianHead:
 
     def affine(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Factor, offset, low and high, (A,) each: what the environment receives is
-        clip(factor a + offset, low, high), unless it is raw."""
+        clip(factor a + offset, low, high), with tanh(a) for a squashed a, unless it is raw."""
         return self._scale, self._shift, self._low, self._high
 
     def distribution(self, outputs: Array, extra: Array) -> Gaussian:

@@ -73,6 +73,7 @@ def make_actor(policy: Policy, sampled: bool = True, parameters: np.ndarray | No
         sampled=sampled,
         std=np.exp(policy.parameters[network.num_parameters :]),
         raw=head.raw,
+        squashed=head.squashed,
         factor=factor,
         offset=offset,
         low=low,

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from trpo_cli.models.mlp import MLP
     from trpo_cli.models.policy import Policy
 
-ACTIONS = "bounded actions: rescale [-1, 1] to the bounds, clip at them, or raw"
-ACTION_CHOICES = ("rescale", "clip", "raw")
+ACTIONS = "bounded actions: rescale [-1, 1] to the bounds, clip at them, squash by tanh, or raw"
+ACTION_CHOICES = ("rescale", "clip", "squash", "raw")
 LOG_STD = "first log standard deviation (continuous actions)"
 NORMALIZE = "running mean and variance of observations"
 CLIP = "bound on normalised observations"

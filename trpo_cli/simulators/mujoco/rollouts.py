@@ -7,6 +7,7 @@ What a simulation does depends neither on its block nor on the thread.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,8 @@ class Actor(NamedTuple):
     packed, sizes, activation: the network, see `kernels.mlp`. shift, scale: (d,) float32, with
     bound the normaliser's; normalized: whether it is used. std: (A,) float32; sampled: whether
     noise is added. factor, offset, low, high: (A,) float64, an action a becomes
-    clip(factor a + offset, low, high), unless it is `raw`.
+    clip(factor a + offset, low, high), with tanh(a) for an a that is `squashed`, (A,) bool, unless
+    it is `raw`.
     """
 
     packed: np.ndarray
@@ -37,6 +39,7 @@ class Actor(NamedTuple):
     sampled: bool
     std: np.ndarray
     raw: bool
+    squashed: np.ndarray
     factor: np.ndarray
     offset: np.ndarray
     low: np.ndarray
@@ -102,7 +105,10 @@ def to_env(actor: Actor, action: np.ndarray, command: np.ndarray) -> None:
         if actor.raw:
             command[k] = action[k]
         else:
-            a = np.float64(action[k]) * actor.factor[k] + actor.offset[k]
+            a = np.float64(action[k])
+            if actor.squashed[k]:
+                a = math.tanh(a)
+            a = a * actor.factor[k] + actor.offset[k]
             command[k] = min(max(a, actor.low[k]), actor.high[k])
 
 
