@@ -86,6 +86,7 @@ class TestState:
             ("ppo", {"advantage": "total_return", "advantage.discount_states": "true"}),
             ("npg", {"advantage": "q_value", "algo.fisher": "empirical"}),
             ("ppo", {"algo.schedule": "adaptive", "advantage.scale_rewards": "true"}),
+            ("ppo", {"env": "Pendulum-v1", "sampler.noise_beta": 1.0}),
         ],
     )
     def test_estimators_go_on_exactly(

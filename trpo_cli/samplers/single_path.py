@@ -12,7 +12,7 @@ from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.errors import UserError
 from trpo_cli.samplers.base import World
 from trpo_cli.seeding import environment_seeds
-from trpo_cli.settings import setting
+from trpo_cli.settings import CONTINUOUS, setting
 
 if TYPE_CHECKING:
     from trpo_cli.samplers.single_path_sampler import SinglePathSampler
@@ -32,12 +32,25 @@ class SinglePathConfig:
         low=1,
     )
 
+    noise_beta: float = setting(
+        help="power spectrum f^-beta of the noise of an environment's actions over an iteration's "
+        "steps: 0 white, 1 pink",
+        low=0,
+        high=2,
+        when=CONTINUOUS,
+    )
+
     def build(self, config: Any, world: World) -> tuple[SinglePathSampler, Split]:
-        return build_trajectories(config, world)
+        return build_trajectories(config, world, self.noise_beta)
 
 
-def build_trajectories(config: Any, world: World) -> tuple[SinglePathSampler, Split]:
-    """This process's environments, consecutive ones, and which samples come from them."""
+def build_trajectories(
+    config: Any, world: World, noise_beta: float = 0.0
+) -> tuple[SinglePathSampler, Split]:
+    """This process's environments, consecutive ones, and which samples come from them.
+
+    noise_beta: see `SinglePathConfig`.
+    """
     from trpo_cli.samplers.single_path_sampler import SinglePathSampler
     from trpo_cli.simulators.make import make_simulator
 
@@ -61,6 +74,7 @@ def build_trajectories(config: Any, world: World) -> tuple[SinglePathSampler, Sp
         environment_seeds(world.seed, envs),
         world.threads,
         first=int(own[0]),
+        noise_beta=noise_beta,
     )
     if processes.count == 1:
         return built, WHOLE

@@ -11,6 +11,8 @@ import numpy as np
 
 from trpo_cli.data.records import Trajectories
 from trpo_cli.errors import RunFailed, UserError
+from trpo_cli.maths.noise import coloured
+from trpo_cli.models.heads import GaussianHead
 from trpo_cli.models.normalizer import IdentityNormalizer
 from trpo_cli.samplers.compiled import Crew, can_be_compiled, play_steps
 from trpo_cli.samplers.episodes import Group, pack, take, unpack
@@ -54,11 +56,14 @@ class SinglePathSampler:
         seeds: list[int],
         threads: int,
         first: int = 0,
+        noise_beta: float = 0.0,
     ) -> None:
         """seeds: one per environment, of all processes. first: which of these environments is the
-        first one here; noise is drawn for all of them, so that every process draws the same."""
+        first one here; noise is drawn for all of them, so that every process draws the same.
+        noise_beta: the exponent of a Gaussian policy's noise, see `maths.noise`."""
         self.simulators, self.steps = simulators, steps
         self._first, self._all_envs = first, len(seeds)
+        self._noise_beta = noise_beta
         sizes = [simulator.num_envs for simulator in simulators]
         ends = np.cumsum(sizes)
         self.columns = [slice(int(e - n), int(e)) for n, e in zip(sizes, ends, strict=True)]
@@ -93,7 +98,7 @@ class SinglePathSampler:
         further random numbers are needed for it. moments: which ones to keep on the way.
         """
         failed, first_times = self._failed_simulations(), self._lengths.copy()
-        noise = policy.noise(generator, (self.steps, self._all_envs))[:, self._own]
+        noise = self._noise(policy, generator)[:, self._own]
         take = self._play if can_be_compiled(policy, self.simulators[0]) else self._step
         taken = take(policy, np.ascontiguousarray(noise), moments)
         return replace(
@@ -103,6 +108,14 @@ class SinglePathSampler:
             first_env=self._first,
             all_envs=self._all_envs,
         )
+
+    def _noise(self, policy: Policy, generator: np.random.Generator) -> np.ndarray:
+        """(steps, environments of all processes, k), every environment's by itself. Coloured noise
+        begins anew with each iteration, so that there is nothing to remember."""
+        if self._noise_beta and isinstance(policy.head, GaussianHead):
+            white = policy.noise(generator, (2 * self.steps, self._all_envs))
+            return coloured(white, self._noise_beta)
+        return policy.noise(generator, (self.steps, self._all_envs))
 
     def _play(self, policy: Policy, noise: np.ndarray, moments: Moments | None) -> Trajectories:
         """In compiled loops."""
