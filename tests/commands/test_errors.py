@@ -156,6 +156,7 @@ BAD = [
     ("advantage=q_value value=none", "advantage.return_lambda=0.95", "advantage.return_lambda=1"),
     ("advantage=td_residual sampler=vine", "advantage=td_residual", "sampler=single_path"),
     ("sampler=vine value=none", "value=none", "sampler.bootstrap=false"),
+    ("sampler=vine advantage.scale_rewards=true", "advantage.scale_rewards=true", "trajectories"),
     ("algo=ppo_penalty algo.kl_coef=0", "algo.kl_coef=0", "algo.kl_target=null"),
     ("algo=dual sampler=vine", "algo=dual", "algo=trpo"),
     ("eval.every=-5", "eval.every=-5", ">= 0"),

@@ -347,6 +347,12 @@ class TestSettings:
         with pytest.raises(UserError, match="sampler=single_path"):
             check_vine(config, simulator)
 
+    def test_uniform_proposals_do_not_go_behind_tanh(self) -> None:
+        config = config_of("sampler=vine", "env=Pendulum-v1", "sampler.proposal=uniform",
+                           "policy=mlp", "policy.actions=squash")  # fmt: skip
+        with pytest.raises(UserError, match=r"policy\.actions=squash"):
+            check_vine(config, make_simulator(config.env, 1, 1))
+
     def test_every_simulated_step_counts(self) -> None:
         made = training(
             "env=CartPole-v1", "algo=trpo", "sampler.num_envs=2", "sampler.steps_per_env=16"

@@ -83,12 +83,6 @@ class VineConfig:
                 "takes the values of actions from its rollouts. Leave advantage out, or try "
                 "sampler=single_path."
             )
-        if self.proposal == "uniform" and getattr(config.policy, "actions", "") == "squash":
-            raise UserError(
-                "sampler.proposal=uniform cannot be combined with policy.actions=squash: actions "
-                "that are uniform between the bounds are not behind tanh. Try "
-                "sampler.proposal=policy, or policy.actions=rescale."
-            )
         if self.bootstrap and not config.value.traits.learned:
             raise UserError(
                 f"value={config.value.name} leaves sampler=vine nothing to add at the end of a "

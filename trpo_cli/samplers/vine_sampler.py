@@ -233,6 +233,12 @@ def check_vine(config: Any, simulator: Simulator) -> None:
             f"sampler=vine goes back to earlier states, and env={config.env.id} cannot be brought "
             f"back exactly: {simulator.why_not_branchable}. Try sampler=single_path."
         )
+    if vine.proposal == "uniform" and getattr(config.policy, "actions", "") == "squash":
+        raise UserError(
+            "sampler.proposal=uniform cannot be combined with policy.actions=squash: actions that "
+            "are uniform between the bounds are not those behind tanh. Try "
+            "sampler.proposal=policy, or policy.actions=rescale."
+        )
     k = number_of_actions(vine, simulator.action_space)
     if vine.compare_states and k < 2:
         raise UserError(

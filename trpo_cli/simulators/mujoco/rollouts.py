@@ -105,7 +105,7 @@ def to_env(actor: Actor, action: np.ndarray, command: np.ndarray) -> None:
         if actor.raw:
             command[k] = action[k]
         else:
-            a = np.float64(action[k])
+            a: float = np.float64(action[k])
             if actor.squashed[k]:
                 a = math.tanh(a)
             a = a * actor.factor[k] + actor.offset[k]
