@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--cores", nargs="+", type=int, default=sorted({1, usable_cores()}))
     parser.add_argument("--seconds", type=float, default=2.0, help="of a measurement, of three")
     given = parser.parse_args()
-    print(f"{given.env}, {machine("cpu")}")
+    print(given.env, machine("cpu"))
     for algo in given.algos:
         print(f"\n| {algo} | cores | steps/s | physics | {' | '.join(COLUMNS)} |")
         print("|---" * (4 + len(COLUMNS)) + "|")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,11 @@ DISCOUNT = 0.9
 
 def collected(envs, first_times=None):
     """Trajectories of so many environments, of which nothing but their place is looked at."""
-    nothing = np.zeros(0)
+    nothing: Any = np.zeros(0)
+    first: Any = np.ones(envs) if first_times is None else np.array(first_times)
     return Trajectories(
-        *[nothing] * 8, episode_returns=[], episode_lengths=[],
-        first_times=np.ones(envs) if first_times is None else np.array(first_times),
+        nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing, [], [],
+        first_times=first,
     )  # fmt: skip
 
 
@@ -100,6 +102,7 @@ class TestRewardScaler:
 
 
 def test_a_vine_refuses_it():
-    config = Config(sampler=VineConfig(), advantage=GAEConfig(scale_rewards=True))
+    parts: Any = {"sampler": VineConfig(), "advantage": GAEConfig(scale_rewards=True)}
+    config = Config(**parts)
     with pytest.raises(UserError, match=r"advantage\.scale_rewards=true .* sampler=vine"):
         validate(config)
