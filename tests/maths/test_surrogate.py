@@ -88,17 +88,21 @@ class TestSPO:
         best = 1.0 + sign * CLIP
         sample: Any = [array([x]) for x in (math.log(best), 0.0, advantage)]
         expected = best * advantage - abs(advantage) * CLIP / 2.0
-        assert float(spo_surrogate(*sample, clip_range=CLIP)) == pytest.approx(expected)
-        assert spo_slope(*sample, clip_range=CLIP).item() == pytest.approx(0.0, abs=1e-12)
-        beyond = [array([math.log(1.0 + sign * 2.0 * CLIP)]), *sample[1:]]
-        assert spo_slope(*beyond, clip_range=CLIP).item() * sign < 0.0
+        assert float(spo_surrogate(sample[0], sample[1], sample[2], CLIP)) == pytest.approx(
+            expected
+        )
+        assert spo_slope(sample[0], sample[1], sample[2], CLIP).item() == pytest.approx(
+            0.0, abs=1e-12
+        )
+        beyond: Any = [array([math.log(1.0 + sign * 2.0 * CLIP)]), *sample[1:]]
+        assert spo_slope(beyond[0], beyond[1], beyond[2], CLIP).item() * sign < 0.0
 
     def test_autograd_agrees(self, sample):
         new, old, advantages = (tensor(x) for x in sample)
         new.requires_grad_()
         value = spo_surrogate(new, old, advantages, CLIP)
         (expected,) = torch.autograd.grad(value * len(new), new)
-        found = numpy(spo_slope(*sample, clip_range=CLIP))
+        found = numpy(spo_slope(sample[0], sample[1], sample[2], CLIP))
         np.testing.assert_allclose(found, expected.numpy(), rtol=1e-9, atol=1e-12)
 
 
