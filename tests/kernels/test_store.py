@@ -67,6 +67,31 @@ def test_is_compiled_once(folder, begin):
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+def raised(x: int) -> tuple[object, ...]:
+    """The arguments of an exception that a part of a compiled function raises."""
+
+    @compiled
+    def positive(x: int) -> int:
+        if x <= 0:
+            raise ValueError("not positive", x)
+        return x
+
+    @compiled
+    def total(x: int) -> int:
+        return positive(x) + positive(x - 1)
+
+    with pytest.raises(ValueError) as error:
+        total(x)
+    return error.value.args
+
+
+def test_exception_out_of_a_part(folder):
+    """As the process has it that compiles, and as one that reads what was compiled."""
+    assert raised(1) == ("not positive", 0)
+    assert [file.name for file in folder.glob("*total*")]
+    assert raised(-1) == ("not positive", -1)
+
+
 @pytest.mark.parametrize(
     "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: data[:-1] + b"x"]
 )

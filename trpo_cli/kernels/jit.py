@@ -84,6 +84,9 @@ class _Kept(NullCache):
 
     def save_overload(self, signature: Any, result: Any) -> None:
         store.keep(self._name(signature, result.codegen), dumps(result._reduce()))
+        # Of the parts as well: an exception makes its arguments' objects with them.
+        for environment in result._find_referenced_environments():
+            result.codegen.set_env(environment.env_name, environment)
 
     def _name(self, signature: Any, codegen: Any) -> str:
         """magic_tuple: the processor compiled for. The one that does so decides `vector.LANES`."""

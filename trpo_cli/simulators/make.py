@@ -58,17 +58,17 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
 
     family = None if env.wrappers else mujoco_class(spec)
     if family is not None:
-        from trpo_cli.simulators.mujoco.physics import keep_quiet
+        from trpo_cli.simulators.mujoco.quiet import keep_quiet
 
         keep_quiet()
     template = build()
     _check_spaces(env, template)
     limit = env.max_episode_steps or spec.max_episode_steps
     if family is not None:
+        _try_out(env, template)
         from trpo_cli.simulators.mujoco.simulator import MujocoSimulator
         from trpo_cli.simulators.mujoco.tasks import FAMILY
 
-        _try_out(env, template)
         name, v5 = family
         return MujocoSimulator(template.unwrapped, FAMILY[name], v5, num_envs, threads, limit)
     if is_linear(spec) and not env.wrappers:
@@ -79,7 +79,7 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
     from trpo_cli.simulators.gym.simulator import GymnasiumSimulator
 
     if "mujoco" in sys.modules:  # an environment of somebody else's on MuJoCo
-        from trpo_cli.simulators.mujoco.physics import keep_quiet
+        from trpo_cli.simulators.mujoco.quiet import keep_quiet
 
         keep_quiet()
     if env.wrappers:

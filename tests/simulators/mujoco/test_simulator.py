@@ -211,6 +211,24 @@ sim.step(np.zeros((3, 3)))
     assert "Traceback" not in done.stderr
 
 
+def test_a_wrong_argument_does_not_wait_for_the_compiler(tmp_path: Path) -> None:
+    code = """
+import sys
+from trpo_cli.config import EnvConfig
+from trpo_cli.errors import UserError
+from trpo_cli.simulators.make import make_simulator
+try:
+    make_simulator(EnvConfig(id="Hopper-v4", kwargs={"wrong": 1}), 1, 1)
+except UserError as error:
+    print(error, sorted({"numba", "torch"} & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+    assert "env.kwargs={'wrong': 1}" in done.stdout and done.stdout.endswith(" []\n")
+
+
 def test_actions_of_a_wrong_shape_are_refused() -> None:
     sim = simulator("Hopper-v4")
     sim.reset(seed=[1, 2, 3])

@@ -20,20 +20,6 @@ DATA, WARNINGS, FIRST_FIELD = 0, 1, 2
 """Columns of a place's addresses: the MjData itself, its warnings, the fields that tasks read."""
 
 
-def keep_quiet() -> None:
-    """Swallow MuJoCo's warnings, which it would print and write into the working directory.
-
-    Unstable simulations are counted by the simulator instead. A handler that somebody has
-    installed already is left alone.
-    """
-    if mujoco.get_mju_user_warning() is None:
-        mujoco.set_mju_user_warning(_ignore)
-
-
-def _ignore(message: str) -> None:
-    pass
-
-
 class Places:
     """Where simulations are stepped: an MjData each, which holds one simulation at a time.
 
