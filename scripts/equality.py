@@ -134,10 +134,11 @@ algo=es env=Hopper-v4 algo.sigma=0.02 algo.learning_rate=0.01 sampler.episodes=2
     "vine": """
 algo=trpo env=CartPole-v1 sampler=vine
 algo=trpo env=Hopper-v4 sampler=vine
+algo=trpo env=Hopper-v4 sampler=vine sampler.use_trunk=false
 algo=npg env=Hopper-v4 sampler=vine
 algo=vpg env=CartPole-v1 sampler=vine
 algo=trpo env=CartPole-v1 sampler=vine sampler.proposal=uniform sampler.choose=stride
-algo=trpo env=Hopper-v4 sampler=vine sampler.bootstrap=false value=none
+algo=trpo env=Hopper-v4 sampler=vine sampler.use_trunk=false sampler.bootstrap=false value=none
 algo=trpo env=Hopper-v4 sampler=vine sampler.common_random_numbers=false sampler.width=7
 algo=trpo env=Hopper-v4 sampler=vine sampler.rollouts_per_action=2 sampler.compare_states=2
 algo=trpo env=Swimmer-v4 sampler=vine value=quadratic

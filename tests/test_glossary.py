@@ -64,6 +64,7 @@ RUNS = {
     "atari": Run("ppo", "ALE/Pong-v5", FRAMES, gaussian=False),
     "no value": Run("trpo", CARTPOLE, {"value": "none", "advantage": "reward_to_go"}, False),
     "vine": Run("trpo", changes={**VINE, "sampler.compare_states": 1}),
+    "vine alone": Run("trpo", changes={**VINE, "sampler.use_trunk": "false"}),
     "vine-uniform": Run("vpg", CARTPOLE, {**VINE, "sampler.proposal": "uniform"}, False),
     "vine-all": Run("npg", CARTPOLE, {**VINE, "sampler.proposal": "all"}, False),
 }
@@ -76,6 +77,9 @@ MEANINGS: dict[str, Callable[[Run], bool]] = {
     "the vine": lambda run: run.is_vine,
     "the vine, actions drawn": lambda run: (
         run.is_vine and run.changes.get("sampler.proposal") != "all"
+    ),
+    "the vine, trunk used": lambda run: (
+        run.is_vine and run.changes.get("sampler.use_trunk") != "false"
     ),
     "the vine, states compared": lambda run: "sampler.compare_states" in run.changes,
 }

@@ -53,7 +53,9 @@ def test_images(rule: str) -> None:
 
 def test_the_vine() -> None:
     vine = ["sampler=vine", "sampler.bootstrap=false", "sampler.rollout_states=8"]
-    check(rows("algo=trpo", "env=Hopper-v4", *vine, "sampler.horizon=5"))
+    vine += ["algo=trpo", "env=Hopper-v4", "sampler.horizon=5"]
+    check(rows(*vine, "sampler.use_trunk=false"))
+    check(rows(*vine, "advantage=reward_to_go"))
 
 
 def test_learns() -> None:

@@ -2,14 +2,15 @@
 
     single path    mean over samples of r A, r = pi_theta / pi_old
     vine           mean over rollout states of L_n(theta), `maths.vine`
+    both           w mean(r A) + (1 - w) mean L_n, the trunk's samples beside the branches
 
-Both have the same value of the gradient whether the rule is VPG, NPG or TRPO, so these know
+All have the same value of the gradient whether the rule is VPG, NPG or TRPO, so these know
 nothing of where theirs comes from.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trpo_cli.data.records import Batch, BranchBatch
 from trpo_cli.maths.arrays import Array
@@ -118,6 +119,24 @@ class VineObjective:
         return {"vine/effective_sample_size": float(effective_sample_size(weights).mean())}
 
 
+class TrunkAndBranches:
+    """w mean(r A) + (1 - w) mean L_n. A bonus that is in both terms is whole in their sum."""
+
+    def __init__(self, trunk: Objective, branches: Objective, weight: float) -> None:
+        self._trunk, self._branches, self._weight = trunk, branches, weight
+        self.before = self._mean(trunk.before, branches.before)
+        self.gradient = self._mean(trunk.gradient, branches.gradient)
+
+    def _mean(self, trunk: Any, branches: Any) -> Any:
+        return self._weight * trunk + (1.0 - self._weight) * branches
+
+    def at(self, new: Distribution) -> float:
+        return float(self._mean(self._trunk.at(new), self._branches.at(new)))
+
+    def metrics(self) -> dict[str, float]:
+        return {"vine/trunk_weight": self._weight, **self._branches.metrics()}
+
+
 def objective_of(
     policy: Policy,
     here: PolicyLinearization,
@@ -126,9 +145,14 @@ def objective_of(
     value_coef: float = 0.0,
 ) -> Objective:
     """What a batch asks to be maximised. here: the policy at the batch's states."""
-    if batch.branches is None:
+    branches = batch.branches
+    if branches is None:
         return SinglePathObjective(here, batch, entropy_coef, value_coef)
-    return VineObjective(policy, batch.branches, here, batch, entropy_coef, value_coef)
+    vine = VineObjective(policy, branches, here, batch, entropy_coef, value_coef)
+    if branches.trunk_weight is None:
+        return vine
+    trunk = SinglePathObjective(here, batch, entropy_coef, value_coef)
+    return TrunkAndBranches(trunk, vine, branches.trunk_weight)
 
 
 def _with_bonuses(

@@ -83,6 +83,7 @@ class Branches:
     steps: environment steps simulated in the rollouts.
     difference_variance: variance of Q(s, a) - Q(s, a') over rollouts with common and with
         independent random numbers, (2,); None unless measured.
+    use_trunk: whether the trunk's samples are learned from as well.
     """
 
     states: np.ndarray
@@ -91,6 +92,7 @@ class Branches:
     log_proposal: np.ndarray | None
     steps: int
     difference_variance: tuple[float, float] | None = None
+    use_trunk: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,14 @@ class BranchBatch:
     observations: (S, features), network inputs at the rollout states; or `FrameStacks`.
     actions: (S * K, A), state by state.
     values: (S, K), standardised if the configuration says so. log_proposal: (S, K) or None.
+    trunk_weight: of the trunk's own samples in the objective, 0 to 1; None: they are not in it.
     """
 
     observations: Any
     actions: Array
     values: Array
     log_proposal: Array | None
+    trunk_weight: float | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.estimators.base import Estimator, Steps
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.psi import episode_times, lambda_returns, start_of_part
-from trpo_cli.maths.returns import standardize
+from trpo_cli.maths.returns import deviation, standardize
+from trpo_cli.maths.vine import trunk_weight
 
 if TYPE_CHECKING:
     from trpo_cli.estimators.rewards import RewardScaler
@@ -81,11 +82,16 @@ def estimate(
         advantages = standardize(advantages, split.average, split.max)
     weights = None
     if config.discount_states:
-        weights = state_weights(trajectories, discount, config, terms[-1]).reshape(size)
+        first = config.traits.from_start
+        weights = state_weights(trajectories, discount, first, terms[-1]).reshape(size)
         advantages = advantages * weights
     branches = None
     if trajectories.branches is not None:
-        branches = branch_batch(trajectories.branches, inputs, policy, config.standardize, weights)
+        if weights is not None:  # rollouts begin in their states, whatever the trunk's sums do
+            weights = state_weights(trajectories, discount, False, terms[-1]).reshape(size)
+        branches = branch_batch(
+            trajectories.branches, inputs, policy, config.standardize, psi, weights
+        )
     seen = inputs[:size]
     return Batch(
         observations=policy.to_device(seen),
@@ -101,15 +107,15 @@ def estimate(
 
 
 def state_weights(
-    trajectories: Trajectories, discount: float, config: Any, continues: Array
+    trajectories: Trajectories, discount: float, from_start: bool, continues: Array
 ) -> Array:
     """gamma^t of each sample, (T, N) float32, t steps into its episode. A total return counts from
-    the first step of its part: for it t is that step's."""
+    the first step of its part (from_start): for it t is that step's."""
     first = trajectories.first_times
     if first is None:
         first = np.zeros(trajectories.rewards.shape[1], dtype=np.int64)
     times = episode_times(first, trajectories.terminated | trajectories.truncated)
-    if config.traits.from_start:
+    if from_start:
         times = start_of_part(times, continues)
     return np.power(np.float32(discount), times, dtype=np.float32)
 
@@ -119,26 +125,32 @@ def branch_batch(
     inputs: Any,
     policy: Policy,
     standardized: bool,
+    advantages: np.ndarray,
     weights: np.ndarray | None = None,
 ) -> BranchBatch:
     """What was tried in some of the states whose network inputs are `inputs`.
 
     standardized: divide the values by the standard deviation within states, after taking away
-    each state's mean, which no gradient depends on. weights: (B,) of the states, or None.
+    each state's mean, which no gradient depends on. advantages: of the trunk, not standardised.
+    weights: (B,) of the states, or None.
     """
     values = branches.values
+    count, k, size = branches.actions.shape
+    centred = values - values.mean(axis=1, keepdims=True)
+    scale = deviation(centred, float(abs(values).max()))
+    trunk = None
+    if branches.use_trunk:
+        spread = deviation(advantages - advantages.mean(), float(abs(advantages).max()))
+        trunk = trunk_weight((advantages.size, spread), (count * (k - 1), scale), standardized)
     if standardized:
-        values = values - values.mean(axis=1, keepdims=True)
-        deviation = float(np.sqrt((values**2).mean()))
-        if deviation > 0.0:
-            values = values / np.float32(deviation)
+        values = centred / np.float32(scale) if scale else centred
     if weights is not None:
         values = values * weights[branches.states][:, None]
-    count, k, size = branches.actions.shape
     log_proposal = branches.log_proposal
     return BranchBatch(
         policy.to_device(inputs[branches.states]),
         policy.to_device(branches.actions.reshape(count * k, size)),
         policy.to_device(values),
         None if log_proposal is None else policy.to_device(log_proposal),
+        trunk,
     )

@@ -64,10 +64,15 @@ def standardize(
         where x is one of several parts.
     """
     centred = x - average(x.mean())
-    deviation = float(average((centred * centred).mean())) ** 0.5
-    # Below rounding error of the values themselves the deviation is noise, not a scale.
-    noise = 4.0 * float(np.finfo(np.float32).eps) * float(largest(abs(x).max()))
-    return centred / deviation if deviation > noise else centred
+    scale = deviation(centred, float(largest(abs(x).max())), average)
+    return centred / scale if scale else centred
+
+
+def deviation(centred: Array, largest: float, average: Callable[[Any], Any] = own) -> float:
+    """Root mean square of what was centred; 0 where it is below rounding error of the values
+    before, of which `largest` is the largest magnitude: there it is noise, not a scale."""
+    found = float(average((centred * centred).mean())) ** 0.5
+    return found if found > 4.0 * float(np.finfo(np.float32).eps) * largest else 0.0
 
 
 def explained_variance(

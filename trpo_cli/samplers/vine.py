@@ -56,6 +56,12 @@ class VineConfig:
     bootstrap: bool = setting(
         help="add the value function at the end of a rollout that was cut (the paper does not)"
     )
+    # A run of before there was this setting has none in its config.yaml, and goes on without.
+    use_trunk: bool = setting(
+        False,
+        help="learn from the trunk's own samples too, weighted by inverse variances (the paper "
+        "does not)",
+    )
     width: int | None = setting(
         help="rollouts simulated together; null: 1024 on MuJoCo, 64 Atari games, 256 others", low=1
     )
@@ -77,17 +83,24 @@ class VineConfig:
 
     def check(self, config: Any) -> None:
         """Raise `UserError` for estimators and value functions that do not go with a vine."""
-        if config.advantage.name != "gae":
+        advantage, value = config.advantage, config.value
+        if not self.use_trunk and advantage.name != "gae":
             raise UserError(
-                f"advantage={config.advantage.name} would change nothing with sampler=vine, which "
-                "takes the values of actions from its rollouts. Leave advantage out, or try "
-                "sampler=single_path."
+                f"advantage={advantage.name} would change nothing with sampler.use_trunk=false: "
+                "the values of actions come from the vine's rollouts. Leave advantage out, or try "
+                "sampler.use_trunk=true or sampler=single_path."
             )
-        if self.bootstrap and not config.value.traits.learned:
+        if self.bootstrap and not value.traits.learned:
             raise UserError(
-                f"value={config.value.name} leaves sampler=vine nothing to add at the end of a "
-                "rollout that was cut; give sampler.bootstrap=false (as in the paper), or leave "
-                f"value={config.value.name} out."
+                f"value={value.name} leaves sampler=vine nothing to add at the end of a rollout "
+                "that was cut; give sampler.bootstrap=false sampler.use_trunk=false (as in the "
+                f"paper), or leave value={value.name} out."
+            )
+        if self.use_trunk and advantage.traits.needs_value and not value.traits.learned:
+            raise UserError(
+                f"advantage={advantage.name} judges the trunk's samples by a value function, and "
+                f"value={value.name} has none; give sampler.use_trunk=false (as in the paper), or "
+                f"try advantage=reward_to_go, or leave value={value.name} out."
             )
 
     def check_world(self, config: Any, simulator: Simulator) -> None:

@@ -86,7 +86,13 @@ class VineSampler:
         shape = (len(states), self.num_actions, config.rollouts_per_action)
         values = found.returns.reshape(shape).mean(axis=2)
         branches = Branches(
-            states, actions, values.astype(np.float32), log_proposal, steps, variance
+            states,
+            actions,
+            values.astype(np.float32),
+            log_proposal,
+            steps,
+            variance,
+            config.use_trunk,
         )
         return replace(trajectories, branches=branches)
 
@@ -115,7 +121,7 @@ class VineSampler:
             return value.predict(value.to_device(policy.normalize(observations)))
 
         first = np.repeat(actions.reshape(count * k, -1), m, axis=0)
-        noise = noise.reshape(length - 1, count * k * m, -1)
+        noise = noise.reshape(length - 1, count * k * m, noise.shape[-1])
         judge = predict if config.bootstrap else None
         begun, clip = moments.rows(rows), self._clip_rewards
         if can_be_compiled(policy, self.branches):
