@@ -201,7 +201,7 @@ class TestCommandLine:
         )
         expected = ["FlattenObservation", {f"{OURS}:Noise": {"scale": 0.2}}, f"{OURS}:Fading"]
         assert config.env.wrappers == expected
-        assert config_from_yaml(config_to_yaml(config)).env.wrappers == expected
+        assert config_from_yaml(config_to_yaml(config), trusted=True).env.wrappers == expected
 
     def test_older_files_have_none(self) -> None:
         text = config_to_yaml(config_of("env=CartPole-v1")).replace("  wrappers: []\n", "")

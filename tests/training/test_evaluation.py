@@ -16,6 +16,7 @@ from trpo_cli.commands.evaluate import main
 from trpo_cli.config import Config, EnvConfig, config_to_yaml
 from trpo_cli.config.settle import settle
 from trpo_cli.runs import checkpoint
+from trpo_cli.samplers.whole_episodes import STRETCH
 from trpo_cli.seeding import stream
 from trpo_cli.simulators.base import Step
 from trpo_cli.simulators.make import make_simulator
@@ -153,7 +154,7 @@ class TestEvaluate:
         assert result.lengths == [50] and result.capped == 0
 
     def test_noise_is_drawn_for_sampled_actions_only(self):
-        for deterministic, shapes in ((True, []), (False, [(2,)] * 5)):
+        for deterministic, shapes in ((True, []), (False, [(STRETCH,)] * 2)):
             policy: Any = LinearStub(np.ones(1), False)
             generator = np.random.default_rng(0)
             evaluate(policy, CountdownSimulator(2), 2, deterministic, [5, 3], generator)
@@ -240,7 +241,7 @@ class TestCommand:
         sys.path.insert(0, str(run_dir.path.parent))
         try:
             path.write_text(path.read_text().replace("CartPole-v1", "endless_env:Endless-v0"))
-            assert main([str(run_dir.path), "--episodes", "2", "--max-steps", "7"]) == 0
+            assert main([str(run_dir.path), "--episodes", "2", "--max-steps", "7", "--trust"]) == 0
         finally:
             sys.path.remove(str(run_dir.path.parent))
         assert "2 of 2 episodes were cut after 7 steps" in capsys.readouterr().out

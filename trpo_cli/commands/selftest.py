@@ -200,16 +200,17 @@ def killing(config: Config, folder: Path, reference: Path, exact: Outcome) -> Ou
 
 def compare_ends(reference: Path, run_dir: Path) -> str:
     """What differs in the evaluations and the last checkpoints of two runs; empty if nothing."""
-    if lines(reference / EVAL) != lines(run_dir / EVAL):
-        return "the evaluations differ"
+    if reason := differ(rows(reference, EVAL), rows(run_dir, EVAL)):
+        return f"the evaluations differ: {reason}"
     (arrays, state), (others, other) = (
         checkpoint.load(checkpoint.latest(folder)) for folder in (reference, run_dir)
     )
     for key, array in arrays.items():
         if key not in others or array.tobytes() != others[key].tobytes():
             return f"{key} differs in the last checkpoint"
+    clock = ("seconds", "rows")  # what a checkpoint knows of the rows' chain is over their times
     for key, value in state.items():
-        if key != "seconds" and value != other.get(key):
+        if key not in clock and value != other.get(key):
             return f"{key} differs in the last checkpoint"
     return ""
 
@@ -247,8 +248,8 @@ def differ(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> str:
     return ""
 
 
-def rows(run_dir: Path) -> list[dict[str, Any]]:
-    return [untimed(json.loads(line)) for line in lines(run_dir / METRICS)]
+def rows(run_dir: Path, name: str = METRICS) -> list[dict[str, Any]]:
+    return [untimed(json.loads(line)) for line in lines(run_dir / name)]
 
 
 def lines(path: Path) -> list[bytes]:
@@ -261,7 +262,7 @@ def untimed(row: dict[str, Any]) -> dict[str, Any]:
     """A row as metrics.jsonl holds it, without the clock."""
     from trpo_cli.runs.logger import plain
 
-    clock = ("seconds", "steps_per_second")
+    clock = ("seconds", "steps_per_second", "chain")  # the chain is over the times too
     return {k: plain(v) for k, v in row.items() if k not in clock and not k.startswith("time/")}
 
 
