@@ -72,7 +72,6 @@ FILES = (
     "checkpoints/step_*",
     "checkpoints",
 )
-TIMED = ("seconds", "steps_per_second", "chain")
 PATIENCE = 900.0
 """Seconds that a process may take, on a machine that has much else to do."""
 Action = Callable[[random.Random, Path], None]
@@ -482,7 +481,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def untimed(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in row.items() if k not in TIMED and not k.startswith("time/")}
+    return {key: value for key, value in row.items() if not chain.timed(key)}
 
 
 def result(run_dir: Path, best: bool = True) -> dict[str, Any]:

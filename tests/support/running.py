@@ -21,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import Config
 from trpo_cli.runs import checkpoint
+from trpo_cli.runs.chain import timed
 from trpo_cli.runs.event_file import events_files
 
 RULES = ("vpg", "npg", "trpo", "ppo", "ppo_penalty", "dual")
@@ -58,10 +59,6 @@ def config(rule: str = "trpo", env: str = "Hopper-v4", /, **changes: Any) -> Con
 @cache
 def _composed(*overrides: str) -> Config:
     return config_of(*overrides)
-
-
-def timed(key: str) -> bool:
-    return key in ("seconds", "steps_per_second", "chain") or key.startswith("time/")
 
 
 def untimed(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +23,7 @@ from trpo_cli.seeding import stream
 from trpo_cli.simulators.base import Step
 from trpo_cli.simulators.make import make_simulator
 from trpo_cli.training.evaluation import evaluate, evaluation_streams
+from trpo_cli.training.identity import identity
 
 
 class LinearStub:
@@ -183,15 +186,23 @@ def run_dir(tmp_path):
     config = settle(Config(seed=5, env=EnvConfig("CartPole-v1")), images=False)
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "config.yaml").write_text(config_to_yaml(config))
     env = gymnasium.make("CartPole-v1")
     space: Any = env.observation_space
     policy = config.policy.build(space, env.action_space, stream(5, "policy_init"))
     policy.normalizer.update(np.random.default_rng(0).normal(size=(100, 4)))
+    store(folder, config, policy)
+    return SimpleNamespace(path=folder, policy=policy, config=config)
+
+
+def store(folder, config, policy):
+    """A policy's checkpoint in the directory of a run with this configuration."""
+    (folder / "config.yaml").write_text(config_to_yaml(config))
     tensors = {f"policy/{name}": tensor for name, tensor in policy.state().items()}
-    checkpoint.save(checkpoint.path(folder, 1000), tensors, {"step": 1000})
+    belongs_to = identity(config, make_simulator(config.env, 1, 1))
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    state = {"step": 1000, "belongs_to": belongs_to}
+    checkpoint.save(checkpoint.path(folder, 1000), tensors, state)
     checkpoint.point(folder, "last", 1000)
-    return SimpleNamespace(path=folder, policy=policy)
 
 
 class TestCommand:
@@ -236,11 +247,11 @@ class TestCommand:
         assert captured.err.startswith("warning: ") and "cannot be written" in captured.err
 
     def test_no_time_limit_is_said(self, run_dir, capsys):
-        path = run_dir.path / "config.yaml"
         (run_dir.path.parent / "endless_env.py").write_text(ENDLESS)
         sys.path.insert(0, str(run_dir.path.parent))
         try:
-            path.write_text(path.read_text().replace("CartPole-v1", "endless_env:Endless-v0"))
+            env = EnvConfig("endless_env:Endless-v0")
+            store(run_dir.path, replace(run_dir.config, env=env), run_dir.policy)
             assert main([str(run_dir.path), "--episodes", "2", "--max-steps", "7", "--trust"]) == 0
         finally:
             sys.path.remove(str(run_dir.path.parent))
@@ -303,11 +314,17 @@ class TestErrors:
         self.refused(capsys, [run_dir.path, "--checkpoint", "step_1000"], "state.json")
 
     def test_a_configuration_of_another_network(self, capsys, run_dir):
-        path = run_dir.path / "config.yaml"
-        text = path.read_text()
-        assert "- 64" in text
-        path.write_text(text.replace("- 64", "- 32"))
+        other = replace(run_dir.config.policy, hidden_sizes=[32, 32])
+        store(run_dir.path, replace(run_dir.config, policy=other), run_dir.policy)
         self.refused(capsys, [run_dir.path], "does not fit")
+
+    def test_a_checkpoint_of_nobody(self, capsys, run_dir):
+        tensors, state = checkpoint.load(checkpoint.latest(run_dir.path))
+        del state["belongs_to"]
+        shutil.rmtree(run_dir.path / "checkpoints")
+        checkpoint.save(checkpoint.path(run_dir.path, 1000), tensors, state)
+        checkpoint.point(run_dir.path, "last", 1000)
+        self.refused(capsys, [run_dir.path], "belongs to another run", "Was config.yaml changed?")
 
     def test_a_broken_configuration(self, capsys, run_dir):
         (run_dir.path / "config.yaml").write_bytes(b"\xff\xfe{")

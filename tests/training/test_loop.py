@@ -15,6 +15,7 @@ from trpo_cli.errors import RunFailed
 from trpo_cli.models.policies.mlp import MLPPolicyConfig
 from trpo_cli.models.values.mlp import MLPValueConfig
 from trpo_cli.runs import checkpoint
+from trpo_cli.runs.chain import timed
 from trpo_cli.runs.logger import EVAL_KEYS
 from trpo_cli.samplers.single_path import SinglePathConfig
 from trpo_cli.system.clock import due
@@ -92,10 +93,6 @@ def rows_of(config, iterations=3, between=None):
             between(training)
     training.close()
     return [{k: v for k, v in row.items() if not timed(k)} for row in rows], training
-
-
-def timed(key):
-    return key in ("seconds", "steps_per_second", "chain") or key.startswith("time/")
 
 
 class TestIterate:

@@ -24,6 +24,7 @@ from trpo_cli.commands.launch import check_surroundings
 from trpo_cli.config import Config, config_to_yaml, validate
 from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.runs import checkpoint
+from trpo_cli.runs.chain import timed
 from trpo_cli.runs.directory import CONFIG, EVAL, METRICS
 
 ITERATIONS, ENVS, STEPS, EPISODES = 12, 8, 64, 2
@@ -262,8 +263,7 @@ def untimed(row: dict[str, Any]) -> dict[str, Any]:
     """A row as metrics.jsonl holds it, without the clock."""
     from trpo_cli.runs.logger import plain
 
-    clock = ("seconds", "steps_per_second", "chain")  # the chain is over the times too
-    return {k: plain(v) for k, v in row.items() if k not in clock and not k.startswith("time/")}
+    return {key: plain(value) for key, value in row.items() if not timed(key)}
 
 
 def refuse(args: Any) -> None:

@@ -14,7 +14,6 @@ from trpo_cli.kernels.jit import fused
 from trpo_cli.kernels.mlp import (
     ELU,
     LEAKY_RELU,
-    LINE,
     SILU,
     TANH,
     Net,
@@ -78,7 +77,7 @@ def transpose(net: Net, packed: Any, spare: Any) -> None:
     weight, to = 0, zeros_in(net.sizes)
     for layer in range(len(net.sizes) - 1):
         n, m = net.sizes[layer], net.sizes[layer + 1]
-        width, below = (m + LINE) // LANES * LANES, (n + LINE) // LANES * LANES
+        width, below = padded(m), padded(n)
         if layer:
             tiles = n - n % LANES
             for j in range(0, m - m % LANES, LANES):
@@ -100,7 +99,7 @@ def zeros_in(sizes: Any) -> int:
     """How many zeros `spare` begins with."""
     widest = 0
     for size in sizes:
-        widest = max(widest, (size + LINE) // LANES * LANES)
+        widest = max(widest, padded(size))
     return widest
 
 
@@ -118,14 +117,14 @@ def pull(
     weight = at = 0
     back = zeros_in(sizes)
     for layer in range(len(sizes) - 1):
-        width = (sizes[layer + 1] + LINE) // LANES * LANES
+        width = padded(sizes[layer + 1])
         weight += (sizes[layer] + 1) * width
         at += rows * width
         if layer:
-            back += sizes[layer + 1] * ((sizes[layer] + LINE) // LANES * LANES)
+            back += sizes[layer + 1] * padded(sizes[layer])
     for layer in range(len(sizes) - 2, -1, -1):
         n, m = sizes[layer], sizes[layer + 1]
-        width, below = (m + LINE) // LANES * LANES, (n + LINE) // LANES * LANES
+        width, below = padded(m), padded(n)
         weight -= (n + 1) * width
         at -= rows * width
         source = at - rows * below
@@ -173,7 +172,7 @@ def push(
     stride = net.sizes[0]
     for layer in range(len(net.sizes) - 1):
         n = net.sizes[layer]
-        width = (net.sizes[layer + 1] + LINE) // LANES * LANES
+        width = padded(net.sizes[layer + 1])
         bias = weight + n * width
         if layer == 0:
             product(

@@ -14,20 +14,20 @@ from numba.extending import intrinsic
 from trpo_cli.kernels.jit import compiled
 
 
-@intrinsic
-def _as_pointer(typing_context: Any, address: Any) -> Any:
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+def _pointer_to(kind: Any) -> Any:
+    """An intrinsic: an address as a pointer to numbers of a kind."""
 
-    return types.CPointer(types.float64)(types.intp), build
+    @intrinsic
+    def as_pointer(typing_context: Any, address: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(kind)(types.intp), build
+
+    return as_pointer
 
 
-@intrinsic
-def _as_int_pointer(typing_context: Any, address: Any) -> Any:
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.int32)(types.intp), build
+_as_floats, _as_ints = _pointer_to(types.float64), _pointer_to(types.int32)
 
 
 @intrinsic
@@ -63,13 +63,15 @@ if numba.config.DISABLE_JIT:
     def borrow(value: Any) -> Any:
         return value
 
-    def floats(address: int, shape: Any) -> np.ndarray:
-        pointer = ctypes.cast(int(address), ctypes.POINTER(ctypes.c_double))
+    def _array_at(address: int, shape: Any, kind: Any) -> np.ndarray:
+        pointer = ctypes.cast(int(address), ctypes.POINTER(kind))
         return np.ctypeslib.as_array(pointer, shape if isinstance(shape, tuple) else (shape,))
 
+    def floats(address: int, shape: Any) -> np.ndarray:
+        return _array_at(address, shape, ctypes.c_double)
+
     def ints(address: int, shape: Any) -> np.ndarray:
-        pointer = ctypes.cast(int(address), ctypes.POINTER(ctypes.c_int32))
-        return np.ctypeslib.as_array(pointer, shape if isinstance(shape, tuple) else (shape,))
+        return _array_at(address, shape, ctypes.c_int32)
 
 else:
 
@@ -87,9 +89,9 @@ else:
     @compiled
     def floats(address: int, shape: Any) -> np.ndarray:
         """The float64 numbers at an address, as an array of a shape; nothing is copied."""
-        return carray(_as_pointer(address), shape)
+        return carray(_as_floats(address), shape)
 
     @compiled
     def ints(address: int, shape: Any) -> np.ndarray:
         """The same of int32 numbers."""
-        return carray(_as_int_pointer(address), shape)
+        return carray(_as_ints(address), shape)

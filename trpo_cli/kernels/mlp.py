@@ -31,7 +31,6 @@ from trpo_cli.kernels.vector import (
 )
 
 f32 = np.float32
-LINE = LANES - 1
 
 
 TANH, RELU, LEAKY_RELU, ELU, SILU = range(5)
@@ -64,7 +63,7 @@ def slopes_behind(sizes: Any, rows: int) -> int:
     """How far behind its output the slope of an activation stands in `work`, if it does."""
     count = 0
     for layer in range(1, len(sizes)):
-        count += (sizes[layer] + LINE) // LANES * LANES
+        count += padded(sizes[layer])
     return rows * count
 
 
@@ -239,7 +238,7 @@ def forward(packed: Any, sizes: Any, activation: int, inputs: Any, rows: int, wo
     last, behind = len(sizes) - 2, slopes_behind(sizes, rows)
     for layer in range(last + 1):
         n = sizes[layer]
-        width = (sizes[layer + 1] + LINE) // LANES * LANES
+        width = padded(sizes[layer + 1])
         bias = weight + n * width
         product(
             below, source, stride, 1, rows, n,

@@ -11,7 +11,7 @@ from trpo_cli.kernels.gradients import pull, push, transpose
 from trpo_cli.kernels.jit import fused
 from trpo_cli.kernels.mlp import Net, forward
 from trpo_cli.kernels.policy import CATEGORICAL, GAUSSIAN, Head
-from trpo_cli.kernels.vector import LANES, dot, fma, load, splat, store
+from trpo_cli.kernels.vector import LANES, dot, fma, load, padded, splat, store
 
 f32 = np.float32
 BLOCK = 64
@@ -60,7 +60,7 @@ def damped_product(
 ) -> None:
     """out = (F + damping I) v, F the mean of J' M J over the states."""
     size, features = net.sizes[len(net.sizes) - 1], net.sizes[0]
-    width = (size + LANES - 1) // LANES * LANES
+    width = padded(size)
     each = len(states.work) // states.size
     weight = splat(f32(damping))
     for i in range(0, len(v), LANES):

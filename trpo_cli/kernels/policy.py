@@ -15,7 +15,7 @@ from trpo_cli.kernels.adam import TAKEN, Step, Vectors, clipped_step
 from trpo_cli.kernels.gradients import Room, backward, gather
 from trpo_cli.kernels.jit import fused
 from trpo_cli.kernels.mlp import Net, forward
-from trpo_cli.kernels.vector import LANES, splat, store
+from trpo_cli.kernels.vector import LANES, padded, splat, store
 
 f32 = np.float32
 GAUSSIAN, CATEGORICAL, BERNOULLI = range(3)
@@ -213,7 +213,7 @@ def ascend(
     whether the policy still is pi_old.
     """
     size, features, outputs = len(samples.advantages), net.sizes[0], net.sizes[len(net.sizes) - 1]
-    width = (outputs + LANES - 1) // LANES * LANES
+    width = padded(outputs)
     plain = Loss(loss.term, loss.clip_range, 0.0, loss.entropy_coef)
     before, epochs, reason = count, 0, 0
     for epoch in range(0, len(order), size):

@@ -21,7 +21,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import intrinsic, lower_builtin, models, register_jitable, register_model
 
 from trpo_cli.kernels.jit import fused
 
@@ -29,8 +29,9 @@ LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
 """Numbers in a register; on processors with shorter ones the compiler takes several."""
 
 
+@register_jitable
 def padded(count: int) -> int:
-    """The next multiple of LANES."""
+    """The next multiple of LANES; for Python and for compiled code."""
     return (count + LANES - 1) // LANES * LANES
 
 

@@ -30,6 +30,12 @@ Known = Mapping[str, Any]
 """What a manifest or a checkpoint knows about the rows of its run, see above."""
 
 
+def timed(key: str) -> bool:
+    """Whether a row's value is the clock's, and so another one when the same is computed again. The
+    chain is over the times too."""
+    return key in ("seconds", "steps_per_second", KEY) or key.startswith("time/")
+
+
 def begin() -> dict[str, Any]:
     """What is known about a run without rows."""
     return restart(secrets.token_hex(DIGITS // 2))

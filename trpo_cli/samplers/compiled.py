@@ -17,6 +17,7 @@ import numpy as np
 from trpo_cli.models.heads import GaussianHead
 from trpo_cli.models.mlp import ACTIVATIONS, MLP
 from trpo_cli.models.normalizer import Normalizer
+from trpo_cli.models.packed import Layout
 from trpo_cli.models.policy import Policy
 from trpo_cli.samplers.rollouts import Rollouts
 
@@ -49,29 +50,26 @@ def can_be_compiled(policy: Any, simulator: Simulator) -> bool:
 def make_actor(policy: Policy, sampled: bool = True, parameters: np.ndarray | None = None) -> Actor:
     """A policy as it is now, for compiled loops. sampled: whether its actions have noise.
     parameters: of the network, (P,); None: its own."""
-    from trpo_cli.kernels.mlp import pack, packed_size
-    from trpo_cli.kernels.vector import aligned
     from trpo_cli.simulators.mujoco.rollouts import Actor
 
     network, head, normalizer = policy.network, policy.head, policy.normalizer
     assert isinstance(network, MLP) and isinstance(head, GaussianHead)
     assert isinstance(normalizer, Normalizer)
-    sizes = np.array(network.sizes)
-    packed = aligned(packed_size(sizes))
-    own = policy.parameters if parameters is None else parameters
-    pack(own, sizes, network.bias, packed)
+    size = network.num_parameters
+    own = policy.parameters[:size] if parameters is None else parameters
+    layout = Layout(network, own)
     shift, scale = normalizer.affine()
     factor, offset, low, high = head.affine()
     return Actor(
-        packed=packed,
-        sizes=sizes,
-        activation=ACTIVATIONS.index(network.activation),
+        packed=layout.pack(own),
+        sizes=layout.net.sizes,
+        activation=layout.net.activation,
         normalized=normalizer.enabled,
         shift=shift,
         scale=scale,
         bound=np.float32(normalizer.bound),
         sampled=sampled,
-        std=np.exp(policy.parameters[network.num_parameters :]),
+        std=np.exp(policy.parameters[size:]),
         raw=head.raw,
         squashed=head.squashed,
         factor=factor,

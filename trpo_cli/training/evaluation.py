@@ -245,8 +245,7 @@ def load_policy(folder: Path, config: Config, simulator: Simulator) -> Policy:
 
     tensors, state = load(folder)
     try:
-        if "belongs_to" in state:  # what somebody has written by hand may say nothing of it
-            check_identity(state["belongs_to"], identity(config, simulator))
+        check_identity(state.get("belongs_to", {}), identity(config, simulator))
     except UserError as error:
         raise UserError(f"{folder}: {error} Was {CONFIG} changed?") from error
     # The first parameters are overwritten.

@@ -15,7 +15,7 @@ import numpy as np
 from trpo_cli.kernels.jit import compiled
 from trpo_cli.kernels.memory import borrow, copy
 from trpo_cli.kernels.mlp import forward
-from trpo_cli.kernels.vector import LANES
+from trpo_cli.kernels.vector import padded
 from trpo_cli.simulators.mujoco.stepping import Simulations, World, advance, put, take
 
 
@@ -136,7 +136,7 @@ def play(
     actor, noise, record, work = borrow((actor, noise, record, work))
     count = len(rows)
     size = actor.sizes[-1]
-    stride = (size + LANES - 1) // LANES * LANES
+    stride = padded(size)
     for k in range(count):
         put(world, places[k], simulations, rows[k])
     ended = False
@@ -216,7 +216,7 @@ def branch(
     world, places, simulations, rows = borrow((world, places, simulations, rows))
     actor, branching, work = borrow((actor, branching, work))
     size = actor.sizes[-1]
-    stride = (size + LANES - 1) // LANES * LANES
+    stride = padded(size)
     seen = np.empty(simulations.observations.shape[1], np.float32)
     action = np.empty(size, np.float32)
     alive = np.arange(len(rows))
