@@ -3,6 +3,7 @@
 # make test-all                              and the slow tests: long matrices, learning runs
 # make check                                 style and types only
 # make docs                                  the pages of docs/ as a site, in site/
+# make reference ARGS="trpo Hopper-v4"      train and store what docs/results.md is made of
 # make learn, make bench                     learning curves, comparisons with other libraries
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -20,7 +21,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: run test test-all check learn bench docs clean
+.PHONY: run test test-all check reference learn bench docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/trpo-run $(ARGS)
@@ -41,6 +42,9 @@ learn: $(VENV)/.installed-dev
 	$(BIN)/trpo-run -m algo=vpg,npg,trpo,ppo env=Hopper-v4,HalfCheetah-v4,Walker2d-v4 \
 		seed=0,1,2 hydra.sweep.dir=$(LEARN) $(ARGS); fi
 	$(BIN)/trpo-compare $(LEARN) --out $(LEARN)/report
+
+reference: $(VENV)/.installed-dev
+	$(BIN)/python scripts/reference.py run $(ARGS)
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python scripts/bench.py $(ARGS)

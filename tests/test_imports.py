@@ -43,6 +43,7 @@ LAYERS = {
     "compare": "errors untrusted maths runs settings",
     "sweeps": "errors untrusted system runs terminal",
     "tune": "errors untrusted settings system runs terminal sweeps",
+    "reference": "errors runs compare",
     "training": "errors seeding maths settings components system distributed data runs terminal "
     "config simulators models estimators samplers algos",
     "commands": "__init__ errors untrusted kernels settings components system distributed runs "
