@@ -42,6 +42,7 @@ def make_batch(policy: Policy) -> Batch:
         features=x,
         returns=returns,
         values=0.0 * returns,
+        rewards_to_go=returns,
         targets=policy.to_device(returns),
     )
 

@@ -84,6 +84,13 @@ class TestEstimate:
         np.testing.assert_allclose(batch.advantages, ADVANTAGES.ravel(), rtol=1e-5)
         np.testing.assert_allclose(batch.returns, (ADVANTAGES + VALUES).ravel(), rtol=1e-5)
 
+    def test_rewards_to_go_hold_v_only_behind_cuts(self, trajectories, policy):
+        """Whatever lambda is: environment 0 ends, and is cut by the batch; 1 is cut twice."""
+        batch = estimate(trajectories, policy, FIRST_FEATURE, DISCOUNT, PLAIN)
+        last, cut = 2.0 + 0.9 * 5.0, 3.0 + 0.9 * 6.0
+        expected = [[1.0, 0.0 + 0.9 * cut], [0.0 + 0.9 * last, cut], [last, 1.0 + 0.9 * -1.0]]
+        np.testing.assert_allclose(batch.rewards_to_go, np.ravel(expected), rtol=1e-6)
+
     def test_rows_are_step_major(self, trajectories, policy):
         batch = estimate(trajectories, policy, FIRST_FEATURE, DISCOUNT, PLAIN)
         np.testing.assert_array_equal(batch.actions, np.arange(12.0).reshape(6, 2))

@@ -70,6 +70,7 @@ def make_batch(policy: Policy, *, seed: int = 1, size: int = 64) -> Batch:
         features=inputs,
         returns=advantages.astype(dtype),
         values=0.0 * advantages.astype(dtype),
+        rewards_to_go=advantages.astype(dtype),
         targets=policy.to_device(advantages.astype(dtype)),
     )
 

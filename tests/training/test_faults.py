@@ -21,6 +21,7 @@ from trpo_cli.config.settle import settle
 from trpo_cli.data.records import Trajectories
 from trpo_cli.errors import RunFailed
 from trpo_cli.models.normalizer import Normalizer
+from trpo_cli.models.policy import Policy
 from trpo_cli.models.value import Value
 from trpo_cli.runs import checkpoint
 from trpo_cli.samplers.single_path_sampler import SinglePathSampler
@@ -96,13 +97,14 @@ class TestNotFinite:
 
     def test_an_action(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A policy ruined by something that is none of its update rule's business."""
-        update = Normalizer.update
+        check = training_module.check_learned
 
-        def ruin(normalizer: Normalizer, *args: Any) -> None:
-            update(normalizer, *args)
-            normalizer._scale[:] = np.nan
+        def ruin(policy: Policy, *args: Any) -> None:
+            check(policy, *args)
+            assert isinstance(policy.normalizer, Normalizer)
+            policy.normalizer._scale[:] = np.nan
 
-        monkeypatch.setattr(Normalizer, "update", ruin)
+        monkeypatch.setattr(training_module, "check_learned", ruin)
         message = fail(running.config(), tmp_path)
         assert "action[0] is nan" in message and "environment 0" in message
 

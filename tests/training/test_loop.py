@@ -33,9 +33,17 @@ EPISODES = {f"train/{key}" for key in ("return_mean", "return_std", "length_mean
 }
 POLICY = {
     f"policy/{key}"
-    for key in ("kl", "kl_max", "entropy", "surrogate_before", "surrogate_after", "std_mean")
+    for key in (
+        "kl",
+        "kl_max",
+        "normalizer_kl",
+        "entropy",
+        "surrogate_before",
+        "surrogate_after",
+        "std_mean",
+    )
 }
-VALUE = {"value/loss", "value/explained_variance"}
+VALUE = {f"value/{key}" for key in ("loss", "explained_variance", "explained_variance_monte_carlo")}
 TIMES = {f"time/{phase}" for phase in ("collect", "estimate", "update", "value", "other")}
 TRUST_REGION = {
     f"trust_region/{key}"

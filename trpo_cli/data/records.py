@@ -147,6 +147,8 @@ class Batch:
     features: (B, features), the same observations for the value function, numpy; or `FrameStacks`.
     returns: (B,), the value function's regression targets, numpy.
     values: (B,), what it predicted when they were made, numpy.
+    rewards_to_go: (B,), the discounted rewards that followed, numpy; in them V stands only for what
+        comes behind a cut, of an episode or of the batch.
     targets: (B,), the same in the network's kind of array, for a network that gives V(s) as well.
     branches: what was tried in some of the states (vine); None on a single path.
     split: how the batch is spread over processes. Then these are the B_r rows of this process, a
@@ -159,6 +161,7 @@ class Batch:
     features: Any
     returns: np.ndarray
     values: np.ndarray
+    rewards_to_go: np.ndarray
     targets: Array
     branches: BranchBatch | None = None
     split: Split = WHOLE

@@ -11,7 +11,7 @@ from trpo_cli.data.records import Batch, BranchBatch, Branches, Trajectories
 from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.estimators.base import Estimator, Steps
 from trpo_cli.maths.arrays import Array
-from trpo_cli.maths.psi import episode_times, lambda_returns, start_of_part
+from trpo_cli.maths.psi import episode_times, lambda_returns, rewards_to_go, start_of_part
 from trpo_cli.maths.returns import deviation, standardize
 from trpo_cli.maths.vine import trunk_weight
 
@@ -100,6 +100,9 @@ def estimate(
         features=seen,
         returns=returns,
         values=all_values[:size],
+        rewards_to_go=rewards_to_go(
+            terms.rewards, terms.next_values, terms.discounts, terms.continues
+        ).reshape(size),
         targets=policy.to_device(returns),
         branches=branches,
         split=split,

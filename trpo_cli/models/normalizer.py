@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,21 @@ from trpo_cli.data.frames import channels_first
 from trpo_cli.distributed.split import WHOLE, Split
 
 
+@dataclass(frozen=True)
+class Shift:
+    """How a normaliser has moved: before = scale * after + offset, but for the clip, where before
+    and after are what it makes of the same observation. scale, offset: (features,) float32.
+    """
+
+    scale: np.ndarray
+    offset: np.ndarray
+
+
 class Normalizer:
     """x -> clip((x - mean) / std, -bound, bound) with the mean and variance of all data so far.
 
     It belongs to a policy: saved, loaded and frozen with it. `update` is called once an iteration,
-    after the parameters have moved, so that the policy that collects a batch is one well-defined
+    by `Policy.renormalize`, between two batches: the policy that collects one is one well-defined
     function. Before any data it only clips. Statistics are float64 (Chan et al. 1983 merge).
     """
 
@@ -46,10 +57,14 @@ class Normalizer:
         """Shift and scale, float32 of one dimension: (x - shift) scale, before it is clipped."""
         return self._shift.reshape(-1), self._scale.reshape(-1)
 
-    def update(self, x: Any, split: Split = WHOLE) -> None:
-        """Merge the statistics of a batch (n, *obs) into the running ones."""
+    def update(self, x: Any, split: Split = WHOLE) -> Shift | None:
+        """Merge the statistics of a batch (n, *obs) into the running ones.
+
+        Returns how outputs have moved; None when they have not, or had no statistics before.
+        """
         if not self.enabled:
-            return
+            return None
+        first, (shift, scale) = not self.count, self.affine()
         data = x.astype(np.float64)
         count = split.size(len(data))
         mean = split.sum(data.sum(axis=0)) / count
@@ -60,6 +75,10 @@ class Normalizer:
         self.mean += delta * (count / total)
         self.count = total
         self._refresh()
+        if first:
+            return None
+        new_shift, new_scale = self.affine()
+        return Shift(scale / new_scale, (new_shift - shift) * scale)
 
     def state(self) -> dict[str, np.ndarray]:
         return {
@@ -81,6 +100,8 @@ class IdentityNormalizer:
     def __call__(self, x: Any) -> Any:
         """Images (n, *obs) with their channels first; `FrameStacks` stay."""
         return channels_first(x) if isinstance(x, np.ndarray) else x
+
+    enabled = False
 
     def update(self, x: Any, split: Split = WHOLE) -> None:
         """Nothing to learn."""

@@ -33,6 +33,7 @@ from trpo_cli.training.guards import (
     check_learned,
     check_trajectories,
 )
+from trpo_cli.training.normalization import renormalize
 
 Generators = Mapping[str, np.random.Generator]
 
@@ -72,6 +73,7 @@ class BatchTrainer:
             check_trajectories(trajectories, policy, step)
         self._use_threads(self._threads)
         with clock("estimate"):
+            moved = renormalize(policy, value, trajectories.flat_observations, split)
             batch = estimate(
                 trajectories,
                 policy,
@@ -92,15 +94,14 @@ class BatchTrainer:
         with processes.agreed():
             after = step + trajectories.num_steps
             check_learned(policy, value, update | fit, after, trajectories, batch)
-        # Only now: the policy that acted, the one updated and the one compared are one function.
-        policy.normalizer.update(trajectories.flat_observations, split)
         if config.value.traits.learned:
             # That of the predictions that the returns were made with.
-            explained = explained_variance(batch.values, batch.returns, split.average)
-            fit["value/explained_variance"] = explained
+            for key, returns in (("", batch.returns), ("_monte_carlo", batch.rewards_to_go)):
+                explained = explained_variance(batch.values, returns, split.average)
+                fit[f"value/explained_variance{key}"] = explained
         ended = EndedEpisodes.of(processes.gather(EndedEpisodes.in_(trajectories)))
         also = parts.sampler.metrics(trajectories)
-        return Learned(trajectories.num_steps, ended, {**update, **fit, **also})
+        return Learned(trajectories.num_steps, ended, {**update, **moved, **fit, **also})
 
     def _learn(
         self, batch: Batch, generators: Generators, clock: Clock, remaining: float
