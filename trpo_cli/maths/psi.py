@@ -19,7 +19,7 @@ episodes end. Where a trajectory is cut, V of the state after it stands for what
 from __future__ import annotations
 
 from trpo_cli.maths.arrays import Array, copy, namespace
-from trpo_cli.maths.returns import generalized_advantages
+from trpo_cli.maths.returns import decayed_sums, generalized_advantages
 
 
 def rewards_to_go(rewards: Array, next_values: Array, discounts: Array, continues: Array) -> Array:
@@ -27,10 +27,7 @@ def rewards_to_go(rewards: Array, next_values: Array, discounts: Array, continue
     2018, equation 3.9)."""
     returns = rewards + discounts * (1.0 - continues) * next_values
     returns[-1] = rewards[-1] + discounts[-1] * next_values[-1]
-    decay = discounts * continues
-    for t in range(len(rewards) - 2, -1, -1):
-        returns[t] += decay[t] * returns[t + 1]
-    return returns
+    return decayed_sums(returns, discounts * continues)
 
 
 def total_returns(rewards: Array, next_values: Array, discounts: Array, continues: Array) -> Array:

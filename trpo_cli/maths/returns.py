@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.maths.arrays import Array
+from trpo_cli.maths.arrays import Array, copy
 
 
 def td_residuals(rewards: Array, values: Array, next_values: Array, discounts: Array) -> Array:
@@ -43,11 +43,22 @@ def generalized_advantages(
     lambda = 0 gives the TD residual, lambda = 1 the discounted reward to go minus V(s_t).
     All arguments are (T, N); see the table above for what they hold where episodes end.
     """
-    advantages = td_residuals(rewards, values, next_values, discounts)
-    decay = discounts * continues * gae_lambda
-    for t in range(len(rewards) - 2, -1, -1):
-        advantages[t] += decay[t] * advantages[t + 1]
-    return advantages
+    residuals = td_residuals(rewards, values, next_values, discounts)
+    return decayed_sums(residuals, discounts * continues * gae_lambda)
+
+
+def decayed_sums(x: Array, decay: Array) -> Array:
+    """y_t = x_t + decay_t y_{t+1}, y_T = x_T, (T, N).
+
+    By doubling, several times as fast as row by row with few columns: after each pass y_t has twice
+    as many terms, and decay_t, (T - ahead + 1, N), is the product over as many steps.
+    """
+    y, ahead = copy(x), 1
+    while ahead < len(y):
+        y[:-ahead] += decay[:-1] * y[ahead:]
+        decay = decay[:-ahead] * decay[ahead:]
+        ahead *= 2
+    return y
 
 
 def own(x: Any) -> Any:

@@ -1,10 +1,11 @@
 """The normaliser sees a batch before anything is learned from it.
 
-The policy that acted, the one that the batch is estimated with, the one that is updated and the one
-that acts next are then told apart by the update alone: whatever the normaliser's statistics do, the
-first layers of the policy and of the value function are rewritten so that both stay the same
-functions. Only what the clip does can change, and the first data has nothing to be carried over
-from. `policy/normalizer_kl` measures what is left.
+From the second iteration on, the policy that acted and the one that acts next differ by the update
+alone, up to what the clip does: whatever the statistics do, the first layers of the policy and of
+the value function are rewritten so that both stay the same functions. The first batch was collected
+without statistics, and a fresh network belongs behind whitened inputs: there the policy moves, a
+little, before the update, whose old policy is the one behind the new statistics.
+`policy/normalizer_kl` says how far.
 """
 
 from __future__ import annotations

@@ -96,9 +96,11 @@ class BatchTrainer:
             check_learned(policy, value, update | fit, after, trajectories, batch)
         if config.value.traits.learned:
             # That of the predictions that the returns were made with.
-            for key, returns in (("", batch.returns), ("_monte_carlo", batch.rewards_to_go)):
-                explained = explained_variance(batch.values, returns, split.average)
-                fit[f"value/explained_variance{key}"] = explained
+            for key, returns in (
+                ("value/explained_variance", batch.returns),
+                ("value/explained_variance_monte_carlo", batch.rewards_to_go),
+            ):
+                fit[key] = explained_variance(batch.values, returns, split.average)
         ended = EndedEpisodes.of(processes.gather(EndedEpisodes.in_(trajectories)))
         also = parts.sampler.metrics(trajectories)
         return Learned(trajectories.num_steps, ended, {**update, **moved, **fit, **also})
