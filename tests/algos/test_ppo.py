@@ -16,6 +16,7 @@ from tests.support.small import (
     oracle_policy,
     tensor,
 )
+from trpo_cli.maths.surrogate import sampled_kl
 
 FREE = {"max_grad_norm": None, "schedule": "constant"}
 
@@ -115,18 +116,31 @@ class TestPPO:
             assert len({row % 4 for row in call}) > 1
             assert max(call) - min(call) > chunk
 
-    def test_target_kl_stops_after_the_first_epoch_beyond_it(self, update):
-        def run(**settings):
-            policy = make_policy()
-            common = {"learning_rate": 0.01, "minibatch_size": 16, "schedule": "constant"}
-            return update("ppo", policy, make_batch(policy), **common, **settings)
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])  # compiled and not
+    def test_target_kl_stops_at_the_first_minibatch_beyond_it(self, monkeypatch, dtype):
+        """Before its step: as many steps are taken as minibatches came before it."""
+        chunk, seen = 16, []
 
-        kls = [run(epochs=epochs)["policy/kl"] for epochs in (1, 2, 3)]
-        assert kls == sorted(kls)
-        for epochs, target in ((1, kls[0] / 2), (2, (kls[0] + kls[1]) / 2)):
-            stopped = run(epochs=8, target_kl=target)
-            assert (stopped["policy/epochs"], stopped["policy/kl"]) == (epochs, kls[epochs - 1])
-        assert run(epochs=8, target_kl=None)["policy/epochs"] == 8
+        def spied(*args):
+            seen.append(sampled_kl(*args).mean())
+            return sampled_kl(*args)
+
+        def run(target_kl, dtype):
+            policy = make_policy(dtype=dtype)
+            settings = {"learning_rate": 0.01, "minibatch_size": chunk, "schedule": "constant"}
+            ppo = BUILD["ppo"](policy, epochs=3, target_kl=target_kl, **settings)
+            metrics = ppo.update(policy, make_batch(policy), np.random.default_rng(0), 1.0)
+            return metrics["policy/epochs"], ppo._optimizer._adam.steps
+
+        monkeypatch.setattr("trpo_cli.algos.epochs.sampled_kl", spied)
+        assert run(1e9, np.float64) == (3.0, 12)
+        kls = list(seen)
+        assert len(kls) == 12 and kls[0] == 0.0
+        records = [k for k in range(1, 12) if kls[k] > 1.1 * max(kls[:k])]
+        assert records[0] == 1 and records[-1] > 4  # in a later epoch too
+        for k in records:
+            assert run((max(kls[:k]) + kls[k]) / 2, dtype) == (k * chunk / 64, k)
+        assert run(None, dtype) == (3.0, 12)
 
     def test_a_minibatch_without_a_gradient_does_not_end_the_update(self, update):
         """In minibatches of one sample, every clipped one has a zero gradient."""

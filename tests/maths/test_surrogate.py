@@ -10,6 +10,7 @@ from trpo_cli.maths.surrogate import (
     clip_fraction,
     clipped_slope,
     clipped_surrogate,
+    sampled_kl,
     spo_slope,
     spo_surrogate,
     surrogate,
@@ -40,6 +41,15 @@ class TestSurrogate:
         new = old.clone().requires_grad_()
         (slope,) = torch.autograd.grad(surrogate(new, old, advantages), new)
         np.testing.assert_allclose(slope.numpy(), advantages.numpy() / len(old), rtol=1e-12)
+
+
+class TestSampledKl:
+    def test_its_expectation_is_the_kl(self, array):
+        """Over all actions of a categorical pi_old."""
+        old, new = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.2, 0.6])
+        found = numpy(sampled_kl(array(np.log(new)), array(np.log(old))))
+        assert old @ found == pytest.approx((old * np.log(old / new)).sum())
+        assert (found > 0.0).all()
 
 
 class TestClippedSurrogate:

@@ -27,10 +27,10 @@ SLOPES: list[Callable[..., Any]] = [unclipped_slope, clipped_slope, clip_only_sl
 
 
 class Done(NamedTuple):
-    """epochs: how many were done; reason: of the last step that was not taken, or empty; at_old:
+    """samples: gone through; reason: of the last step that was not taken, or empty; at_old:
     whether none has been taken since pi_old."""
 
-    epochs: int
+    samples: int
     reason: str
     at_old: bool
 
@@ -51,9 +51,11 @@ def compiled_epochs(
     orders: list[np.ndarray],
     slope: Callable[..., Any],
     kl_coef: float,
+    target_kl: float,
     at_old: bool,
 ) -> Done:
-    """`MinibatchAscent.epoch` for each order, until the end of one without any usable gradient."""
+    """`MinibatchAscent.epoch` for each order, until the end of one without any usable gradient or
+    a minibatch beyond the target."""
     from trpo_cli.kernels import policy as kernel
     from trpo_cli.kernels.adam import REASONS
 
@@ -65,7 +67,7 @@ def compiled_epochs(
     else:
         before, log_std = probabilities(old), np.zeros(1)
     clip_range = slope.keywords["clip_range"] if isinstance(slope, partial) else 0.0
-    epochs, steps, reason, at_old = kernel.ascend(
+    done, steps, reason, at_old = kernel.ascend(
         packed.net,
         head_of(old, packed.layout),
         packed.vectors,
@@ -81,14 +83,18 @@ def compiled_epochs(
             numbers(log_std),
         ),
         kernel.Loss(
-            SLOPES.index(_bare(slope)), clip_range, float(kl_coef), float(config.entropy_coef)
+            SLOPES.index(_bare(slope)),
+            clip_range,
+            float(kl_coef),
+            float(config.entropy_coef),
+            float(target_kl),
         ),
         np.concatenate(orders),
         chunk,
         at_old,
     )
     packed.unpack(steps)
-    return Done(epochs, REASONS[reason], at_old)
+    return Done(done, REASONS[reason], at_old)
 
 
 def _bare(slope: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ log-probabilities are those of the whole batch before the first step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import Distribution, mean_kl
 from trpo_cli.maths.schedule import ADAPTIVE, SCHEDULES, adapted_step_size, scheduled
-from trpo_cli.maths.surrogate import surrogate
+from trpo_cli.maths.surrogate import sampled_kl, surrogate
 from trpo_cli.settings import setting
 
 if TYPE_CHECKING:
@@ -77,17 +78,13 @@ class MinibatchOptimizer:
         kl_coef: float = 0.0,
         target_kl: float | None = None,
     ) -> MinibatchAscent:
-        """All epochs of one update, fewer where nothing moves or the mean KL passes the target."""
+        """All epochs of one update, fewer where nothing moves or a minibatch is beyond the
+        target."""
         learning_rate = scheduled(self._learning_rate, self._config.schedule, remaining)
         ascent = MinibatchAscent(
             policy, batch, self._adam, self._config, generator, learning_rate, self._value_coef
         )
-        epochs = self._config.epochs
-        at_once = epochs if target_kl is None else 1
-        while ascent.epochs < epochs:
-            ascent.run(at_once, slope, kl_coef)
-            if not ascent.moved or (target_kl is not None and ascent.kl() > target_kl):
-                break
+        ascent.run(self._config.epochs, slope, kl_coef, target_kl)
         if self._adaptive and ascent.moved:
             self._learning_rate = adapted_step_size(
                 learning_rate, ascent.kl(), self._config.schedule_kl
@@ -130,17 +127,20 @@ class MinibatchAscent:
         self._learning_rate = learning_rate
         self._gradient = namespace(policy.parameters).empty_like(policy.parameters)
         self._reason, self._steps, self._at_old = "", adam.steps, True
-        self.epochs = 0
+        self._samples = 0
 
-    def run(self, epochs: int, slope: Slope, kl_coef: float = 0.0) -> None:
+    def run(
+        self, epochs: int, slope: Slope, kl_coef: float = 0.0, target_kl: float | None = None
+    ) -> None:
         """Every sample once in each of so many epochs, in new orders; no epoch follows one until
-        the end of which nothing moved. kl_coef: c."""
+        the end of which nothing moved, and no step a minibatch whose mean of `sampled_kl` is
+        larger than the target. kl_coef: c."""
+        target_kl = math.inf if target_kl is None else target_kl
         batch = self._batch
         orders = [self._generator.permutation(batch.size) for _ in range(epochs)]
         if not can_compile(self._policy, batch, slope):
             for order in orders:
-                self.epoch(order, slope, kl_coef)
-                if not self.moved:
+                if not self.epoch(order, slope, kl_coef, target_kl) or not self.moved:
                     break
             return
         done = compiled_epochs(
@@ -154,14 +154,18 @@ class MinibatchAscent:
             orders,
             slope,
             kl_coef,
+            target_kl,
             self._at_old,
         )
         self._reason = done.reason or self._reason
         self._at_old = done.at_old
-        self.epochs += done.epochs
+        self._samples += done.samples
 
-    def epoch(self, order: np.ndarray, slope: Slope, kl_coef: float = 0.0) -> None:
-        """Every sample once, in this order: what `compiled_epochs` does for some policies."""
+    def epoch(self, order: np.ndarray, slope: Slope, kl_coef: float, target_kl: float) -> bool:
+        """Every sample once, in this order: what `compiled_epochs` does for some policies.
+
+        Returns whether it came to the end: no minibatch was beyond the target.
+        """
         config, batch = self._config, self._batch
         size = batch.size
         chunk = min(config.minibatch_size or size, size)
@@ -173,6 +177,10 @@ class MinibatchAscent:
         for rows, count in minibatches:
             here = self._policy.linearize(observations[rows])
             log_prob, vjp = here.distribution.log_prob_vjp(actions[rows])
+            if target_kl < math.inf:
+                divergence = float(sampled_kl(log_prob, before[rows]).sum())
+                if batch.sum(divergence) > target_kl * count:
+                    return False
             gain = slope(log_prob, before[rows], advantages[rows])
             descent = vjp(gain * (-1.0 / count))
             if config.entropy_coef:
@@ -193,7 +201,8 @@ class MinibatchAscent:
             )
             self._reason = problem or self._reason
             self._at_old = self._at_old and bool(problem)
-        self.epochs += 1
+            self._samples += count
+        return True
 
     @property
     def moved(self) -> bool:
@@ -221,7 +230,7 @@ class MinibatchAscent:
         after = measured(objective)
         metrics = change_metrics(self._policy, batch, self._old, new, before, after)
         metrics |= {key: measured(measure) for key, measure in (also or {}).items()}
-        metrics["policy/epochs"] = self.epochs
+        metrics["policy/epochs"] = self._samples / batch.size
         metrics["policy/learning_rate"] = self._learning_rate
         metrics["policy/skipped"] = "" if self.moved else self._reason or "no usable gradient"
         return metrics

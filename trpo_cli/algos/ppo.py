@@ -64,7 +64,9 @@ class PPOConfig(MinibatchConfig):
         help="bound on |ratio - 1|", above=0, when="objective=clip|clip_only|spo"
     )
     target_kl: float | None = setting(
-        help="stop the epochs when the batch's mean KL passes this, nats; null: never", above=0
+        help="end the update at the first minibatch whose mean of r - 1 - log r, an estimate of "
+        "the KL, is larger, nats; null: never",
+        above=0,
     )
 
     def build(self, policy: Policy, value_coef: float = 0.0) -> PPO:

@@ -49,12 +49,20 @@ class Samples(NamedTuple):
 
 class Loss(NamedTuple):
     """term: UNCLIPPED, CLIPPED, CLIP_ONLY or SPO. kl_coef, entropy_coef: weights of the means of
-    KL(pi_old || pi) and, to be maximised, of the entropy."""
+    KL(pi_old || pi) and, to be maximised, of the entropy. target_kl: no step follows a larger
+    `sampled_kl` of its minibatch; infinite: none is computed."""
 
     term: int
     clip_range: float
     kl_coef: float
     entropy_coef: float
+    target_kl: float
+
+
+@fused
+def sampled_kl(loss: Loss, log_ratio: Any) -> Any:
+    """r - 1 - log r."""
+    return f32(math.expm1(log_ratio)) - log_ratio if loss.target_kl < math.inf else f32(0.0)
 
 
 @fused
@@ -76,14 +84,14 @@ def slope(term: int, clip_range: float, log_ratio: Any, advantage: Any) -> Any:
 def gaussian(
     loss: Loss, samples: Samples, order: Any, start: int, rows: int, size: int, parameters: Any,
     extra: int, outputs: Any, at: int, width: int, slopes: Any, gradient: Any,
-) -> None:  # fmt: skip
+) -> Any:  # fmt: skip
     """The descent direction in the outputs, into `slopes`, and in the log deviations, into
-    `gradient`. size: the action's."""
+    `gradient`. size: the action's. Returns the sum of `sampled_kl`."""
     constant = f32(0.0)
     for j in range(size):
         constant += parameters[extra + j] + f32(0.5 * math.log(2.0 * math.pi))
         gradient[extra + j] = f32(0.0)
-    share = f32(1.0 / rows)
+    share, divergence = f32(1.0 / rows), f32(0.0)
     for r in range(rows):
         sample, to = order[start + r], at + r * width
         log_prob = f32(0.0)
@@ -93,6 +101,7 @@ def gaussian(
             log_prob -= f32(0.5) * z * z
             slopes[to + j] = z
         log_ratio = log_prob - constant - samples.old_log_prob[sample]
+        divergence += sampled_kl(loss, log_ratio)
         gain = slope(loss.term, loss.clip_range, log_ratio, samples.advantages[sample])
         weight = gain * -share
         for j in range(size):
@@ -102,7 +111,7 @@ def gaussian(
     for j in range(size):
         gradient[extra + j] -= f32(loss.entropy_coef)
     if loss.kl_coef == 0.0:
-        return
+        return divergence
     coef = f32(loss.kl_coef)
     for j in range(size):
         log_std = parameters[extra + j]
@@ -114,6 +123,7 @@ def gaussian(
             squares += shift * shift
         spread = -f32(math.expm1(f32(2.0) * (samples.old_log_std[j] - log_std)))
         gradient[extra + j] += coef * (spread - squares * precision)
+    return divergence
 
 
 @fused
@@ -133,9 +143,10 @@ def log_softmax(z: Any, at: int, size: int, out: Any, to: int) -> None:
 def categorical(
     loss: Loss, samples: Samples, order: Any, start: int, rows: int, parts: Any, size: int,
     outputs: Any, at: int, width: int, slopes: Any,
-) -> None:  # fmt: skip
-    """The descent direction in the logits, (size,) of each row, into `slopes`."""
-    share, count = f32(1.0 / rows), len(parts)
+) -> Any:  # fmt: skip
+    """The descent direction in the logits, (size,) of each row, into `slopes`. Returns the sum of
+    `sampled_kl`."""
+    share, count, divergence = f32(1.0 / rows), len(parts), f32(0.0)
     bonus, coef = f32(loss.entropy_coef) * share, f32(loss.kl_coef) * share
     for r in range(rows):
         sample, to = order[start + r], at + r * width
@@ -145,6 +156,7 @@ def categorical(
             log_prob += slopes[to + part + np.int64(samples.actions[sample * count + i])]
             part += parts[i]
         log_ratio = log_prob - samples.old_log_prob[sample]
+        divergence += sampled_kl(loss, log_ratio)
         gain = slope(loss.term, loss.clip_range, log_ratio, samples.advantages[sample])
         weight, part = gain * -share, 0
         for i in range(count):
@@ -162,6 +174,7 @@ def categorical(
                     found += coef * (p - samples.old[sample * size + part + j])
                 slopes[to + part + j] = found
             part += parts[i]
+    return divergence
 
 
 @fused
@@ -174,9 +187,10 @@ def softplus(x: Any) -> Any:
 def bernoulli(
     loss: Loss, samples: Samples, order: Any, start: int, rows: int, size: int,
     outputs: Any, at: int, width: int, slopes: Any,
-) -> None:  # fmt: skip
-    """The descent direction in the logits, (size,) of each row, into `slopes`."""
-    share = f32(1.0 / rows)
+) -> Any:  # fmt: skip
+    """The descent direction in the logits, (size,) of each row, into `slopes`. Returns the sum of
+    `sampled_kl`."""
+    share, divergence = f32(1.0 / rows), f32(0.0)
     bonus, coef = f32(loss.entropy_coef) * share, f32(loss.kl_coef) * share
     for r in range(rows):
         sample, to = order[start + r], at + r * width
@@ -185,6 +199,7 @@ def bernoulli(
             signed = (f32(1.0) - f32(2.0) * samples.actions[sample * size + j]) * outputs[to + j]
             log_prob -= softplus(signed)
         log_ratio = log_prob - samples.old_log_prob[sample]
+        divergence += sampled_kl(loss, log_ratio)
         gain = slope(loss.term, loss.clip_range, log_ratio, samples.advantages[sample])
         weight = gain * -share
         for j in range(size):
@@ -196,6 +211,7 @@ def bernoulli(
             if loss.kl_coef != 0.0:
                 found += coef * (p - samples.old[sample * size + j])
             slopes[to + j] = found
+    return divergence
 
 
 @fused
@@ -203,19 +219,20 @@ def ascend(
     net: Net, head: Head, vectors: Vectors, step: Step, count: int, room: Room,
     samples: Samples, loss: Loss, order: Any, chunk: int, at_old: bool,
 ) -> tuple[int, int, int, bool]:  # fmt: skip
-    """Adam along the gradient of the loss, minibatch by minibatch; no epoch follows one until the
-    end of which no gradient was usable.
+    """Adam along the gradient of the loss, minibatch by minibatch, until one has a larger mean of
+    `sampled_kl` than the target; no epoch follows one until the end of which no gradient was
+    usable.
 
     count: Adam's steps so far. order: of every epoch the numbers of all B samples. chunk: samples
     per minibatch. at_old: the policy is pi_old, where the KL has no gradient. What rounding makes
     of it there Adam, which knows no scale, would take for a direction.
-    Returns the epochs done, Adam's steps now, the reason of the last step that was not taken, and
-    whether the policy still is pi_old.
+    Returns the samples gone through, Adam's steps now, the reason of the last step that was not
+    taken, and whether the policy still is pi_old.
     """
     size, features, outputs = len(samples.advantages), net.sizes[0], net.sizes[len(net.sizes) - 1]
     width = padded(outputs)
-    plain = Loss(loss.term, loss.clip_range, 0.0, loss.entropy_coef)
-    before, epochs, reason = count, 0, 0
+    plain = Loss(loss.term, loss.clip_range, 0.0, loss.entropy_coef, loss.target_kl)
+    before, reason = count, 0
     for epoch in range(0, len(order), size):
         for start in range(epoch, epoch + size, chunk):
             rows = min(chunk, epoch + size - start)
@@ -227,26 +244,27 @@ def ascend(
                 store(room.slopes, i, splat(f32(0.0)))
             here = plain if at_old else loss
             if head.kind == GAUSSIAN:
-                gaussian(
+                divergence = gaussian(
                     here, samples, order, start, rows, outputs, vectors.parameters,
                     head.extra, room.work, at, width, room.slopes, vectors.gradient,
                 )  # fmt: skip
             elif head.kind == CATEGORICAL:
-                categorical(
+                divergence = categorical(
                     here, samples, order, start, rows, head.parts, outputs,
                     room.work, at, width, room.slopes,
                 )  # fmt: skip
             else:
-                bernoulli(
+                divergence = bernoulli(
                     here, samples, order, start, rows, outputs, room.work, at, width, room.slopes
                 )
+            if divergence > loss.target_kl * rows:
+                return start, count, reason, at_old
             backward(net, vectors.parameters, room, rows, vectors.gradient)
             problem = clipped_step(vectors, step, count)
             if problem == TAKEN:
                 count, at_old = count + 1, False
             else:
                 reason = problem
-        epochs += 1
         if count == before:
-            break
-    return epochs, count, reason, at_old
+            return epoch + size, count, reason, at_old
+    return len(order), count, reason, at_old

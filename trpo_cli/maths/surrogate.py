@@ -76,6 +76,13 @@ def unclipped_slope(log_prob: Array, old_log_prob: Array, advantages: Array) -> 
     return namespace(log_prob).exp(log_prob - old_log_prob) * advantages
 
 
+def sampled_kl(log_prob: Array, old_log_prob: Array) -> Array:
+    """r - 1 - log r, (B,): of actions of pi_old an unbiased estimate of KL(pi_old || pi), since
+    E[r] = 1, and never negative (Schulman 2020, http://joschu.net/blog/kl-approx.html)."""
+    log_ratio = log_prob - old_log_prob
+    return namespace(log_prob).expm1(log_ratio) - log_ratio
+
+
 def clip_fraction(
     log_prob: Array, old_log_prob: Array, advantages: Array, clip_range: float
 ) -> float:
