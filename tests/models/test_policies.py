@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,7 +153,8 @@ class TestRenormalize:
 
         def means():
             inputs = policy.normalize(observations).astype(np.float64)
-            return inputs, numpy(policy.distribution(policy.to_device(inputs)).mean)
+            said: Any = policy.distribution(policy.to_device(inputs))
+            return inputs, numpy(said.mean)
 
         (inputs, before), theta = means(), numpy(policy.parameters).copy()
         shift = policy.renormalize(rng.normal(-2.0, 1.0, (100, FEATURES)))

@@ -8,11 +8,12 @@ from tests.support.small import global_generators, make_policy
 from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.errors import UserError
 from trpo_cli.maths.returns import explained_variance
+from trpo_cli.models.linear_value import LinearValue
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import Shift
 from trpo_cli.models.packed import packable
 from trpo_cli.models.policies.linear import LinearPolicyConfig
-from trpo_cli.models.value import CarriedValue, Value
+from trpo_cli.models.value import Value
 from trpo_cli.models.values.mlp import MLPValueConfig
 from trpo_cli.models.values.quadratic import QuadraticValueConfig, quadratic_features
 
@@ -52,15 +53,15 @@ class TestCarry:
     def test_predictions_stay_where_the_inputs_move(self, kind):
         """Inputs y with x = scale y + offset."""
         x, returns = problem()
-        value = make_value()
+        value: Value | LinearValue = make_value()
         if kind == "quadratic":
             value = QuadraticValueConfig(ridge=1e-6).build(
                 make_policy(), None, spaces.Box(-1.0, 1.0, (3,)), generator()
             )
         value.fit(x, returns, generator(), 1.0)
         before = value.predict(x)
-        shift = Shift(np.float32([0.5, 2.0, 1.1]), np.float32([0.3, -1.0, 0.0]))
-        assert isinstance(value, CarriedValue)
+        scale, offset = np.array([[0.5, 2.0, 1.1], [0.3, -1.0, 0.0]], np.float32)
+        shift = Shift(scale, offset)
         value.carry(shift)
         # Values near 50 in float32.
         np.testing.assert_allclose(
