@@ -70,6 +70,11 @@ class TestMeasures:
         (run,) = make_group({"algo": "ppo"}).runs
         assert np.isnan(allowed_kl(run)).all() and np.isnan(kl_used(run)).all()
 
+    def test_the_schedule_of_a_step_size_leaves_the_bound(self, make_group):
+        """Of `dual`, whose max_kl is constant."""
+        (run,) = make_group({"algo": "dual", "rows": 8}).runs
+        assert allowed_kl(run) == pytest.approx([0.01] * 8)
+
     def test_a_fixed_natural_step_has_no_allowed_kl(self, make_group):
         (run,) = make_group({"algo": "npg", "algo__step_rule": "fixed"}).runs
         assert np.isnan(allowed_kl(run)).all()

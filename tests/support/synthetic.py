@@ -18,6 +18,7 @@ RULES: dict[str, dict[str, Any]] = {
     "npg": {"step_rule": "normalized", "max_kl": 0.01, "schedule": "constant"},
     "trpo": {"max_kl": 0.01, "schedule": "constant", "backtrack_ratio": 0.8, "max_backtracks": 10},
     "ppo": {"clip_range": 0.2, "epochs": 10, "learning_rate": 3e-4, "schedule": "cooldown"},
+    "dual": {"max_kl": 0.01, "epochs": 10, "learning_rate": 3e-4, "schedule": "cooldown"},
 }
 RETURNS = ("train/return_recent", "train/return_mean")
 for rule in ("npg", "trpo"):

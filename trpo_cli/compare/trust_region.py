@@ -1,6 +1,7 @@
 """What each update did, against what it was allowed and expected to do, on the same axes for all.
 
-allowed KL: `algo.max_kl` after its schedule; rules without a trust region have none.
+allowed KL: `algo.max_kl`, after its schedule where that is not the step size's; rules without a
+bound have none.
 """
 
 from __future__ import annotations
@@ -41,12 +42,15 @@ def column(key: str) -> Callable[[Run], Floats]:
 
 def allowed_kl(run: Run) -> Floats:
     """(rows,) the bound of each update, NaN without one. The schedule follows the share of
-    training still to come before the batch was collected."""
+    training still to come before the batch was collected; that of a rule with a step size, `dual`,
+    is of the step size, and its bound stays."""
     max_kl = run.config.get("algo.max_kl")
     fixed = run.config.get("algo.step_rule") == "fixed"
     if max_kl is None or fixed:
         return np.full(run.columns["step"].shape, np.nan)
-    schedule, total = str(run.config.get("algo.schedule")), float(run.config["total_steps"])
+    of_step_size = run.config.get("algo.learning_rate") is not None
+    schedule = "constant" if of_step_size else str(run.config.get("algo.schedule"))
+    total = float(run.config["total_steps"])
     shares = np.maximum(0.0, 1.0 - run.columns["step"] / total)
     shares = np.concatenate([[1.0], shares[:-1]])
     return np.array([scheduled(float(max_kl), schedule, float(share)) for share in shares])
