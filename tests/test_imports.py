@@ -47,7 +47,7 @@ LAYERS = {
     "training": "errors seeding maths settings components system distributed data runs terminal "
     "config simulators models estimators samplers algos",
     "commands": "__init__ errors untrusted kernels settings components system distributed runs "
-    "terminal config simulators samplers compare lab sweeps tune training",
+    "terminal config simulators samplers compare lab sweeps tune reference training",
     "__main__": "commands",
 }
 THIRD_PARTY = {

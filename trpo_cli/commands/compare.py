@@ -22,7 +22,9 @@ from trpo_cli.sweeps.last import named
 from trpo_cli.terminal.display import columns, fitted
 
 if TYPE_CHECKING:
+    from trpo_cli.compare.groups import Grouping
     from trpo_cli.compare.read import Found, Run
+    from trpo_cli.reference.place import Placed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,12 +60,22 @@ def compare(args: argparse.Namespace) -> None:
     runs, notes = complete(found, args.unfinished)
     notes += unchecked(runs)
     notes += refuse_mixtures(runs, allowed(args.allow), check_keys(runs, by))
-    notes += nothing_published(runs) if args.against else []
-    comparison = analyse(make_groups(runs, by, args.label), options, notes)
+    notes += nothing_published(runs) if args.against == "published" else []
+    grouping = make_groups(runs, by, args.label)
+    placed = among_reference(grouping, notes) if args.against == "reference" else []
+    comparison = analyse(grouping, options, notes)
     sweeps = find_sweeps(runs, comparison.protocol, args.label)
     tables = all_tables(comparison, sweeps, args.against == "published")
     words = verdict(comparison)
-    record = as_json(comparison, sweeps, tables, words)
+    said: list[str] = []
+    if placed:
+        from trpo_cli.reference import beside
+        from trpo_cli.reference.place import in_words
+
+        comparison = beside.with_background(comparison, placed)
+        tables.append(beside.table(placed))
+        said = [in_words(p) for p in placed]
+    record = {**as_json(comparison, sweeps, tables, words), "reference": said}
     if not args.no_files:
         from trpo_cli.compare.output import Asked, write
 
@@ -78,6 +90,8 @@ def compare(args: argparse.Namespace) -> None:
         print(fitted(f"note: {note}", room))
     table = to_text(for_terminal(comparison), room)
     print(f"\n{fitted(headline(comparison), room)}\n\n{table}\n\n{fitted(words, room)}\n")
+    for sentence in said:
+        print(f"{fitted(sentence, room)}\n")
     for sweep in sweeps:
         warnings = f"Settings of {sweep.algo} on {sweep.env}: {' '.join(sweep.warnings)}"
         print(fitted(warnings, room))
@@ -119,6 +133,17 @@ def nothing_published(runs: Sequence[Run]) -> list[str]:
         rules = grouped(same, [rule_of(run) for run in same])
         notes += absent(env, {rule: min(r.reached for r in found) for rule, found in rules.items()})
     return notes
+
+
+def among_reference(grouping: Grouping, notes: list[str]) -> list[Placed]:
+    """Where each group lies among the runs that came with the package; notes gets a sentence on
+    each of which none did."""
+    from trpo_cli.reference.place import place_all
+    from trpo_cli.reference.store import packaged
+
+    placed, without = place_all(grouping, packaged())
+    notes += without
+    return placed
 
 
 def output_folder(given: str | None) -> Path:
@@ -232,7 +257,11 @@ def make_parser() -> arguments.Parser:
         metavar="OLD=NEW",
         help="call a group or a rule otherwise, vpg=REINFORCE",
     )
-    add("--against", choices=["published"], help="show published numbers beside the runs")
+    add(
+        "--against",
+        choices=["published", "reference"],
+        help="show published numbers beside the runs, or runs that came with the package",
+    )
     add(
         "--allow",
         action="append",

@@ -66,8 +66,8 @@ def chart_of_curves(env: EnvResult, marks: Mapping[str, Sequence[Mark]]) -> Char
     """marks: axis -> what stands beside the curves there."""
     axes = {}
     for axis in AXES:
-        if all(axis in g.curves for g in env.groups):
-            parts = [(g.label, g.curves[axis].x, lines_of(g.curves[axis])) for g in env.groups]
+        if all(axis in g.curves for g in env.drawn):
+            parts = [(g.label, g.curves[axis].x, lines_of(g.curves[axis])) for g in env.drawn]
             axes[axis] = Axis(*on_one_grid(parts), marks.get(axis, ()))
     return Chart(axes)
 

@@ -41,7 +41,7 @@ MAX_PAIRS = 15
 
 def all_plots(c: Comparison, sweeps: Sequence[Sweep], against: bool) -> list[Plot]:
     looked = looks(c.labels)
-    plots = [curves(c, looked, against), finals(c, looked)]
+    plots = [curves(c, against), finals(c, looked)]
     plots += [across(c, looked)] if len(c.labels) > 1 else []
     plots += [diagnostics(env, looked) for env in c.envs]
     return plots + [effects(sweep) for sweep in sweeps]
@@ -50,16 +50,21 @@ def all_plots(c: Comparison, sweeps: Sequence[Sweep], against: bool) -> list[Plo
 # Learning curves and scores ---------------------------------------------------------------------
 
 
-def curves(c: Comparison, looked: dict[str, Look], against: bool) -> Plot:
+def curves(c: Comparison, against: bool) -> Plot:
+    others = [b for e in c.envs for b in e.background]
+    looked = looks([*c.labels, *dict.fromkeys(b.label for b in others)])
+    sizes = [len(g.curves[a].curves) for e in c.envs for g in e.drawn for a in g.curves]
     caption = f"Mean over runs of the {c.in_words(lambda e: e.metric.words)}."
-    if c.fewest < FEW_RUNS:
+    if min(sizes) < FEW_RUNS:
         caption += f" Thin lines: the single runs of groups with fewer than {FEW_RUNS}."
-    if max(len(g.group.runs) for e in c.envs for g in e.groups) >= FEW_RUNS:
+    if max(sizes) >= FEW_RUNS:
         caption += (
             " Shaded: its pointwise 95% Student interval (each point by itself, not the whole "
             "curve)."
         )
     caption += " Each group ends with its shortest run."
+    if others:
+        caption += " Reference: runs that came with the package, as far as the others go."
     beside = [marks_beside(c, e, against) for e in c.envs]
     shown = [mark for marks in beside for mark in marks[c.options.axis]]
     if any(mark.final for mark in shown):
@@ -83,7 +88,7 @@ def curve_panel(
     """Single runs as thin lines where they are few: an interval of three runs is mostly fog."""
     marks: list[Artist] = []
     axis = c.options.axis
-    drawn = [(looked[g.label], g.curves[axis]) for g in env.groups]
+    drawn = [(looked[g.label], g.curves[axis]) for g in env.drawn if axis in g.curves]
     seen = [d.curves for _, d in drawn]
     for look, d in drawn:
         if len(d.curves) >= FEW_RUNS:

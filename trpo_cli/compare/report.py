@@ -25,6 +25,7 @@ from trpo_cli.compare.wording import listed
 
 # Where each table stands: behind the figure of this name.
 PLACES = {"performance": "final", "pairs": "final", "improvement": "across", "aggregate": "across"}
+PLACES |= {"reference": "curves"}
 FIRST, LAST = "ranking", "published"
 """Tables with a place of their own."""
 FEW_NOTES = 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trpo_cli.compare.align import Floats
@@ -77,10 +77,19 @@ class GroupResult:
 
 
 @dataclass(frozen=True)
+class Background:
+    """Curves of other runs, drawn beside those that are compared and part of no statistics.
+    curves: as of a group."""
+
+    label: str
+    curves: Mapping[str, Drawn]
+
+
+@dataclass(frozen=True)
 class EnvResult:
     """metric: of the curves that are drawn. returns: of everything else that is read off a curve.
     steps: how far the longest run got, at most its budget. groups: in the order of the labels.
-    scale: None where all final scores are the same."""
+    scale: None where all final scores are the same. background: of this task."""
 
     env: str
     metric: Metric
@@ -89,6 +98,12 @@ class EnvResult:
     threshold: float
     groups: list[GroupResult]
     scale: Scale | None
+    background: Sequence[Background] = ()
+
+    @property
+    def drawn(self) -> list[GroupResult | Background]:
+        """What has curves."""
+        return [*self.groups, *self.background]
 
 
 @dataclass(frozen=True)

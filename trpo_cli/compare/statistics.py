@@ -90,6 +90,21 @@ def mean_band(curves: Floats) -> tuple[Floats, Floats, Floats]:
     return mean, mean - half, mean + half
 
 
+def prediction_interval(values: ArrayLike, n: int) -> tuple[float, float]:
+    """Where the mean of n further runs of the same kind lies with probability 95%, if runs vary
+    normally: m +- t_{0.975, k-1} s sqrt(1/n + 1/k) from the k known ones.
+
+    values: (k,). NaN for k = 1. Not to be mixed up with `mean_interval`, which is about the mean of
+    all runs there could be: a few runs stray further from it than it says.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.size < 2:
+        return math.nan, math.nan
+    half = t_quantile(1.0 - ALPHA / 2.0, x.size - 1) * float(x.std(ddof=1))
+    half *= math.sqrt(1.0 / n + 1.0 / x.size)
+    return float(x.mean()) - half, float(x.mean()) + half
+
+
 @dataclass(frozen=True)
 class Difference:
     """Mean of x minus mean of y, Welch's interval of it, and the p-value of his test of equal
