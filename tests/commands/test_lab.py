@@ -59,7 +59,8 @@ def test_the_same_command_draws_the_same_files(tmp_path: Path) -> None:
         assert a.read_bytes() == b.read_bytes()
 
 
-def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert main([]) == 0
     listed = capsys.readouterr().out
     assert all(f"  {name} " in listed and text in listed for name, text in EXPERIMENTS.items())
@@ -91,6 +92,10 @@ def test_imports_no_more_than_it_needs(arguments: str, absent: str, tmp_path: Pa
     ("arguments", "words"),
     [
         ("lqrr", "lqrr is no experiment. Did you mean lqr? There are natural_gradient"),
+        ("boundd", "boundd is no experiment. Did you mean distances (KL, total variation"),
+        ("Riccati", "Riccati is no experiment. Did you mean lqr (policy gradient"),
+        ("zzz", "zzz is no experiment. There are natural_gradient"),
+        ("lqr --states 0 --radiuss 1", "--radiuss. Did you mean --radius?"),
         ("lqr --states 0", "0 is not a whole number from 1 to 200. trpo-lab lqr --help lists"),
         ("lqr --discount 1", "1 is not a number > 0 and < 1"),
         ("lqr --A [[1]]", "A is given without B"),
@@ -121,6 +126,24 @@ def test_mistakes(
     assert captured.out == "" and words in captured.err
     assert captured.err.startswith("trpo-lab: ") and captured.err.count("\n") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("width", [40, 120])
+def test_texts_fit_the_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A paragraph is broken anew where the terminal ends, and only there."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= width
+    with pytest.raises(SystemExit, match="0"):
+        main(["distances", "--help"])
+    said = capsys.readouterr().out
+    start, end = said.index("Wasserstein"), said.index("\n\noptions")
+    *full, last = said[start:end].splitlines()
+    assert len(last) <= width
+    for line, following in zip(full, [*full[1:], last], strict=True):
+        assert len(line) <= width < len(line) + 1 + len(following.split()[0])
 
 
 def test_names_may_have_hyphens(capsys: pytest.CaptureFixture[str]) -> None:

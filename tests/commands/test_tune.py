@@ -35,6 +35,8 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["--space", "none.yaml"], "--space none.yaml: there is no such file"),
         (["--trials", "0"], "0 is not a positive whole number"),
         (["--trails", "3"], "--trails"),
+        (["total_steps=4096"], "total_steps is given twice: total_steps=2048 and total_steps=4096"),
+        (["resume=last", "--trialz", "3"], "--trialz. Did you mean --trials?"),
         (["--out", "space.yaml"], "--out=space.yaml is a file"),
         (["resume=elsewhere"], "no search was begun there"),
     ],
@@ -104,8 +106,9 @@ def test_a_search_is_stopped_continued_and_reported(
     assert "go on:     trpo-tune resume=found" in said
     assert main(["resume=found", "--space", space]) == 2
     assert "Only --trials and --jobs may change" in capsys.readouterr().err
-    assert main(["resume=found", "--trials", "3"]) == 0
+    assert main(["resume=found", "--trials", "3", "-q"]) == 0
     said = capsys.readouterr().out
+    assert said.startswith("\n3 trials: 3 complete") and "trial 1:" not in said
     assert "3 trials: 3 complete" in said and "trpo-run -m algo=vpg" in said
     found = tmp_path / "found"
     names = {path.name for path in found.iterdir()}

@@ -13,12 +13,12 @@ import pytest
 
 from tests.support.cli_stub import Cli
 from tests.support.synthetic import write_run
-from trpo_cli.commands import compare, evaluate, run, watch
+from trpo_cli.commands import compare, evaluate, run, tune, watch
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import config_to_yaml
 from trpo_cli.errors import UserError
 from trpo_cli.sweeps import index
-from trpo_cli.sweeps.last import named
+from trpo_cli.sweeps.last import named, search_named
 
 
 def make_run(folder: Path, status: str = "finished", seed: int = 1) -> Path:
@@ -139,6 +139,19 @@ class TestLast:
         Path("outputs/tune/t/tune.json").write_text("{}")
         assert named("last", "x") == Path("outputs/A/1")
         assert named("last", "x", searches=True) == Path("outputs/tune/t")
+
+    def test_of_searches_the_newest(self, capsys: pytest.CaptureFixture[str]) -> None:
+        make_run(Path("outputs/A/1"))
+        assert tune.main(["resume=last"]) == 2
+        assert "resume=last: there is no search below outputs/" in capsys.readouterr().err
+        for moment, name in enumerate(("new", "old"), start=1):
+            folder = Path("outputs/tune", name)
+            folder.mkdir(parents=True)
+            (folder / "tune.json").write_text("{}")
+            os.utime(folder / "tune.json", (-1000.0 * moment + 1e9,) * 2)
+        assert search_named("last", "x") == Path("outputs/tune/new")
+        Path("last").mkdir()
+        assert search_named("last", "x") == Path("last")
 
     def test_a_folder_of_that_name_is_that_folder(self) -> None:
         make_run(Path("outputs/A/1"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from trpo_cli import __version__
@@ -29,11 +30,29 @@ class Parser(argparse.ArgumentParser):
             self._print_message(message)
         raise Left(status)
 
+    def flags(self) -> dict[str, argparse.Action]:
+        """What begins with a dash, and what it does."""
+        return self._option_string_actions
+
+    def positional(self) -> argparse.Action | None:
+        """What the words without a dash are."""
+        return next(iter(self._get_positional_actions()), None)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """A flag that does not exist is told first: what else is wrong may come from it."""
+        for word in args:
+            if word == "--":
+                break
+            known = word in self.flags() or word.partition("=")[0] in self.flags()
+            if word.startswith("--") and not known:
+                self.error(f"unrecognized arguments: {word}")
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         hint = ""
         if message.startswith("unrecognized"):
             word = message.split()[2].partition("=")[0]
-            flags = [flag for flag in self._option_string_actions if "=" not in flag]
+            flags = [flag for flag in self.flags() if "=" not in flag]
             close = difflib.get_close_matches(word, flags, 1, 0.7)
             hint = f" Did you mean {close[0]}?" if close else ""
             if not hint and self.get_default("overrides") is not None:
@@ -44,15 +63,37 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser(name: str, description: str | None, epilog: str = "", **options: Any) -> Parser:
-    """A command's parser, without its own arguments. The text of its help stays as written."""
+    """A command's parser, without its own arguments."""
     return Parser(
         prog=name,
         allow_abbrev=False,
-        description=description and fitted(description),
+        description=description and fitted(paragraphs(description)),
         epilog=fitted(epilog + SEE_ALSO),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         **options,
     )
+
+
+def paragraphs(text: str) -> str:
+    """The text with a line for each paragraph; lines that are indented, such as formulas, stay."""
+    return re.sub(r"(?<=\S)\n(?=\S)", " ", text)
+
+
+def refuse_repeated(overrides: Sequence[str], sweeps: bool = False) -> None:
+    """Raise `UserError` for a setting that is given twice: the last one would win unsaid.
+
+    sweeps: whether the command has -m, which takes several values.
+    """
+    seen = dict[str, str]()
+    for text in overrides:
+        key, _, value = text.lstrip("+").partition("=")
+        if (first := seen.get(key)) is not None:
+            values = first.partition("=")[2], value
+            several = sweeps and all(re.fullmatch(r"[\w./:,+-]+", one) for one in values)
+            several = several and key != "resume" and not key.startswith("hydra")
+            hint = f"; a run with each is written -m {key}={','.join(values)}" if several else ""
+            raise UserError(f"{key} is given twice: {first} and {text}. Keep one of them{hint}.")
+        seen[key] = text
 
 
 def add_common(parser: Parser) -> None:

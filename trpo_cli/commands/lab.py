@@ -3,8 +3,10 @@ help and the errors come at once."""
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from trpo_cli.commands import arguments
 from trpo_cli.commands.failures import run_command
 from trpo_cli.errors import CannotWrite, UserError
 from trpo_cli.settings import suggestion
+from trpo_cli.terminal.display import fitted
 
 EXPERIMENTS = {
     "natural_gradient": "plain and natural ascent on a softmax of one parameter",
@@ -43,7 +46,7 @@ def lab(words: list[str]) -> int:
     """List the experiments, or run the one that is named first."""
     if not words or words[0] in ("-h", "--help"):
         names = "\n".join(f"  {name:18}{text}" for name, text in EXPERIMENTS.items())
-        print(USAGE.format(list=names, also=arguments.SEE_ALSO), end="")
+        print(fitted(USAGE.format(list=names, also=arguments.SEE_ALSO)))
         return 0
     if words[0] == "--version":
         print(arguments.version_of("trpo-lab"))
@@ -54,12 +57,11 @@ def lab(words: list[str]) -> int:
 def _run(name: str, words: list[str]) -> int:
     key = name.replace("-", "_")
     if key not in EXPERIMENTS:
-        known = list(EXPERIMENTS)
         raise UserError(
-            f"{name} is no experiment.{suggestion(key, known)} There are {', '.join(known)}."
+            f"{name} is no experiment.{_meant(key)} There are {', '.join(EXPERIMENTS)}."
         )
-    experiment = importlib.import_module(f"trpo_cli.lab.{key}")
-    args = _parser(key, experiment).parse_args(words)
+    experiment = experiment_named(key)
+    args = make_parser(key, experiment).parse_args(words)
     folder = Path(args.out)
     _check_folder(folder)
     findings = experiment.compute(args)
@@ -79,6 +81,24 @@ def _run(name: str, words: list[str]) -> int:
     return 0
 
 
+def _meant(key: str) -> str:
+    """The experiment of that name, or the one that has such a word in its description."""
+    if hint := suggestion(key, list(EXPERIMENTS)):
+        return hint
+    about = {
+        word: name
+        for name, text in EXPERIMENTS.items()
+        for word in re.findall(r"[a-z]{5,}", text.lower())
+    }
+    close = difflib.get_close_matches(key.lower(), about, 1, 0.8)
+    return f" Did you mean {about[close[0]]} ({EXPERIMENTS[about[close[0]]]})?" if close else ""
+
+
+def experiment_named(key: str) -> Any:
+    """The module of an experiment."""
+    return importlib.import_module(f"trpo_cli.lab.{key}")
+
+
 def _check_folder(folder: Path) -> None:
     nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not nearest.is_dir():
@@ -95,11 +115,12 @@ def _draw(experiment: Any, findings: Any, stem: Path) -> list[str]:
         raise CannotWrite(stem, error) from error
 
 
-def _parser(name: str, experiment: Any) -> arguments.Parser:
+def make_parser(name: str, experiment: Any) -> arguments.Parser:
+    """The command line of an experiment, which is the module `experiment`."""
     parser = arguments.make_parser(f"trpo-lab {name}", experiment.__doc__)
     experiment.add_options(parser)
     add = parser.add_argument
-    add("--out", default="outputs/lab", help="folder of the figure (outputs/lab)")
+    add("--out", metavar="FOLDER", default="outputs/lab", help="folder of the figure (outputs/lab)")
     add("--no-figure", dest="figure", action="store_false", help="print the table only")
     add("--json", action="store_true", help="print one JSON object")
     arguments.add_common(parser)

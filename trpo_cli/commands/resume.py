@@ -25,8 +25,6 @@ def split(overrides: Sequence[str]) -> tuple[str | None, list[str]]:
     """The run directory after ``resume=``, None when there is none, and the other overrides."""
     given = [o.lstrip("+") for o in overrides if o.lstrip("+").startswith(KEY)]
     others = [o for o in overrides if not o.lstrip("+").startswith(KEY)]
-    if len(given) > 1:
-        raise UserError(f"resume is given twice: {' and '.join(given)}. Keep one of them.")
     # As it stands, not as Hydra would read it: a path needs no quotes within the shell's.
     path = given[0].removeprefix(KEY) if given else "null"
     if len(path) > 1 and path[0] == path[-1] and path[0] in "'\"":

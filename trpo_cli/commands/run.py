@@ -7,7 +7,6 @@ of a second, where importing torch alone takes longer than a second.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -67,6 +66,11 @@ def prepare(words: list[str], processes: Processes) -> Task:
     args.multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
     check_flags(args, processes.count)
     be_quiet(args.quiet)
+    if args.shell_completion:
+        from trpo_cli.commands.completion import shell_completion
+
+        return lambda: shell_completion(args.overrides)
+    arguments.refuse_repeated(args.overrides, sweeps=True)
     if args.watch is not None:
         from trpo_cli.commands.watch import watch
 
@@ -83,7 +87,7 @@ def prepare(words: list[str], processes: Processes) -> Task:
         refuse(args)
         return lambda: selftest(args.overrides, args.config_dir)
     informs = args.version or args.help or args.help_all or args.hydra_help or args.cfg or args.info
-    if informs or args.shell_completion:
+    if informs:
         return (lambda: inform(args)) if processes.is_main else lambda: 0
     return prepare_training(args, [NAME, *words], processes)
 
@@ -166,12 +170,6 @@ def inform(args: argparse.Namespace) -> int:
         from trpo_cli.commands.hydra.help import help_text
 
         print(help_text(args.overrides, args.config_dir, args.help_all))
-        return 0
-    if args.shell_completion and args.overrides[:1] in (["query=bash"], ["query=zsh"]):
-        from trpo_cli.commands.hydra.completion import candidates
-
-        line = os.environ.get("COMP_LINE", "")
-        print(" ".join(candidates(line[: int(os.environ.get("COMP_POINT") or len(line))])))
         return 0
     from trpo_cli.commands.hydra.inspect import inspect
 

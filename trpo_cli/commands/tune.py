@@ -26,11 +26,12 @@ from trpo_cli.runs.directory import (
     refuse_links,
     write_json,
 )
+from trpo_cli.sweeps.last import SEARCH as SETTINGS
+from trpo_cli.sweeps.last import search_named
 from trpo_cli.system.signals import Stop
-from trpo_cli.terminal.display import count
+from trpo_cli.terminal.display import be_quiet, count, is_quiet
 
 FORMAT = 1
-SETTINGS = "tune.json"
 WRITTEN = (SETTINGS, LOCK, "journal.log", "journal.log.lock", "report.md", "trials.csv", "trials")
 """What a search writes in its folder."""
 
@@ -82,6 +83,8 @@ def tune(words: list[str]) -> int:
     args = make_parser().parse_intermixed_args(words)
     resumed = [o for o in args.overrides if o.startswith("resume=")]
     args.resumed = bool(resumed)
+    be_quiet(args.quiet)
+    arguments.refuse_repeated(args.overrides)
     if args.trust and not resumed:
         raise UserError("--trust belongs to resume=, which goes on with somebody's directory.")
     if resumed:
@@ -135,7 +138,7 @@ def begin(args: argparse.Namespace, command: list[str]) -> int:
     with take(folder, "--out", "search") if folder else take_unnamed(new, "search") as place:
         _write(place.folder, settings)
         if left_out:
-            print(f"not searched, since nothing would read it here: {', '.join(left_out)}")
+            say(f"not searched, since nothing would read it here: {', '.join(left_out)}")
         return search(place.folder, settings, args, config)
 
 
@@ -144,7 +147,7 @@ def go_on(args: argparse.Namespace, resumed: list[str]) -> int:
     from trpo_cli.commands.hydra.compose import compose, start_hydra
     from trpo_cli.runs.lock import Lock
 
-    folder = Path(resumed[0].partition("=")[2])
+    folder = search_named(resumed[0].partition("=")[2], resumed[0])
     others = [o for o in args.overrides if o not in resumed[:1]]
     fixed = {"--space": args.space, "--seeds": args.seeds, "--sampler": args.sampler}
     fixed |= {"--out": args.out, "--search-seed": args.search_seed, "-cd": args.config_dir}
@@ -182,10 +185,9 @@ def search(folder: Path, settings: Settings, args: argparse.Namespace, config: A
         config.total_steps,
         settings.trials,
     )
-    print(
+    say(
         f"{count(settings.trials, 'trial')} of {count(settings.seeds, 'seed')}, "
-        f"{count(at_once, 'run')} at a time with {count(threads, 'thread')} each, in {folder}",
-        flush=True,
+        f"{count(at_once, 'run')} at a time with {count(threads, 'thread')} each, in {folder}"
     )
     space = parse_space(settings.space, str(folder / SETTINGS))
     with Stop(deferred=True, quiet=True) as stop:
@@ -201,7 +203,7 @@ def search(folder: Path, settings: Settings, args: argparse.Namespace, config: A
         pool = Pool(at_once, threads=threads, config_dir=settings.config_dir, trusted=trusted)
         try:
             with pool:
-                schedule = Schedule(plan, found, pool, lambda text: print(text, flush=True))
+                schedule = Schedule(plan, found, pool, say)
                 schedule.run(stop.requested)
                 if stop.received is not None:
                     name = signal.Signals(stop.received).name
@@ -209,6 +211,12 @@ def search(folder: Path, settings: Settings, args: argparse.Namespace, config: A
         finally:
             conclude(folder, settings, found)
     return 0
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    if not is_quiet():
+        print(text, flush=True)
 
 
 def conclude(folder: Path, settings: Settings, found: Any) -> None:
@@ -287,6 +295,7 @@ def make_parser() -> arguments.Parser:
     add("--seeds", type=positive, metavar="N", help="runs of each trial (3)")
     add("--jobs", type=positive, metavar="N", help="runs at a time (as cores allow)")
     add("--sampler", choices=["tpe", "random"], help="how settings are drawn (tpe)")
+    add("-q", "--quiet", action="store_true", help="the result only, no line for each trial")
     add("--no-prune", action="store_true", help="train every trial to its end")
     add("--search-seed", type=int, metavar="N", help="of the draws (0)")
     add("--trust", action="store_true", help="import what a stranger's search names (resume=)")

@@ -34,6 +34,19 @@ def named(word: str, said: str, searches: bool = False) -> Path:
     return Path(found[1])
 
 
+def search_named(word: str, said: str) -> Path:
+    """The same where it has to be a search."""
+    if word != LAST or Path(word).exists():
+        return Path(word)
+    found = [(t, f) for t, f in _candidates(OUTPUTS, (SEARCH,)) if (Path(f) / SEARCH).exists()]
+    if not found:
+        raise UserError(
+            f"{said}: there is no search below {OUTPUTS}{os.sep} here ({Path.cwd()}). Name its "
+            "folder."
+        )
+    return Path(max(found)[1])
+
+
 def run_or_sweep(word: str, said: str) -> Path:
     """The same where it has to be a run or a sweep itself; of a folder that holds some, the error
     names the newest."""

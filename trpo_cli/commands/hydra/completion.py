@@ -23,7 +23,7 @@ def candidates(line: str) -> list[str]:
     *before, word = line.split(" ")
     words = [w for w in before[1:] if w]
     if words and words[-1] in FOLDER_FLAGS:
-        return sorted(_folders(word, "", last=words[-1] == "--watch"))
+        return sorted(folders(word, last=words[-1] == "--watch"))
     if word.startswith("-"):
         return [flag for flag in FLAGS if flag.startswith(word)]
     key, equals, value = word.partition("=")
@@ -33,7 +33,7 @@ def candidates(line: str) -> list[str]:
     begun, comma, rest = value.rpartition(",")  # of a sweep, the last of several values
     head = f"{key}={begun}{comma}"
     if key in FOLDERS:
-        return sorted(_folders(rest, head, last=key == "resume"))
+        return sorted(head + one for one in folders(rest, last=key == "resume"))
     return [head + v for v in _values(key.lstrip("+"), rest, chosen) if v.startswith(rest)]
 
 
@@ -95,15 +95,24 @@ def environments(begun: str) -> list[str]:
     return [*sorted(ids), *(["ALE/"] if atari else [])]
 
 
-def _folders(begun: str, head: str, last: bool) -> Iterator[str]:
+def folders(begun: str, last: bool = False, ending: str = "") -> Iterator[str]:
+    """Folders whose path goes on from what is begun. last: "last" may be meant too.
+
+    ending: of files that may be meant too.
+    """
     top, _, name = begun.rpartition("/")
     if last and "last".startswith(begun):
-        yield f"{head}last"
+        yield "last"
     try:
         entries = list(os.scandir(f"{top}/" if "/" in begun else "."))
     except OSError:
         return
     for entry in entries:
         hidden = entry.name.startswith(".") and not name.startswith(".")
-        if entry.is_dir() and entry.name.startswith(name) and not hidden and " " not in entry.name:
-            yield f"{head}{top}{'/' if '/' in begun else ''}{entry.name}/"
+        if not entry.name.startswith(name) or hidden or " " in entry.name:
+            continue
+        path = f"{top}{'/' if '/' in begun else ''}{entry.name}"
+        if entry.is_dir():
+            yield f"{path}/"
+        elif ending and entry.name.endswith(ending):
+            yield path

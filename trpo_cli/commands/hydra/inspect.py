@@ -1,4 +1,4 @@
-"""Hydra's own flags that look without running: --cfg, --info, --hydra-help, completion."""
+"""Hydra's own flags that look without running: --cfg, --info, --hydra-help."""
 
 from __future__ import annotations
 
@@ -17,9 +17,6 @@ from trpo_cli.errors import UserError
 def inspect(args: argparse.Namespace) -> int:
     """Print what was asked for; returns the exit status."""
     hydra = start_hydra(args.config_dir)
-    if args.shell_completion:  # install=bash and the like are not settings
-        hydra.shell_completion(config_name=CONFIG_NAME, overrides=args.overrides)
-        return 0
     overrides = check_overrides(args.overrides)
     try:
         _show(hydra, args, overrides)()

@@ -1,4 +1,4 @@
-"""Checks on override strings before Hydra sees them: syntax, names, types, duplicates.
+"""Checks on override strings before Hydra sees them: syntax, names, types.
 
 The list of settings knows what there is, so most mistakes are told in its words, and few of Hydra's
 errors have to be understood (`explain`).
@@ -39,7 +39,7 @@ def check_overrides(overrides: Sequence[str]) -> list[str]:
     A whole-number setting may be written 1e6: Hydra would call that a float and refuse it.
     """
     parser = OverridesParser.create()
-    checked, seen, chosen = [], dict[str, str](), choices(overrides)
+    checked, chosen = [], choices(overrides)
     for text in map(_plain_colons, overrides):
         parsed = _parse(parser, text)
         key = parsed.key_or_group
@@ -48,13 +48,7 @@ def check_overrides(overrides: Sequence[str]) -> list[str]:
                 f"{text}: a setting cannot be removed. Give it a value instead, such as {key}=..."
             )
         if key in group_names():
-            if key in seen:
-                raise UserError(
-                    f"{key} is given twice: {seen[key]} and {text}. Keep one of them"
-                    f" (a sweep over both is written -m {key}=A,B)."
-                )
             _check_choice(parsed, text)
-        seen[key] = text
         setting = find_setting(key, chosen)
         if text[0] in "+~" or not _takes_any_name(key, chosen):
             checked.append(text if setting is None else _whole_numbers(setting, text))
