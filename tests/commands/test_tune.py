@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from trpo_cli.commands.tune import main
+from trpo_cli.tune.settings import read
 from trpo_cli.tune.study import Search
 
 TINY = ["algo=vpg", "env=CartPole-v1", "total_steps=2048", "eval.episodes=2"]
@@ -118,7 +119,25 @@ def test_a_search_is_stopped_continued_and_reported(
     assert {json.loads((run / "manifest.json").read_text())["status"] for run in runs} == {
         "finished"
     }
-    records = Search(found, [], "tpe", True, 0).records()
+    records = Search(found, [], "tpe", True, 0, read(found).journal).records()
     for record, folder in zip(records, sorted(found.glob("trials/*")), strict=True):
         lines = [json.loads(p.read_text()) for p in sorted(folder.glob("*/eval.jsonl"))]
         assert record.finals == [line["return_mean"] for line in lines]
+
+
+def test_a_refused_search_is_as_it_was(
+    space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its journal is gone, and its report, its table and the number of its trials stay."""
+    found = tmp_path / "found"
+    words = [*TINY, "--space", space, "--trials", "1", "--seeds", "1", "--out", str(found)]
+    assert main(words) == 0
+    (found / "journal.log").unlink()
+    before = {path: path.read_bytes() for path in found.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main([f"resume={found}", "--trials", "3"]) == 2
+    out, error = capsys.readouterr()
+    assert "the journal ends before trial 0" in error and error.count("\n") == 1 and not out
+    after = {path: path.read_bytes() for path in found.rglob("*") if path.is_file()}
+    assert {path.name for path in before if before[path] != after[path]} <= {".lock"}
+    assert before.keys() == after.keys()

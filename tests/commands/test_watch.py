@@ -17,6 +17,7 @@ from trpo_cli.commands import compare, evaluate, run, tune, watch
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import config_to_yaml
 from trpo_cli.errors import UserError
+from trpo_cli.runs.lock import Lock
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.last import named, search_named
 
@@ -55,11 +56,19 @@ class TestWatch:
         assert run.main(["--watch", str(tmp_path / "run")]) == 0
         assert "stopped without saying why" in capsys.readouterr().out
 
+    def test_a_run_whose_process_number_is_another_ones_now(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It was waited for without end."""
+        hold(make_run(tmp_path / "run", status="running"), os.getpid())
+        assert run.main(["--watch", str(tmp_path / "run")]) == 0
+        assert "stopped without saying why" in capsys.readouterr().out
+
     def test_a_run_that_goes_on_is_seen_growing(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = make_run(tmp_path / "run", status="running")
-        hold(folder, os.getpid())
+        lock = Lock(folder)
         whole = (folder / "metrics.jsonl").read_bytes()
         (folder / "metrics.jsonl").write_bytes(whole[: len(whole) // 2])  # a torn row at its end
 
@@ -69,7 +78,7 @@ class TestWatch:
             manifest = json.loads((folder / "manifest.json").read_text())
             manifest |= {"status": "interrupted", "reason": "SIGTERM"}
             (folder / "manifest.json").write_text(json.dumps(manifest))
-            (folder / ".lock").unlink()
+            lock.release()
 
         monkeypatch.setattr(watch.time, "sleep", sleep)
         assert run.main(["--watch", str(folder)]) == 0

@@ -4,14 +4,15 @@ import sys
 import pytest
 
 from trpo_cli.errors import UserError
-from trpo_cli.runs.lock import Lock
+from trpo_cli.runs.lock import Lock, is_held
 
 
 def test_one_at_a_time(tmp_path):
     with Lock(tmp_path), pytest.raises(UserError, match=r"still going \(process \d+ on .*\)"):
         Lock(tmp_path)
     with Lock(tmp_path):
-        pass
+        assert is_held(tmp_path)
+    assert not is_held(tmp_path)
 
 
 def test_a_killed_process_holds_nothing(tmp_path):

@@ -25,8 +25,8 @@ def campaign(tmp_path: Path, *words: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("starts", "mutations", "kills", "more"),
     [
-        (1, 4, 1, ["--case=ppo", "--sweeps=0"]),
-        pytest.param(20, 100, 60, ["--sweeps=1"], marks=pytest.mark.slow),
+        (1, 4, 1, ["--case=ppo", "--damages=0", "--sweeps=0", "--searches=0"]),
+        pytest.param(20, 100, 60, ["--damages=10"], marks=pytest.mark.slow),
     ],
 )
 def test_nothing_is_lost(
@@ -35,7 +35,8 @@ def test_nothing_is_lost(
     numbers = {"seed": 0, "starts": starts, "mutations": mutations, "kills": kills}
     code, said = campaign(tmp_path, *more, *(f"--{k}={v}" for k, v in numbers.items()))
     assert code == 0, said
-    assert f"{mutations} mutations, {starts} simultaneous starts: 0 failures" in said
+    assert f"{mutations} mutations, " in said
+    assert f"{starts} simultaneous starts: 0 failures" in said
     assert list(tmp_path.glob("trpo_cli_chaos_*")) == []
 
 
@@ -43,7 +44,7 @@ def test_a_failure_is_told_and_kept(tmp_path: Path) -> None:
     """Here every run fails, as its disk takes no file of more than a hundred bytes."""
     command = f"ulimit -f 1; exec {sys.executable} {SCRIPT} --starts 1 --mutations 0 --kills 0"
     done = subprocess.run(
-        ["bash", "-c", f"{command} --sweeps 0"],
+        ["bash", "-c", f"{command} --damages 0 --sweeps 0 --searches 0"],
         env={**os.environ, "TMPDIR": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "none")},
         capture_output=True,
         text=True,

@@ -9,9 +9,7 @@ import pytest
 
 from tests.support.searching import LR, run
 from trpo_cli.errors import UserError
-from trpo_cli.sweeps.pool import Pool
-from trpo_cli.tune.journal import Journal
-from trpo_cli.tune.schedule import Plan, Schedule
+from trpo_cli.tune.journal import START, Journal
 from trpo_cli.tune.space import parse_space
 from trpo_cli.tune.study import Search
 
@@ -42,6 +40,27 @@ class TestJournal:
         assert Journal(path).read_logs(5) == [{"op_code": 5}]
         (beside,) = path.parent.glob("journal.log.cut-*")
         assert beside.read_bytes() == b'{"op_code": 9, "work'
+
+    def test_a_torn_last_line_stays_until_the_next_one_is_written(self, path: Path) -> None:
+        """The search may be refused for another reason, and nothing has changed then."""
+        path.write_bytes(torn := path.read_bytes() + b'{"op_code": 9, "work')
+        Journal(path)
+        assert path.read_bytes() == torn and len(list(path.parent.iterdir())) == 1
+
+    def test_another_searchs_journal_is_not_taken(self, tmp_path: Path) -> None:
+        path = tmp_path / "journal.log"
+        Journal(path, "a" * 16).append_logs(ENTRIES)
+        assert Journal(path, "a" * 16).read_logs(0) == ENTRIES
+        for start in ("b" * 16, START):
+            with pytest.raises(UserError, match=r"line 1 was changed"):
+                Journal(path, start)
+
+    def test_lines_cannot_lose_their_chain(self, path: Path) -> None:
+        lines = path.read_bytes().splitlines(keepends=True)
+        lines[0] = lines[0].replace(b'"chain"', b'"chaim"')
+        path.write_bytes(b"".join(lines))
+        with pytest.raises(UserError, match=r"line 1 was changed"):
+            Journal(path)
 
     @pytest.mark.parametrize("change", ["digit", "lost", "broken"])
     def test_a_changed_line_is_named_and_nothing_changes(self, path: Path, change: str) -> None:
@@ -83,18 +102,33 @@ class TestSearch:
         found.complete(found.ask().number, 2.0, [2.0])
         assert [record.value for record in search(tmp_path).records()] == [1.0, 2.0]
 
+    @pytest.mark.parametrize(
+        ("kept", "trial"),
+        [
+            (0, 0),  # the file is gone
+            (2, 0),  # the trial is there, what it drew is not
+            (3, 1),  # what follows on the first trial's settings
+        ],
+    )
     def test_lost_last_lines_are_noticed_by_the_folders_of_their_trials(
-        self, tmp_path: Path
+        self, tmp_path: Path, kept: int, trial: int
     ) -> None:
         """The next trial would have got the folder, and the run, of another one's settings."""
         run(tmp_path, 2, seeds=1)
         path = tmp_path / "journal.log"
         lines = path.read_bytes().splitlines(keepends=True)
-        path.write_bytes(b"".join(lines[:2]))  # of the first trial
-        with Pool(1, main="tests.support.priced_run") as pool:
-            plan = Plan(tmp_path, (), (0,), 1, 3)
-            with pytest.raises(UserError, match=r"ends before trial 1, .*0001"):
-                Schedule(plan, search(tmp_path), pool, lambda _: None)
+        path.write_bytes(left := b"".join(lines[:kept]))
+        if not kept:
+            path.unlink()
+        with pytest.raises(UserError, match=rf"ends before trial {trial}, .*000{trial}"):
+            search(tmp_path)
+        assert (path.read_bytes() if path.exists() else b"") == left
+
+    def test_opening_it_again_adds_nothing(self, tmp_path: Path) -> None:
+        run(tmp_path, 1, seeds=1)
+        before = (tmp_path / "journal.log").read_bytes()
+        assert search(tmp_path).count() == 1
+        assert (tmp_path / "journal.log").read_bytes() == before
 
     def test_a_run_whose_rows_were_changed_is_not_believed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import secrets
 import shlex
 import shutil
 import signal
@@ -17,23 +18,12 @@ from trpo_cli.commands import arguments
 from trpo_cli.commands.arguments import positive
 from trpo_cli.commands.failures import run_command
 from trpo_cli.errors import UserError
-from trpo_cli.runs.directory import (
-    LOCK,
-    OUTPUTS,
-    check_run_dir,
-    moment,
-    read_json,
-    refuse_links,
-    write_json,
-)
-from trpo_cli.sweeps.last import SEARCH as SETTINGS
+from trpo_cli.runs.chain import DIGITS
+from trpo_cli.runs.directory import OUTPUTS, check_run_dir, moment
 from trpo_cli.sweeps.last import search_named
 from trpo_cli.system.signals import Stop
 from trpo_cli.terminal.display import be_quiet, count, is_quiet
-
-FORMAT = 1
-WRITTEN = (SETTINGS, LOCK, "journal.log", "journal.log.lock", "report.md", "trials.csv", "trials")
-"""What a search writes in its folder."""
+from trpo_cli.tune.settings import FILE, Settings, read
 
 DESCRIPTION = """\
 Search for good settings of trpo-run: every trial draws some, trains on several seeds and is worth
@@ -52,26 +42,6 @@ A search space has one line per setting, a range or a list of values:
   policy.activation: [tanh, relu]
 
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What a search was begun with, as tune.json has it. space: the text of the file."""
-
-    command: str
-    overrides: list[str]
-    space: str
-    seeds: int
-    trials: int
-    sampler: str
-    prune: bool
-    search_seed: int
-    config_dir: str | None
-
-
-KINDS: dict[str, tuple[type, ...]] = {
-    "str": (str,), "list[str]": (list,), "bool": (bool,), "str | None": (str, type(None))
-}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,10 +103,11 @@ def begin(args: argparse.Namespace, command: list[str]) -> int:
         not args.no_prune,
         args.search_seed or 0,
         str(Path(args.config_dir).resolve()) if args.config_dir else None,
+        secrets.token_hex(DIGITS // 2),
     )
     new = OUTPUTS / "tune" / moment()
     with take(folder, "--out", "search") if folder else take_unnamed(new, "search") as place:
-        _write(place.folder, settings)
+        settings.write(place.folder)
         if left_out:
             say(f"not searched, since nothing would read it here: {', '.join(left_out)}")
         return search(place.folder, settings, args, config)
@@ -158,14 +129,13 @@ def go_on(args: argparse.Namespace, resumed: list[str]) -> int:
             f"{given[0]} cannot be given with resume={folder}: a search goes on as it began. Only "
             "--trials and --jobs may change."
         )
-    settings = _read(folder)
+    settings = read(folder)
     if not args.trust:
-        powers_of(settings, folder).check(str(folder / SETTINGS))
+        powers_of(settings, folder).check(str(folder / FILE))
     config, _ = compose(start_hydra(settings.config_dir), settings.overrides, recorded=True)
     with Lock(folder, "search"):
         if args.trials is not None:
             settings = dataclasses.replace(settings, trials=args.trials)
-            _write(folder, settings)
         return search(folder, settings, args, config)
 
 
@@ -185,13 +155,22 @@ def search(folder: Path, settings: Settings, args: argparse.Namespace, config: A
         config.total_steps,
         settings.trials,
     )
-    say(
-        f"{count(settings.trials, 'trial')} of {count(settings.seeds, 'seed')}, "
-        f"{count(at_once, 'run')} at a time with {count(threads, 'thread')} each, in {folder}"
-    )
-    space = parse_space(settings.space, str(folder / SETTINGS))
+    space = parse_space(settings.space, str(folder / FILE))
     with Stop(deferred=True, quiet=True) as stop:
-        found = Search(folder, space, settings.sampler, settings.prune, settings.search_seed)
+        found = Search(
+            folder,
+            space,
+            settings.sampler,
+            settings.prune,
+            settings.search_seed,
+            settings.journal,
+        )
+        if args.resumed and args.trials is not None:
+            settings.write(folder)
+        say(
+            f"{count(settings.trials, 'trial')} of {count(settings.seeds, 'seed')}, "
+            f"{count(at_once, 'run')} at a time with {count(threads, 'thread')} each, in {folder}"
+        )
         if not found.journal.chained:
             print(
                 f"the journal of {folder} carries no chain, as an older version began it: changes "
@@ -240,7 +219,7 @@ def powers_of(settings: Settings, folder: Path) -> Any:
     from trpo_cli.commands.multirun.powers import powers
     from trpo_cli.tune.space import override, parse_space
 
-    space = parse_space(settings.space, str(folder / SETTINGS))
+    space = parse_space(settings.space, str(folder / FILE))
     drawn = [override(part.key, value) for part in space for value in part.ends()]
     return powers([*settings.overrides, *drawn], [], settings.config_dir)
 
@@ -254,36 +233,6 @@ def _refuse(overrides: Sequence[str]) -> None:
             )
         if key.startswith("hydra"):
             raise UserError(f"{text}: a search makes its folders by itself; name one with --out.")
-
-
-def _write(folder: Path, settings: Settings) -> None:
-    write_json(folder / SETTINGS, {"format": FORMAT, **dataclasses.asdict(settings)})
-
-
-def _read(folder: Path) -> Settings:
-    path = folder / SETTINGS
-    if not path.is_file():
-        raise UserError(
-            f"resume={folder}: no search was begun there (it has no {SETTINGS}). Give the folder "
-            "that trpo-tune printed."
-        )
-
-    refuse_links(folder, WRITTEN)
-    for runs in ("trials/*", "trials/*/*"):
-        refuse_links(folder, (str(path.relative_to(folder)) for path in folder.glob(runs)))
-
-    def settings(content: dict[str, Any]) -> Settings:
-        read = Settings(**{key: value for key, value in content.items() if key != "format"})
-        for field in dataclasses.fields(Settings):
-            value = getattr(read, field.name)
-            whole = type(value) is int and abs(value) < 2**31
-            if not (whole if field.type == "int" else isinstance(value, KINDS[str(field.type)])):
-                raise ValueError(f"{field.name}={value!r}")
-        if not all(isinstance(text, str) for text in read.overrides):
-            raise ValueError(f"overrides={read.overrides!r}")
-        return read
-
-    return read_json(path, FORMAT, "the settings of a search", settings)
 
 
 def make_parser() -> arguments.Parser:

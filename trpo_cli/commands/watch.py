@@ -16,6 +16,7 @@ from typing import Any
 from trpo_cli.errors import UserError
 from trpo_cli.runs import manifest
 from trpo_cli.runs.directory import CONFIG, EVAL, LOCK, METRICS, require
+from trpo_cli.runs.lock import is_held
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.last import run_or_sweep
 from trpo_cli.sweeps.look import has_begun, last_rows
@@ -137,7 +138,7 @@ def holder(folder: Path) -> str | None:
             return said[1] if manifest.read(folder).get("status") == RUNNING else None
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(said[1]), 0)
-            return said[1]
+            return said[1] if is_held(folder) else None
     return None
 
 

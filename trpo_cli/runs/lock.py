@@ -89,6 +89,19 @@ class Lock:
         self.release()
 
 
+def is_held(run_dir: Path) -> bool:
+    """Whether a process holds the lock of a directory; true where that cannot be told. The process
+    that the file names may be gone, and its number another one's."""
+    descriptor = os.open(run_dir / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
 def wait_until_free(run_dir: Path, seconds: float) -> None:
     """Wait for a process that is about to leave the directory; `UserError` when it stays longer."""
     until = time.monotonic() + seconds

@@ -13,10 +13,11 @@ from typing import Any
 
 from trpo_cli.errors import UserError
 from trpo_cli.runs.append import keep_beside
-from trpo_cli.runs.chain import KEY, digits_of, following, lines_of, seal
+from trpo_cli.runs.chain import DIGITS, KEY, digits_of, following, lines_of, seal
 from trpo_cli.runs.directory import open_own, write_all
 
-START = "0" * 16
+START = "0" * DIGITS
+"""Where the chain of a search begins that has no digits of its own: an older version's."""
 
 
 class Journal:
@@ -25,25 +26,23 @@ class Journal:
     chained: whether the lines carry a chain; those of a search of an older version do not.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises `UserError` for a line that is not what was written.
+    def __init__(self, path: Path, start: str = START) -> None:
+        """start: the digits with which the chain begins.
 
-        A last line that is torn, by a power failure, is put aside.
+        Raises `UserError` for a line that is not what was written. A last line that is torn, by a
+        power failure, is put aside when the next one is written.
         """
         self._path = path
         data = path.read_bytes() if path.exists() else b""
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            keep_beside(path, data[len(whole) :])
-            os.truncate(path, len(whole))
-        lines = lines_of(whole)
-        self.chained = not lines or bool(digits_of(lines[0]))
+        lines = lines_of(data)
+        self._torn = data[sum(map(len, lines)) :]
+        self.chained = start != START or not lines or any(map(digits_of, lines))
         self._entries = [self._entry(number, line) for number, line in enumerate(lines, 1)]
         if self.chained:
-            for number, follows in enumerate(following(lines, START), 1):
+            for number, follows in enumerate(following(lines, start), 1):
                 if not follows:
                     raise self._changed(number)
-        self._last = digits_of(lines[-1]) if lines else START
+        self._last = digits_of(lines[-1]) if lines else start
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
         """The entries from a number on."""
@@ -51,6 +50,7 @@ class Journal:
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append entries; they are on the disk then."""
+        self._put_torn_aside()
         text, last = b"", self._last
         for log in logs:
             line = json.dumps(log).encode() + b"\n"
@@ -65,6 +65,12 @@ class Journal:
             os.close(descriptor)
         self._last = last
         self._entries += logs
+
+    def _put_torn_aside(self) -> None:
+        if self._torn:
+            keep_beside(self._path, self._torn)
+            os.truncate(self._path, self._path.stat().st_size - len(self._torn))
+            self._torn = b""
 
     def _entry(self, number: int, line: bytes) -> dict[str, Any]:
         try:

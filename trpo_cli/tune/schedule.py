@@ -13,7 +13,7 @@ from trpo_cli.runs.whole import what_is_wrong
 from trpo_cli.sweeps.look import has_begun, is_finished, look
 from trpo_cli.sweeps.pool import Ended, Pool, Run
 from trpo_cli.tune.space import override
-from trpo_cli.tune.study import Search, Trial
+from trpo_cli.tune.study import TRIALS, Search, Trial
 
 TICK = 0.5
 RUNGS = (0.4, 0.6, 0.8)
@@ -35,7 +35,7 @@ class Plan:
     trials: int
 
     def run_dir(self, number: int, place: int) -> Path:
-        return self.folder / "trials" / f"{number:04d}" / f"seed_{self.seeds[place]}"
+        return self.folder / TRIALS / f"{number:04d}" / f"seed_{self.seeds[place]}"
 
 
 class Schedule:
@@ -50,31 +50,19 @@ class Schedule:
         self._plan, self._search, self._pool, self._say = plan, search, pool, say
         self._active: dict[int, Trial] = {}
         self._best = -float("inf")
-        self._check_journal()
         self._failed_only = True
         for record in search.records():
             if record.value is not None:
                 self._best = max(self._best, record.value)
             self._failed_only = self._failed_only and record.state in ("failed", "running")
-        for trial in search.unfinished():
-            self._continue(trial)
-
-    def _check_journal(self) -> None:
-        """A trial that has a folder was in the journal before it had one."""
-        known = self._search.count()
-        for folder in sorted((self._plan.folder / "trials").glob("[0-9]*")):
-            if folder.is_dir() and folder.name.isdecimal() and int(folder.name) >= known:
-                raise UserError(
-                    f"{self._plan.folder}: the journal ends before trial {int(folder.name)}, which "
-                    f"has a folder, {folder}. Put the original journal back, or move that folder "
-                    "away."
-                )
 
     def run(self, stopped: Callable[[], bool], tick: float = TICK) -> None:
         """Make runs until there are as many trials as planned, or until `stopped` says so.
 
         tick: seconds between two looks at the runs.
         """
+        for trial in self._search.unfinished():
+            self._continue(trial)
         while not stopped():
             self._fill()
             if not self._pool.busy:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from trpo_cli.errors import UserError
-from trpo_cli.tune.journal import Journal
+from trpo_cli.tune.journal import START, Journal
 from trpo_cli.tune.space import Dimension, draw
 
-JOURNAL = "journal.log"
+JOURNAL, TRIALS = "journal.log", "trials"
 STARTUP = 10
 """Trials at random before any are chosen by what others gave."""
 PRUNING_STARTUP = 5
@@ -57,20 +57,24 @@ class Search:
 
     sampler: tpe (tree-structured Parzen estimator, Bergstra et al. 2011, without the trials that
     still run: the constant liar takes them for bad) or random. prune: give trials up whose curve
-    lies below the median of the others' at the same point. seed: of the draws.
+    lies below the median of the others' at the same point. seed: of the draws. start: the digits
+    with which the chain of its journal begins.
     """
 
     def __init__(
-        self, folder: Path, space: list[Dimension], sampler: str, prune: bool, seed: int
+        self,
+        folder: Path,
+        space: list[Dimension],
+        sampler: str,
+        prune: bool,
+        seed: int,
+        start: str = START,
     ) -> None:
-        """Raises `UserError` when the journal is not as it was written."""
+        """Raises `UserError` when the journal is not as it was written; nothing changes then."""
         optuna = import_optuna()
         self._optuna, self._space = optuna, space
-        self.journal = Journal(folder / JOURNAL)
-        storage = optuna.storages.JournalStorage(self.journal)
-        self._study = optuna.create_study(
-            storage=storage, study_name="tune", direction="maximize", load_if_exists=True
-        )
+        self.journal = Journal(folder / JOURNAL, start)
+        self._study = self._load(optuna.storages.JournalStorage(self.journal), folder / TRIALS)
         # Draws of a continued search must not repeat those that it began with.
         seed = (seed + 1000003 * len(self._study.trials)) % 2**32
         samplers = optuna.samplers
@@ -85,6 +89,26 @@ class Search:
             else optuna.pruners.NopPruner()
         )
         self._open: dict[int, Any] = {}
+
+    def _load(self, storage: Any, folder: Path) -> Any:
+        """The study in the journal. folder: of the trials; one that has a folder there was in the
+        journal with all its settings before it had one."""
+        begun = bool(self.journal.read_logs(0))
+        study = self._optuna.load_study(study_name="tune", storage=storage) if begun else None
+        trials = study.get_trials(deepcopy=False) if study else []
+        keys = {dimension.key for dimension in self._space}
+        for path in sorted(folder.glob("[0-9]*")):
+            if not (path.is_dir() and path.name.isdecimal()):
+                continue
+            number = int(path.name)
+            if number >= len(trials) or not keys <= trials[number].params.keys():
+                raise UserError(
+                    f"{folder.parent}: the journal ends before trial {number}, which has a folder, "
+                    f"{path}. Put the original journal back, or move that folder away."
+                )
+        return study or self._optuna.create_study(
+            storage=storage, study_name="tune", direction="maximize"
+        )
 
     def ask(self) -> Trial:
         """A new trial."""
