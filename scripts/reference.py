@@ -4,6 +4,7 @@
     python scripts/reference.py run trpo,ppo Hopper-v4 --seeds 0-4
     python scripts/reference.py run ppo Swimmer-v4 discount=0.9999 --seeds 1000-1003 --steps 3e5
     python scripts/reference.py add RUN_OR_SWEEP_DIR...         # runs that were made otherwise
+    python scripts/reference.py page                            # docs/results.md and README.md
 
 `run` trains with trpo-run, one thread for each run and as many runs as cores, evaluates the last
 policy with trpo-eval (100 episodes with sampled actions, 100 with the most likely ones) and stores
@@ -12,6 +13,9 @@ was interrupted or killed goes on. Seeds below 1000 are results. Seeds from 1000
 settings and go into a table of their own, by the evaluation that ends their training: no number is
 ever both.
 
+`page` makes the parts of the pages again that stand between marks (campaign/pages.py), and their
+figures. A test compares the pages with the store.
+
 The store is trpo_cli/reference/data, part of the package; the run directories stay outside.
 """
 
@@ -19,17 +23,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # this checkout's package, whichever is installed
 
-from campaign import cells, keep, work  # noqa: E402
+from campaign import cells, keep, pages, work  # noqa: E402
 from trpo_cli.commands import arguments  # noqa: E402
 from trpo_cli.commands.failures import run_command  # noqa: E402
 from trpo_cli.compare.read import require, run_folders  # noqa: E402
 from trpo_cli.errors import RunFailed, UserError  # noqa: E402
+from trpo_cli.reference import store  # noqa: E402
 from trpo_cli.system.machine import usable_cores  # noqa: E402
 
 STORE = ROOT / "trpo_cli/reference/data"
@@ -40,8 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command(words: list[str]) -> None:
-    args = make_parser().parse_args(words)
-    args.action(args)
+    """Do what the first word says."""
+    if not words or words[0] in ("-h", "--help"):
+        print(__doc__)
+    elif words[0] in ACTIONS:
+        ACTIONS[words[0]](make_parser(words[0]).parse_intermixed_args(words[1:]))
+    else:
+        raise UserError(f"{words[0]} is none of {', '.join(ACTIONS)}.")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -83,33 +93,52 @@ def add(args: argparse.Namespace) -> None:
     print(f"{len(found)} runs stored in {args.store}, {before} of them in the place of older ones.")
 
 
-def make_parser() -> arguments.Parser:
-    assert __doc__ is not None
-    parser = arguments.make_parser("reference.py", __doc__)
-    actions = parser.add_subparsers(required=True, parser_class=arguments.Parser)
-    one = actions.add_parser("run", help="train, evaluate and store what the store has not")
-    one.set_defaults(action=run)
-    one.add_argument(
-        "cells", nargs="*", metavar="CELL", help="rules, environments, settings (all cells)"
-    )
-    one.add_argument("--seeds", help=f"0-4 or 0,1,2 ({cells.SEEDS})")
-    one.add_argument("--steps", type=steps, help=f"environment steps ({cells.STEPS:,})")
-    one.add_argument(
-        "--runs", type=Path, default=Path("outputs/reference"), help="where run directories go"
-    )
-    one.add_argument(
-        "--processes", type=arguments.positive, default=usable_cores(), help="runs at a time"
-    )
-    one.add_argument("--list", action="store_true", help="only print what there is to do")
-    two = actions.add_parser("add", help="store runs that were made otherwise")
-    two.set_defaults(action=add)
-    two.add_argument("folders", nargs="+", metavar="RUN_OR_SWEEP_DIR")
-    for action in (one, two):
-        action.add_argument("--store", type=Path, default=STORE, help="the folder of the store")
-        action.add_argument(
+def page(args: argparse.Namespace) -> None:
+    """Write what the store says into the pages."""
+    results = store.read(args.store)
+    for name in pages.PAGES:
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        for file, runs in pages.figures(text, results).items():
+            figure = ROOT / "docs" / file
+            old = figure.read_bytes() if figure.is_file() else b""
+            if pages.comment_of(old) != pages.digest(runs):
+                figure.write_bytes(pages.picture(runs))
+                print(f"{figure} drawn")
+        new = pages.rewritten(text, name, results)
+        if new != text:
+            path.write_text(new, encoding="utf-8")
+            print(f"{path} written")
+
+
+ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {"run": run, "add": add, "page": page}
+
+
+def make_parser(action: str) -> arguments.Parser:
+    """The command line of one of the three."""
+    parser = arguments.make_parser(f"reference.py {action}", ACTIONS[action].__doc__)
+    add_argument = parser.add_argument
+    if action == "run":
+        add_argument(
+            "cells", nargs="*", metavar="CELL", help="rules, environments, settings (all cells)"
+        )
+        add_argument("--seeds", help=f"0-4 or 0,1,2 ({cells.SEEDS})")
+        add_argument("--steps", type=steps, help=f"environment steps ({cells.STEPS:,})")
+        add_argument(
+            "--runs", type=Path, default=Path("outputs/reference"), help="where run directories go"
+        )
+        add_argument(
+            "--processes", type=arguments.positive, default=usable_cores(), help="runs at a time"
+        )
+        add_argument("--list", action="store_true", help="only print what there is to do")
+    elif action == "add":
+        add_argument("folders", nargs="+", metavar="RUN_OR_SWEEP_DIR")
+    if action != "page":
+        add_argument(
             "--clean", action="store_true", help="remove checkpoints and events of stored runs"
         )
-        action.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_argument("--store", type=Path, default=STORE, help="the folder of the store")
+    arguments.add_common(parser)
     return parser
 
 

@@ -16,6 +16,8 @@ from hydra._internal.hydra import Hydra
 from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.compare.groups import file_name
 from trpo_cli.compare.read import flatten
+from trpo_cli.components import conf_dir
+from trpo_cli.config import ATARI_ID
 from trpo_cli.config.schema import all_options
 from trpo_cli.config.settle import settle
 from trpo_cli.config.text import config_to_yaml
@@ -115,7 +117,7 @@ def numbers(text: str) -> list[int]:
 def configured(*words: str) -> dict[str, Any]:
     """What trpo-run makes of a command line, flat, with what `auto` becomes."""
     config, _ = compose(_hydra(), words)
-    game = config.env.id.startswith("ALE/") or "NoFrameskip" in config.env.id
+    game = bool(ATARI_ID.search(config.env.id))
     return flatten(parse_yaml(config_to_yaml(settle(config, images=game, emulated=game)).encode()))
 
 
@@ -124,9 +126,14 @@ def _hydra() -> Hydra:
     return start_hydra()
 
 
-@functools.cache
 def defaults(algo: str, sampler: str, env: str) -> dict[str, Any]:
     """The settings with which this checkout runs a rule on an environment."""
+    own = (conf_dir() / "env" / f"{env}.yaml").is_file() or ATARI_ID.search(env)
+    return _defaults(algo, sampler, env if own else "Hopper-v4")  # all others have the same
+
+
+@functools.cache
+def _defaults(algo: str, sampler: str, env: str) -> dict[str, Any]:
     return settings_of(configured(f"algo={algo}", f"sampler={sampler}", f"env={env}"))
 
 

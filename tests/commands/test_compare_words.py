@@ -53,7 +53,7 @@ class TestPublished:
         assert main(arguments) == 0
         page = (here / "report" / "report.html").read_text()
         assert "Hollow markers" not in page
-        words = "Published numbers of ppo on Hopper-v4 are of 1,000,000, 2,000,000 and 3,000,000"
+        words = "Published numbers of ppo on Hopper-v4 are of 1,000,000, 2,000,000, 3,000,000"
         assert words in page and words in capsys.readouterr().out
         assert "these runs made 80,000" in page and "not 80,000" in page
 

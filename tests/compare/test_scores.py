@@ -14,7 +14,7 @@ from trpo_cli.compare import align
 from trpo_cli.compare.align import Curve, curves_of
 from trpo_cli.compare.metric import EVAL_CURVE, Metric
 from trpo_cli.compare.normalise import human_scale, range_scale
-from trpo_cli.compare.published import caveat, of_env, published, split
+from trpo_cli.compare.published import caveat, highest, of_env, published, split
 from trpo_cli.compare.read import Run, find_runs
 from trpo_cli.compare.scores import (
     FINAL_EVALUATION,
@@ -147,7 +147,7 @@ class TestNormalise:
 class TestPublished:
     def test_both_tables_travel_with_the_package(self):
         entries = published()
-        assert len(entries) == 95 + 62
+        assert len(entries) == 95 + 110 + 62
         assert all(math.isfinite(e.mean) and e.source for e in entries)
 
     def test_found_whatever_the_version(self):
@@ -160,8 +160,23 @@ class TestPublished:
         words = caveat(entry, "Hopper-v4", 2_000_000)
         assert "v3/v2, not v4" in words and "1,000,000 steps, not 2,000,000" in words
         assert "best during training" in words
-        cleanrl = [e for e in of_env("Hopper-v4") if e.version == "v4"]
+        cleanrl = [e for e in of_env("Hopper-v4") if "CleanRL" in e.source]
         assert cleanrl and caveat(cleanrl[0], "Hopper-v4", 1_000_000) == ""
+        safe = [e for e in of_env("Hopper-v4") if "OmniSafe" in e.source and e.steps is None]
+        words = caveat(safe[0], "Hopper-v4", 1_000_000)
+        assert words == "SafetyVelocity-v1, not v4; steps not stated"
+
+    def test_the_highest_is_of_the_same_rule_steps_and_kind_of_actions(self):
+        """By hand from the sources' tables."""
+        for deterministic, mean, source in [
+            (True, 3372, "sb3-contrib"), (False, 2046.0, "Tianshou"), (None, 3372, "sb3-contrib")
+        ]:  # fmt: skip
+            found = highest("Hopper-v4", "trpo", 1_000_000, deterministic)
+            assert found is not None and found.mean == mean and source in found.source
+        assert highest("Hopper-v4", "trpo", 123) is None
+        old = highest("Hopper-v4", "ppo", 1_000_000, None, {"v2", "v3"})
+        assert old is not None and (old.mean, old.version) == (2761, "v2")
+        assert highest("CartPole-v1", "trpo", 1_000_000) is None
 
     @pytest.mark.parametrize(
         ("env", "name"),

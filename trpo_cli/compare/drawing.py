@@ -62,16 +62,23 @@ class Drawing:
     keys: list[str]
 
 
-def draw(plot: Plot, kinds: Collection[str] = KINDS, width: float | None = None) -> Drawing:
+def draw(
+    plot: Plot,
+    kinds: Collection[str] = KINDS,
+    width: float | None = None,
+    columns: int | None = None,
+) -> Drawing:
     """Draw a figure once; the page's panels are cut from it. Nothing of one without panels.
 
     kinds: of files, of `KINDS`. width: of the figure in inches, with as many panels beside each
-    other as have about their usual width; by default up to three of just that.
+    other as have about their usual width; by default up to three of just that. columns: panels
+    beside each other, however narrow that makes them.
     """
     if not plot.panels:
         return Drawing(plot, {}, [], [])
     with rc_context({**RC, "svg.hashsalt": plot.name}):
-        columns = COLUMNS if width is None else max(1, round(width / (WIDTH + GAP)))
+        if columns is None:
+            columns = COLUMNS if width is None else max(1, round(width / (WIDTH + GAP)))
         columns = min(columns, len(plot.panels))
         width = columns * (WIDTH + GAP) if width is None else width
         each = width / columns - GAP

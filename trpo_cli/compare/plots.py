@@ -74,9 +74,9 @@ def curves(c: Comparison, against: bool) -> Plot:
         )
     if any(not mark.final for mark in shown):
         caption += (
-            " Hollow markers at the right: published numbers of the same algorithm and number of "
-            "steps, with their standard deviation over seeds; other versions of the task and other "
-            "measures, see the table."
+            " Hollow markers at the right: the highest published number of the same algorithm and "
+            "number of steps, with its standard deviation over seeds where one is given; other "
+            "versions of the task and other measures, see the table."
         )
     panels = [curve_panel(c, e, looked, marks) for e, marks in zip(c.envs, beside, strict=True)]
     return Plot("curves", "Learning curves", caption, panels, looked)
@@ -136,14 +136,15 @@ def marks_beside(c: Comparison, env: EnvResult, against: bool) -> dict[str, list
 
 
 def published_beside(env: EnvResult) -> list[Mark]:
-    """Published numbers, side by side right of the curves, of groups that made as many steps."""
+    """The highest published numbers of groups that made as many steps, side by side right of the
+    curves."""
     end = max(float(g.curves["steps"].x[-1]) for g in env.groups)
     found: dict[published.Published, str] = {}
     for g in env.groups:
         rule, steps = rule_of(g.group.runs[0]), min(run.reached for run in g.group.runs)
-        for entry in published.of_env(env.env):
-            if entry.algo == rule and entry.steps == steps:
-                found.setdefault(entry, g.label)
+        entry = published.highest(env.env, rule, steps)
+        if entry is not None:
+            found.setdefault(entry, g.label)
     return [
         Mark(label, end * (1.0 + 0.03 * place), entry.mean, entry.std)
         for place, (entry, label) in enumerate(found.items(), 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -18,7 +18,8 @@ class Published:
     """One number of a paper or a benchmark.
 
     version: of the task, "v3/v2" where the source says no more. steps: environment steps (agent
-    steps for Atari), None where they do not apply. std: over seeds, None where not given.
+    steps for Atari), None where they do not apply or the source does not say. std: over seeds, None
+    where not given.
     """
 
     algo: str
@@ -30,6 +31,11 @@ class Published:
     seeds: int | None
     metric: str
     source: str
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the source says that the most likely actions were taken."""
+        return "deterministic" in self.metric
 
 
 @functools.cache
@@ -97,11 +103,32 @@ def caveat(entry: Published, env: str, steps: int) -> str:
     _, version = split(env)
     if entry.version and version not in entry.version.split("/"):
         reasons.append(f"{entry.version}, not {version}")
-    if entry.steps is not None and entry.steps != steps:
+    if entry.steps is None:
+        reasons.append("steps not stated")
+    elif entry.steps != steps:
         reasons.append(f"{entry.steps:,} steps, not {steps:,}")
     if "max over" in entry.metric or "best" in entry.metric:
         reasons.append("best during training, not at the end")
     return "; ".join(reasons)
+
+
+def highest(
+    env: str,
+    algo: str,
+    steps: int,
+    deterministic: bool | None = None,
+    versions: Collection[str] | None = None,
+) -> Published | None:
+    """The highest number of a rule on a task after just as many steps, None without any.
+
+    deterministic: only of the most likely actions, or only of others (sampled, or the source does
+    not say). versions: of the task; all of them by default.
+    """
+    found = [x for x in of_env(env) if (x.algo, x.steps) == (algo, steps)]
+    found = [x for x in found if deterministic in (None, x.deterministic)]
+    if versions is not None:
+        found = [x for x in found if set(x.version.split("/")) <= set(versions)]
+    return max(found, key=lambda x: x.mean, default=None)
 
 
 def split(env: str) -> tuple[str, str]:

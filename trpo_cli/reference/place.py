@@ -7,7 +7,7 @@ sides have: runs that are shorter than the stored ones are judged by what those 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -112,16 +112,18 @@ def place_all(grouping: Grouping, where: Traversable) -> tuple[list[Placed], lis
     return placed, notes
 
 
-def nearest(run: Run, stored: Iterable[Result]) -> list[Result]:
+def nearest(run: Run, stored: Sequence[Result]) -> list[Result]:
     """Of one rule's stored runs on a task those of the cell that a run is most like: fewest
     settings that differ, then the nearest number of steps."""
     settings, total = settings_of(run.config), int(run.config["total_steps"])
-    cells: dict[tuple[int, float, str], list[Result]] = {}
-    for result in stored:
+
+    def distance(result: Result) -> tuple[int, float]:
         far = abs(math.log(result.total_steps / total))
-        key = (len(differing(settings, result.settings)), far, store.settings_id(result.settings))
-        cells.setdefault(key, []).append(result)
-    return cells[min(cells)]
+        return len(differing(settings, result.settings)), far
+
+    best = min(stored, key=distance)
+    same = [r for r in stored if r.total_steps == best.total_steps]
+    return [r for r in same if not differing(r.settings, best.settings)]
 
 
 def place(group: Group, stored: Sequence[Result]) -> Placed:
