@@ -1,5 +1,4 @@
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from tests.support.small import (
 from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
 from trpo_cli.models.heads import make_head
 from trpo_cli.models.mlp import MLP
-from trpo_cli.models.normalizer import Normalizer, Shift
+from trpo_cli.models.normalizer import Normalizer
 from trpo_cli.models.policies.linear import LinearPolicyConfig
 from trpo_cli.models.policies.mlp import MLPPolicyConfig
 from trpo_cli.models.policy import Policy
@@ -141,47 +140,6 @@ class TestAct:
         np.testing.assert_allclose(
             theirs.act(observations, noise), ours.act(observations, noise), rtol=1e-5
         )
-
-
-class TestRenormalize:
-    @pytest.mark.parametrize("torch_network", [False, True])
-    def test_the_policy_stays_and_its_inputs_move(self, torch_network):
-        policy = make_policy(torch_network=torch_network)
-        rng = np.random.default_rng(0)
-        assert policy.renormalize(rng.normal(3.0, 5.0, (100, FEATURES))) is None
-        observations = rng.normal(3.0, 5.0, (50, FEATURES))
-
-        def means():
-            inputs = policy.normalize(observations).astype(np.float64)
-            said: Any = policy.distribution(policy.to_device(inputs))
-            return inputs, numpy(said.mean)
-
-        (inputs, before), theta = means(), numpy(policy.parameters).copy()
-        shift = policy.renormalize(rng.normal(-2.0, 1.0, (100, FEATURES)))
-        moved, after = means()
-        assert shift is not None and abs(moved - inputs).max() > 0.1
-        # Inputs are of order one and float32.
-        np.testing.assert_allclose(after, before, atol=1e-6)
-        first_layer = FEATURES * 5 + 5
-        np.testing.assert_array_equal(numpy(policy.parameters)[first_layer:], theta[first_layer:])
-
-    def test_first_data_leave_the_parameters_alone(self):
-        policy = make_policy()
-        theta = numpy(policy.parameters).copy()
-        policy.renormalize(np.random.default_rng(0).normal(3.0, 5.0, (100, FEATURES)))
-        np.testing.assert_array_equal(policy.parameters, theta)
-
-    def test_without_biases_only_the_scale_is_carried(self):
-        mlp = MLP([2, 1], bias=False)
-        theta = np.array([1.0, -1.0])
-        mlp.carry(theta, Shift(np.array([2.0, 3.0]), np.array([5.0, 7.0])))
-        np.testing.assert_array_equal(theta, [2.0, -3.0])
-
-    def test_another_module_is_left_alone(self):
-        network = ModuleNetwork(torch.nn.Sequential(torch.nn.Linear(2, 1)))
-        theta = torch.ones(3)
-        network.carry(theta, Shift(np.full(2, 2.0), np.full(2, 5.0)))
-        assert (theta == 1.0).all()
 
 
 class TestState:

@@ -8,9 +8,7 @@ from tests.support.small import global_generators, make_policy
 from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.errors import UserError
 from trpo_cli.maths.returns import explained_variance
-from trpo_cli.models.linear_value import LinearValue
 from trpo_cli.models.mlp import MLP
-from trpo_cli.models.normalizer import Shift
 from trpo_cli.models.packed import packable
 from trpo_cli.models.policies.linear import LinearPolicyConfig
 from trpo_cli.models.value import Value
@@ -46,28 +44,6 @@ class TestPredict:
         value.predict(-x)
         np.testing.assert_array_equal(first, kept)
         assert first.shape == (256,)
-
-
-class TestCarry:
-    @pytest.mark.parametrize("kind", ["mlp", "quadratic"])
-    def test_predictions_stay_where_the_inputs_move(self, kind):
-        """Inputs y with x = scale y + offset."""
-        x, returns = problem()
-        value: Value | LinearValue = make_value()
-        if kind == "quadratic":
-            value = QuadraticValueConfig(ridge=1e-6).build(
-                make_policy(), None, spaces.Box(-1.0, 1.0, (3,)), generator()
-            )
-        value.fit(x, returns, generator(), 1.0)
-        before = value.predict(x)
-        scale, offset = np.array([[0.5, 2.0, 1.1], [0.3, -1.0, 0.0]], np.float32)
-        shift = Shift(scale, offset)
-        value.carry(shift)
-        # Values near 50 in float32.
-        np.testing.assert_allclose(
-            value.predict((x - shift.offset) / shift.scale), before, atol=1e-3
-        )
-        assert before.std() > 1.0
 
 
 class TestFit:

@@ -1,4 +1,4 @@
-"""Nothing but the update moves the policy: neither do the normaliser's statistics."""
+"""What moves a policy from batch to batch, the normaliser's statistics included, is bounded."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from trpo_cli.training.normalization import renormalize
 from trpo_cli.training.trainer import Training
 
 MAX_KL = 0.01
-CLIP = 1.02
-"""What the clip does to states beyond it may add as much; of default runs 0.7% were the most."""
 
 
 def config(**settings: Any) -> Any:
@@ -52,8 +50,7 @@ class TestTrustRegion:
     def test_the_policy_that_acts_next_is_within_the_bound(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Of the one that acted. The first batch's statistics move a fresh policy; with equal
-        deviations the mean KL is a squared distance, so that the roots add up at the most."""
+        """Of the one that acted, behind the statistics that each of them had."""
         training = Training(config())
         seen, kls, rows = spied(training, monkeypatch), [], []
         for _ in range(8):
@@ -63,41 +60,34 @@ class TestTrustRegion:
             new = policy.distribution(policy.normalize(observations))
             kls.append(float(mean_kl(old, new)))
         training.close()
-        assert all(0.0 < row["policy/kl"] <= MAX_KL for row in rows)
-        for row, kl in zip(rows[1:], kls[1:], strict=True):
-            assert row["policy/normalizer_kl"] < 1e-5
-            assert kl == pytest.approx(row["policy/kl"], rel=CLIP - 1.0)
-        moved, updated = rows[0]["policy/normalizer_kl"], rows[0]["policy/kl"]
-        assert 0.0 < moved < 0.2 * MAX_KL  # 5e-4 to 2e-3 on Hopper, HalfCheetah, Walker2d and Ant
-        assert kls[0] <= CLIP * (updated**0.5 + moved**0.5) ** 2
+        assert all(row["policy/normalizer_kl"] > 0.0 for row in rows)
+        assert sum(row["trust_region/accepted"] for row in rows) > 4
+        for row, kl in zip(rows, kls, strict=True):
+            assert kl == pytest.approx(row["policy/kl"], rel=1e-3)
+            assert 0.0 < row["policy/kl"] <= MAX_KL
+
+    def test_a_policy_that_the_statistics_moved_too_far_stays(self) -> None:
+        """First statistics behind a policy that says much use up the bound: no step is accepted."""
+        policy = MLPPolicyConfig(hidden_sizes=[8], output_gain=1.0)
+        rows, _ = rows_of(config(policy=policy), iterations=1)
+        assert rows[0]["policy/normalizer_kl"] > 2.0 * MAX_KL
+        assert rows[0]["trust_region/reason"] == "KL bound"
 
 
 class TestRenormalize:
-    def test_the_value_function_does_not_jump(self) -> None:
-        training = Training(config())
-        training.iterate()
-        policy, value = training.policy, training.value
-        observations = np.random.default_rng(0).normal(size=(512, 11)).astype(np.float32)
-        before = value.predict(policy.normalize(observations))
-        inputs = policy.normalize(observations)
-        renormalize(policy, value, 0.5 + observations, WHOLE)
-        training.close()
-        inside = (abs(inputs) < 10.0).all(axis=1)  # not where the clip held
-        assert abs(policy.normalize(observations) - inputs).max() > 0.1
-        after = value.predict(policy.normalize(observations))
-        np.testing.assert_allclose(after[inside], before[inside], atol=1e-4)
-
     def test_the_kl_is_that_of_before_to_after(self) -> None:
-        """First data, which nothing carries over, behind a policy that says much."""
+        """First data behind a policy that says much."""
         training = Training(config(policy=MLPPolicyConfig(hidden_sizes=[8], output_gain=1.0)))
         policy = training.policy
         observations = np.random.default_rng(0).normal(2.0, 3.0, (64, 11)).astype(np.float32)
         old = policy.distribution(policy.normalize(observations))
-        found = renormalize(policy, training.value, observations, WHOLE)
+        found = renormalize(policy, observations, WHOLE, whole=True)
         training.close()
         new = policy.distribution(policy.normalize(observations))
-        assert found == {"policy/normalizer_kl": pytest.approx(float(mean_kl(old, new)))}
-        assert found["policy/normalizer_kl"] > 0.01
+        expected = float(mean_kl(old, new))
+        assert found.metrics == {"policy/normalizer_kl": pytest.approx(expected)}
+        assert expected > 0.01
+        assert found.acted is not None and float(mean_kl(found.acted, new)) == expected
 
     def test_nothing_is_said_without_a_normaliser(self) -> None:
         policy = MLPPolicyConfig(hidden_sizes=[8], normalize_observations=False)

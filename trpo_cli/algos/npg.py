@@ -72,7 +72,7 @@ class NPG:
     ) -> Metrics:
         config = self.config
         here = policy.linearize(batch.observations)
-        old = here.distribution.detach()
+        old = here.distribution.detach() if batch.acted is None else batch.acted
         objective = objective_of(policy, here, batch)
 
         natural = natural_direction(policy, batch, objective.gradient, config, generator)

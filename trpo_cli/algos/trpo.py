@@ -76,7 +76,7 @@ class TRPO:
         config = self.config
         max_kl = scheduled(config.max_kl, config.schedule, remaining)
         here = policy.linearize(batch.observations)
-        old = here.distribution.detach()
+        old = here.distribution.detach() if batch.acted is None else batch.acted
         objective = objective_of(policy, here, batch)
 
         natural = natural_direction(policy, batch, objective.gradient, config, generator)
@@ -99,7 +99,7 @@ class TRPO:
                 ratio=config.backtrack_ratio,
                 max_backtracks=config.max_backtracks,
             )
-        new = new if result.accepted else old
+        new = new if result.accepted else here.distribution
         return {
             **policy_metrics(policy, batch, old, objective, new),
             **step_metrics(result, natural, alpha, objective),

@@ -14,6 +14,7 @@ import numpy as np
 from trpo_cli.data.frames import FrameStacks
 from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.maths.arrays import Array
+from trpo_cli.maths.distributions import Distribution
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ class Batch:
         comes behind a cut, of an episode or of the batch.
     targets: (B,), the same in the network's kind of array, for a network that gives V(s) as well.
     branches: what was tried in some of the states (vine); None on a single path.
+    acted: the policy's distributions when it acted, B of them, for a rule that bounds the KL; None
+        where they are those of now: the normaliser did not move.
     split: how the batch is spread over processes. Then these are the B_r rows of this process, a
         mean over them says nothing, and `size`, `sum` and `average` are those of the whole batch.
     """
@@ -164,6 +167,7 @@ class Batch:
     rewards_to_go: np.ndarray
     targets: Array
     branches: BranchBatch | None = None
+    acted: Distribution | None = None
     split: Split = WHOLE
 
     @property

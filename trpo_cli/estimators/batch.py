@@ -17,6 +17,7 @@ from trpo_cli.maths.vine import trunk_weight
 
 if TYPE_CHECKING:
     from trpo_cli.estimators.rewards import RewardScaler
+    from trpo_cli.maths.distributions import Distribution
     from trpo_cli.models.policy import Policy
     from trpo_cli.models.value import StateValue
 
@@ -31,6 +32,7 @@ def estimate(
     split: Split = WHOLE,
     estimator: Estimator | None = None,
     scaler: RewardScaler | None = None,
+    acted: Distribution | None = None,
 ) -> Batch:
     """The batch of B = T * N samples, step-major.
 
@@ -41,6 +43,7 @@ def estimate(
     split: how the batch is spread over processes.
     estimator: the one that `config` builds; given where it remembers earlier batches.
     scaler: of the rewards that are learned from; None: they stay.
+    acted: the distributions that actions were drawn from, if they are no longer the policy's.
     """
     rewards = trajectories.rewards
     steps, envs = rewards.shape
@@ -105,6 +108,7 @@ def estimate(
         ).reshape(size),
         targets=policy.to_device(returns),
         branches=branches,
+        acted=acted,
         split=split,
     )
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from trpo_cli.models.heads import make_head
 from trpo_cli.models.mlp import MLP
-from trpo_cli.models.normalizer import Normalizer, Shift
+from trpo_cli.models.normalizer import Normalizer
 from trpo_cli.models.policy import Policy
 
 
@@ -76,17 +76,6 @@ class ModuleNetwork:
         with self._lock:  # torch lends the module the parameters meanwhile; samplers have threads
             outputs: Tensor = torch.func.functional_call(self.module, parameters, (inputs,))
         return outputs
-
-    def carry(self, flat: Tensor, shift: Shift) -> None:
-        """`MLP.carry` for `torch_mlp`. What another module does with its inputs nobody knows: it
-        stays as it is."""
-        first = next(self.module.children(), None)
-        if isinstance(first, _Affine):
-            size, (n, m) = first.weight.numel(), first.weight.shape
-            weight = flat[:size].view(n, m)
-            if first.bias is not None:
-                flat[size : size + m] += self.to_device(shift.offset).to(flat) @ weight
-            weight *= self.to_device(shift.scale)[:, None]
 
     def linearize(self, flat: Tensor, inputs: Tensor) -> ModuleLinearization:
         return ModuleLinearization(self, flat, inputs)

@@ -9,7 +9,6 @@ import numpy as np
 
 from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.maths.arrays import Array
-from trpo_cli.models.normalizer import Shift
 from trpo_cli.models.policy import Policy
 
 
@@ -22,20 +21,13 @@ class LinearValue:
     policy's last hidden layer, whose parameters are not touched (a trust-region step is not bent
     by another loss), or quadratic in the observation.
 
-    features: network inputs -> (n, count). carried: the coefficients, b last, that give the same V
-        for inputs that have moved; None where they never do.
+    features: network inputs -> (n, count).
     """
 
     def __init__(
-        self,
-        policy: Policy,
-        features: Callable[[Any], np.ndarray],
-        count: int,
-        ridge: float,
-        carried: Callable[[np.ndarray, Shift], np.ndarray] | None = None,
+        self, policy: Policy, features: Callable[[Any], np.ndarray], count: int, ridge: float
     ) -> None:
         self._policy, self._features, self._ridge = policy, features, ridge
-        self._carried = carried
         self.parameters = np.zeros(count + 1, dtype=np.float32)
 
     def to_device(self, inputs: Any) -> Any:
@@ -69,11 +61,6 @@ class LinearValue:
         return {
             "value/loss": float(split.average(np.mean(error**2))),
         }
-
-    def carry(self, shift: Shift) -> None:
-        """Rewrite the coefficients for inputs that have moved: V stays as it is."""
-        if self._carried is not None:
-            self.parameters[:] = self._carried(self.parameters, shift)
 
     def state(self) -> dict[str, Array]:
         return {"parameters": self.parameters}

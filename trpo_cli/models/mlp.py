@@ -15,12 +15,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from trpo_cli.models.normalizer import Shift
 
 ACTIVATIONS = ("tanh", "relu", "leaky_relu", "elu", "silu")
 """In the order of their numbers in `kernels.mlp`. relu: max(z, 0); leaky_relu: max(z, 0.01 z);
@@ -120,18 +117,6 @@ class MLP:
             bias = flats[:, b] if self.bias else np.zeros((count, shape[1]), flats.dtype)
             layers.append((flats[:, w].reshape(count, *shape), bias[:, None, :]))
         return layers
-
-    def carry(self, flat: np.ndarray, shift: Shift) -> None:
-        """Rewrite the first layer for inputs that have moved, so that the outputs stay:
-
-            W <- diag(scale) W,   b <- b + offset W
-
-        Without biases the part of `offset` has no place and is left out.
-        """
-        weight, bias = self.views(flat)[0]
-        if self.bias:
-            bias += shift.offset @ weight
-        weight *= shift.scale[:, None]
 
     def initialize(
         self, flat: np.ndarray, generator: np.random.Generator, output_gain: float

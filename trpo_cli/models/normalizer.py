@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,22 +10,13 @@ from trpo_cli.data.frames import channels_first
 from trpo_cli.distributed.split import WHOLE, Split
 
 
-@dataclass(frozen=True)
-class Shift:
-    """How a normaliser has moved: before = scale * after + offset, but for the clip, where before
-    and after are what it makes of the same observation. scale, offset: (features,) float32.
-    """
-
-    scale: np.ndarray
-    offset: np.ndarray
-
-
 class Normalizer:
     """x -> clip((x - mean) / std, -bound, bound) with the mean and variance of all data so far.
 
     It belongs to a policy: saved, loaded and frozen with it. `update` is called once an iteration,
-    by `Policy.renormalize`, between two batches: the policy that collects one is one well-defined
-    function. Before any data it only clips. Statistics are float64 (Chan et al. 1983 merge).
+    between the collection of a batch and what is learned from it: the policy that collects one is
+    one well-defined function. Before any data it only clips. Statistics are float64 (Chan et al.
+    1983 merge).
     """
 
     def __init__(self, shape: tuple[int, ...], bound: float, enabled: bool = True) -> None:
@@ -57,14 +47,10 @@ class Normalizer:
         """Shift and scale, float32 of one dimension: (x - shift) scale, before it is clipped."""
         return self._shift.reshape(-1), self._scale.reshape(-1)
 
-    def update(self, x: Any, split: Split = WHOLE) -> Shift | None:
-        """Merge the statistics of a batch (n, *obs) into the running ones.
-
-        Returns how outputs have moved; None when they have not, or had no statistics before.
-        """
+    def update(self, x: Any, split: Split = WHOLE) -> None:
+        """Merge the statistics of a batch (n, *obs) into the running ones."""
         if not self.enabled:
-            return None
-        first, (shift, scale) = not self.count, self.affine()
+            return
         data = x.astype(np.float64)
         count = split.size(len(data))
         mean = split.sum(data.sum(axis=0)) / count
@@ -75,10 +61,6 @@ class Normalizer:
         self.mean += delta * (count / total)
         self.count = total
         self._refresh()
-        if first:
-            return None
-        new_shift, new_scale = self.affine()
-        return Shift(scale / new_scale, (new_shift - shift) * scale)
 
     def state(self) -> dict[str, np.ndarray]:
         return {
@@ -100,8 +82,6 @@ class IdentityNormalizer:
     def __call__(self, x: Any) -> Any:
         """Images (n, *obs) with their channels first; `FrameStacks` stay."""
         return channels_first(x) if isinstance(x, np.ndarray) else x
-
-    enabled = False
 
     def update(self, x: Any, split: Split = WHOLE) -> None:
         """Nothing to learn."""

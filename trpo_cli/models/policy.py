@@ -8,12 +8,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from trpo_cli.data.states import join, part
-from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import Distribution, Parameters
 from trpo_cli.models.heads import Head
 from trpo_cli.models.mlp import MLP
-from trpo_cli.models.normalizer import IdentityNormalizer, Normalizer, Shift
+from trpo_cli.models.normalizer import IdentityNormalizer, Normalizer
 
 
 class NetworkLinearization(Protocol):
@@ -41,13 +40,6 @@ class Network(Protocol):
     def outputs(self, layers: Any, inputs: Any) -> Array: ...
 
     def predict(self, layers: Any, inputs: Any) -> np.ndarray: ...
-
-
-@runtime_checkable
-class CarriedNetwork(Protocol):
-    """A network whose first layer can be rewritten for inputs that have moved."""
-
-    def carry(self, flat: Any, shift: Shift) -> None: ...
 
 
 @runtime_checkable
@@ -186,19 +178,6 @@ class Policy:
     def normalize(self, observations: Any) -> Any:
         """Raw observations (n, *obs) -> network inputs (n, features), numpy; images stay."""
         return self.normalizer(observations)
-
-    def renormalize(self, observations: Any, split: Split = WHOLE) -> Shift | None:
-        """Merge raw observations (n, *obs) into the normaliser, and rewrite the first layer so
-        that the policy stays the same function, but for the clip.
-
-        The first data is not carried over: a fresh network belongs behind whitened inputs, and
-        says next to nothing yet (`output_gain`). Returns the shift, for a value function on the
-        same inputs; None without one.
-        """
-        shift = self.normalizer.update(observations, split)
-        if shift is not None and isinstance(self.network, CarriedNetwork):
-            self.network.carry(self.parameters, shift)
-        return shift
 
     def linearize(self, inputs: Any) -> PolicyLinearization:
         """Distributions at normalised observations (B, features) and their Jacobian."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,9 +14,8 @@ from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.schedule import scheduled
 from trpo_cli.models.mlp import MLP
-from trpo_cli.models.normalizer import Shift
 from trpo_cli.models.packed import Packed, numbers, packable
-from trpo_cli.models.policy import CarriedNetwork, Network
+from trpo_cli.models.policy import Network
 
 
 class StateValue(Protocol):
@@ -49,15 +48,6 @@ class StateValue(Protocol):
     def state(self) -> dict[str, Array]: ...
 
     def load_state(self, state: dict[str, Array]) -> None: ...
-
-
-@runtime_checkable
-class CarriedValue(Protocol):
-    """A value function that follows when the normaliser of its inputs moves."""
-
-    def carry(self, shift: Shift) -> None:
-        """Stay the same function of the observations, but for the clip."""
-        ...
 
 
 class Value:
@@ -171,11 +161,6 @@ class Value:
         )
         packed.unpack(steps)
         return float(loss)
-
-    def carry(self, shift: Shift) -> None:
-        """Rewrite the first layer for inputs that have moved: V stays as it is."""
-        if isinstance(self.network, CarriedNetwork):
-            self.network.carry(self.parameters, shift)
 
     def _rescale(self, returns: np.ndarray, split: Split) -> None:
         """Merge the returns' statistics and keep V as it is; only the first ones move it, to

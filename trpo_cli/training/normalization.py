@@ -1,45 +1,49 @@
-"""The normaliser sees a batch before anything is learned from it.
+"""The normaliser takes in a batch before anything is learned from it.
 
-From the second iteration on, the policy that acted and the one that acts next differ by the update
-alone, up to what the clip does: whatever the statistics do, the first layers of the policy and of
-the value function are rewritten so that both stay the same functions. The first batch was collected
-without statistics, and a fresh network belongs behind whitened inputs: there the policy moves, a
-little, before the update, whose old policy is the one behind the new statistics.
-`policy/normalizer_kl` says how far.
+New statistics move the policy a little, with the same parameters. It then differs from the policy
+that acted before the update has begun: TRPO bounds the KL from the one that acted, so that its
+trust region holds for both moves together. Later batches weigh less and less. The first batch was
+collected without statistics, but by a fresh network, which says next to nothing yet: its last layer
+starts near zero (`output_gain`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from trpo_cli.distributed.split import Split
-from trpo_cli.maths.distributions import mean_kl
+from trpo_cli.maths.distributions import Distribution, mean_kl
 from trpo_cli.models.policy import Policy
-from trpo_cli.models.value import CarriedValue, StateValue
 
 STATES = 64
 """States that the KL is a mean over: two passes over as many cost a twentieth of a millisecond."""
 
 
-def renormalize(
-    policy: Policy, value: StateValue, observations: Any, split: Split
-) -> dict[str, float]:
-    """Merge a batch of raw observations (B, *obs) into the normaliser; the policy and the value
-    function stay.
+@dataclass(frozen=True)
+class Renormalized:
+    """acted: the distributions of the policy that acted, in all B states; None where they are not
+    asked for or there is no normaliser. metrics: `policy/normalizer_kl`, KL(before || after), the
+    mean over some of the states; nothing without a normaliser."""
 
-    Returns `policy/normalizer_kl`, KL(before || after), the mean over some of the states; nothing
-    where observations are not normalised.
+    acted: Distribution | None
+    metrics: dict[str, float]
+
+
+def renormalize(policy: Policy, observations: Any, split: Split, whole: bool) -> Renormalized:
+    """Merge a batch of raw observations (B, *obs) into the policy's normaliser.
+
+    whole: ask for `acted`.
     """
     if not policy.normalizer.enabled:
-        return {}
-    some = observations[:: max(1, len(observations) // STATES)]
+        return Renormalized(None, {})
+    some = slice(None, None, max(1, len(observations) // STATES))
 
-    def distribution() -> Any:
-        return policy.distribution(policy.to_device(policy.normalize(some)))
+    def distribution(rows: slice) -> Distribution:
+        return policy.distribution(policy.to_device(policy.normalize(observations[rows])))
 
-    before = distribution().detach()
-    shift = policy.renormalize(observations, split)
-    if shift is not None and isinstance(value, CarriedValue):
-        value.carry(shift)
-    kl = float(split.average(mean_kl(before, distribution())))
-    return {"policy/normalizer_kl": kl}
+    acted = distribution(slice(None) if whole else some).detach()
+    before = acted.rows(some) if whole else acted
+    policy.normalizer.update(observations, split)
+    kl = float(split.average(mean_kl(before, distribution(some))))
+    return Renormalized(acted if whole else None, {"policy/normalizer_kl": kl})

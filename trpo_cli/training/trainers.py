@@ -73,7 +73,9 @@ class BatchTrainer:
             check_trajectories(trajectories, policy, step)
         self._use_threads(self._threads)
         with clock("estimate"):
-            moved = renormalize(policy, value, trajectories.flat_observations, split)
+            moved = renormalize(
+                policy, trajectories.flat_observations, split, config.algo.traits.bounds_kl
+            )
             batch = estimate(
                 trajectories,
                 policy,
@@ -84,6 +86,7 @@ class BatchTrainer:
                 split=split,
                 estimator=parts.estimator,
                 scaler=parts.scaler,
+                acted=moved.acted,
             )
             with processes.agreed():
                 check_batch(batch, trajectories, value, step)
@@ -103,7 +106,7 @@ class BatchTrainer:
                 fit[key] = explained_variance(batch.values, returns, split.average)
         ended = EndedEpisodes.of(processes.gather(EndedEpisodes.in_(trajectories)))
         also = parts.sampler.metrics(trajectories)
-        return Learned(trajectories.num_steps, ended, {**update, **moved, **fit, **also})
+        return Learned(trajectories.num_steps, ended, {**update, **moved.metrics, **fit, **also})
 
     def _learn(
         self, batch: Batch, generators: Generators, clock: Clock, remaining: float

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gymnasium import spaces
 
     from trpo_cli.models.linear_value import LinearValue
-    from trpo_cli.models.normalizer import Shift
     from trpo_cli.models.policy import Policy
 
 MAX_FEATURES = 3000
@@ -48,30 +47,13 @@ class QuadraticValueConfig:
         from trpo_cli.models.linear_value import LinearValue
 
         inputs = math.prod(space.shape)
-        count = feature_count(inputs)
-        return LinearValue(policy, quadratic_features, count, self.ridge, carried)
+        return LinearValue(policy, quadratic_features, feature_count(inputs), self.ridge)
 
 
 def quadratic_features(inputs: np.ndarray) -> np.ndarray:
     """x_i and x_i x_j, j >= i: inputs (n, k) -> (n, k + k (k + 1) / 2)."""
     rows, columns = np.triu_indices(inputs.shape[1])
     return np.concatenate([inputs, inputs[:, rows] * inputs[:, columns]], axis=1)
-
-
-def carried(coefficients: np.ndarray, shift: Shift) -> np.ndarray:
-    """The coefficients of the same function for inputs y, where x = D y + o:
-
-    x'Qx + p'x + b  =  y'(DQD)y + (D (p + (Q + Q')o))'y + b + p'o + o'Qo,   Q upper triangular
-    """
-    scale, offset = shift.scale, shift.offset
-    rows, columns = np.triu_indices(len(scale))
-    linear, constant = coefficients[: len(scale)], coefficients[-1]
-    quadratic = np.zeros((len(scale), len(scale)), dtype=coefficients.dtype)
-    quadratic[rows, columns] = coefficients[len(scale) : -1]
-    constant = constant + linear @ offset + offset @ quadratic @ offset
-    linear = scale * (linear + (quadratic + quadratic.T) @ offset)
-    quadratic = scale[:, None] * quadratic * scale
-    return np.concatenate([linear, quadratic[rows, columns], [constant]])
 
 
 def feature_count(inputs: int) -> int:
