@@ -30,7 +30,7 @@ from trpo_cli.algos.objectives import objective_of
 from trpo_cli.components import RuleTraits, component
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array
-from trpo_cli.maths.distributions import mean_kl
+from trpo_cli.maths.distributions import Distribution, mean_kl
 from trpo_cli.maths.line_search import LineSearchResult, line_search
 from trpo_cli.maths.schedule import SCHEDULES, scheduled
 from trpo_cli.settings import setting
@@ -76,7 +76,7 @@ class TRPO:
         config = self.config
         max_kl = scheduled(config.max_kl, config.schedule, remaining)
         here = policy.linearize(batch.observations)
-        old = here.distribution.detach() if batch.acted is None else batch.acted
+        old = self._old(here.distribution.detach(), batch, max_kl)
         objective = objective_of(policy, here, batch)
 
         natural = natural_direction(policy, batch, objective.gradient, config, generator)
@@ -104,6 +104,15 @@ class TRPO:
             **policy_metrics(policy, batch, old, objective, new),
             **step_metrics(result, natural, alpha, objective),
         }
+
+    @staticmethod
+    def _old(now: Distribution, batch: Batch, max_kl: float) -> Distribution:
+        """What the KL is bounded from: the policy that acted, which new statistics of observations
+        have moved since. Where they alone went beyond the bound, no step would be within it."""
+        acted = batch.acted
+        if acted is None or float(batch.average(mean_kl(acted, now))) > max_kl:
+            return now
+        return acted
 
     def state(self) -> dict[str, Array]:
         return {}

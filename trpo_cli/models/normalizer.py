@@ -83,6 +83,8 @@ class IdentityNormalizer:
         """Images (n, *obs) with their channels first; `FrameStacks` stay."""
         return channels_first(x) if isinstance(x, np.ndarray) else x
 
+    enabled = False
+
     def update(self, x: Any, split: Split = WHOLE) -> None:
         """Nothing to learn."""
 
