@@ -181,6 +181,38 @@ def test_on_paper_the_drawings_with_their_legends(page):
     assert not shown(f"{FIGURE} .tools")
 
 
+def test_on_a_phone_a_tap_reads_values_and_hides_a_rule(page):
+    page.resize(390, 844)
+    page.fingers()
+    page.wait("innerWidth === 390 && matchMedia('(pointer: coarse)').matches")
+
+    def tapped(selector: str, x: float = 0.5) -> None:
+        left, top, width, height = page.place(selector)
+        assert min(width, height) >= 44  # as wide as a finger
+        page.tap(left + x * width, top + height / 2)
+
+    said = f"document.querySelector('{FIGURE} .tip').innerText"
+    tapped(OVER, 0.8)
+    page.wait(f"/ppo[^]*trpo/.test({said})")
+    tapped('#curves button[data-group="ppo"]')
+    page.wait("""document.querySelector('[data-group=ppo]').ariaPressed === 'false'""")
+    tapped(OVER, 0.3)
+    page.wait(f"/trpo/.test({said}) && !/ppo/.test({said})")
+    for control in (f"{FIGURE} .tools button", "#curves .axis span"):
+        assert page.place(control)[3] >= 44
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_names_in_the_headline_are_whole(page, width):
+    """Hopper-v4 is not broken at its hyphen."""
+    page.resize(width, 900)
+    page.wait(f"innerWidth === {width}")
+    lines = "s => [s.innerText, s.getClientRects().length]"
+    assert page.run(f"[...document.querySelectorAll('h1 span')].map({lines})") == [
+        ["Hopper-v4:", 1]
+    ]
+
+
 @pytest.mark.parametrize(("width", "columns"), [(390, 1), (1280, 3), (1920, 4)])
 def test_one_grid_and_nothing_wider_than_the_window(page, width, columns):
     page.resize(width, 900)

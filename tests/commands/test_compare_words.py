@@ -32,6 +32,21 @@ def cells(page: str, heading: str) -> list[str]:
     return re.findall(r"<td[^>]*>(.*?)</td>", part)
 
 
+def test_a_misspelt_metric_may_be_one_of_several(here, capsys):
+    write_sample(here / "runs", TWO)
+    assert main(["runs", "--curve", "train/retrun_x", "--no-files"]) == 2
+    said = capsys.readouterr().err
+    assert " or " in said.split("Did you mean")[1] and "train/return_mean" in said
+
+
+def test_runs_without_a_finished_episode_are_told_why(here, capsys):
+    for seed in range(2):
+        write_run(here / str(seed), seed=seed, row=lambda i: {"train/return_mean": None})
+    assert main([".", "--no-files"]) == 2
+    said = capsys.readouterr().err
+    assert "environments, end before a first episode does. Train longer" in said
+
+
 class TestThreshold:
     def test_a_run_that_was_stopped_is_later_than_its_end_not_than_its_budget(self, here, capsys):
         """Both stopped at 23,551 of a million steps at 100, far below 9,999."""

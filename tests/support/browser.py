@@ -153,6 +153,16 @@ class Page:
             self.mouse("pressed", x + width / 2, y + height / 2, n)
             self.mouse("released", x + width / 2, y + height / 2, n)
 
+    def tap(self, x: float, y: float) -> None:
+        """With a finger, on a page that was told that there are some (`Page.fingers`)."""
+        place = [{"x": x, "y": y}]
+        self.ask("Input.dispatchTouchEvent", type="touchStart", touchPoints=place)
+        self.ask("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def fingers(self) -> None:
+        """Behave as a touch screen."""
+        self.ask("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=5)
+
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         self.mouse("moved", *start)
         self.mouse("pressed", *start, 1)

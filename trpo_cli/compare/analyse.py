@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import json
 import math
@@ -44,7 +45,6 @@ from trpo_cli.compare.statistics import (
 from trpo_cli.errors import UserError
 from trpo_cli.runs import chain
 from trpo_cli.runs.directory import METRICS
-from trpo_cli.settings import suggestion
 
 REACH = 0.8
 """Default threshold: this part of the way from the start to the best group's end of the curve."""
@@ -149,17 +149,21 @@ def curves_of(group: Group, metric: Metric) -> list[dict[str, Curve]]:
             with open(run.path / METRICS, encoding="utf-8") as file:
                 known = [key for key in json.loads(file.readline()) if key != chain.KEY]
             known.append(EVAL_CURVE)
-            raise UserError(
-                f"--curve {metric.key}: {run.path} has no metric of that name."
-                + (suggestion(metric.key, known) or f" There are {', '.join(known)}.")
+            close = difflib.get_close_matches(metric.key, known, 3, 0.6)
+            hint = (
+                f"Did you mean {' or '.join(close)}?" if close else f"There are {', '.join(known)}."
             )
+            raise UserError(f"--curve {metric.key}: {run.path} has no metric of that name. {hint}")
     found = [align.curves_of(run, metric) for run in group.runs]
     for run, curves in zip(group.runs, found, strict=True):
         if curves["steps"].empty:
-            raise UserError(
-                f"{run.path} has no value of {metric.key} to draw: is the run too short for one "
-                "finished episode, or the key another one (--curve)?"
-            )
+            why = "--curve names another metric."
+            if metric.key == TRAIN_CURVE:
+                why = (
+                    f"its {run.reached:,} steps, shared by all its environments, end before a "
+                    "first episode does. Train longer, or name the other runs only."
+                )
+            raise UserError(f"{run.path} has no value of {metric.key} to draw: {why}")
     return found
 
 

@@ -6,6 +6,7 @@ the drawings of matplotlib stand where the script draws figures that answer to a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
@@ -100,7 +101,7 @@ def heading(
     opened = " open" if count <= FEW_NOTES else ""
     return (
         f'<header id="verdict"><p class="facts">{escape(envs)} &middot; {comparison.runs} runs '
-        f"&middot; {escape(made.date)}</p><h1>{escape(headline(comparison))}</h1>"
+        f"&middot; {escape(made.date)}</p><h1>{unbroken(headline(comparison))}</h1>"
         + (f'<p class="warning">{escape(warning)}</p>' if warning else "")
         + "".join(to_html(t, "h2", keys) for t in first)
         + f'<details class="why"><summary>The reasoning</summary>{why}</details>'
@@ -109,6 +110,11 @@ def heading(
         + f'<p class="made"><code>{escape(made.command)}</code> trpo_cli {escape(made.version)}'
         "</p></header>\n"
     )  # fmt: skip
+
+
+def unbroken(text: str) -> str:
+    """Text whose words with hyphens, such as Hopper-v4, stay on one line where they fit in it."""
+    return re.sub(r"\S+-\S+", r"<span>\g<0></span>", escape(text))
 
 
 def section(drawing: Drawing, tables: Sequence[Table], extra: str, axis: str) -> str:
