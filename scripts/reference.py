@@ -95,7 +95,7 @@ def add(args: argparse.Namespace) -> None:
 
 def page(args: argparse.Namespace) -> None:
     """Write what the store says into the pages."""
-    results = store.read(args.store)
+    results, trials = store.read(args.store), store.read_trials(args.store)
     for name in pages.PAGES:
         path = ROOT / name
         text = path.read_text(encoding="utf-8")
@@ -105,7 +105,7 @@ def page(args: argparse.Namespace) -> None:
             if pages.comment_of(old) != pages.digest(runs):
                 figure.write_bytes(pages.picture(runs))
                 print(f"{figure} drawn")
-        new = pages.rewritten(text, name, results)
+        new = pages.rewritten(text, name, results, trials)
         if new != text:
             path.write_text(new, encoding="utf-8")
             print(f"{path} written")

@@ -23,7 +23,7 @@ from trpo_cli.config.settle import settle
 from trpo_cli.config.text import config_to_yaml
 from trpo_cli.errors import UserError
 from trpo_cli.reference.distil import settings_of
-from trpo_cli.reference.store import differing, settings_id
+from trpo_cli.reference.store import differing, rule_in_words, settings_id
 from trpo_cli.untrusted import parse_yaml
 
 CELLS = Path(__file__).with_name("cells.txt")
@@ -46,7 +46,7 @@ class Job:
     @property
     def name(self) -> str:
         """Of its folder, below the one for all runs: another for each setting."""
-        rule = self.algo if self.sampler == "single_path" else f"{self.algo}+{self.sampler}"
+        rule = rule_in_words(self.algo, self.sampler)
         steps = f"{self.total_steps}_{settings_id(self.settings)}"
         return f"{file_name(self.env)}/{rule}/{steps}/seed_{self.seed}"
 

@@ -36,7 +36,8 @@ def put(folder: Path, found: Sequence[Result | Trial]) -> int:
     results = [r for r in found if isinstance(r, Result)]
     trials = [t for t in found if isinstance(t, Trial)]
     with alone(folder):
-        return store.add(folder, results) + store.add_trials(folder, trials)
+        before = store.add(folder, results) if results else 0
+        return before + (store.add_trials(folder, trials) if trials else 0)
 
 
 @contextmanager

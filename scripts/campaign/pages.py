@@ -4,8 +4,9 @@
     ...
     <!-- end of results -->
 
-`cells` is one of `tables.BLOCKS`; `figure NAME.png` draws curves into docs/ and shows them. The
-words behind it choose runs: version, steps, env, rule (several with commas), settings=defaults.
+`cells` is one of `tables.BLOCKS`; `figure NAME.png` draws curves into docs/ and shows them;
+`trials` is the table of what was tried. The words behind it choose runs: version, steps, env, rule
+(several with commas), settings=defaults.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from trpo_cli.compare.drawing import draw
 from trpo_cli.compare.plots import curves
 from trpo_cli.compare.published import split
 from trpo_cli.errors import UserError
-from trpo_cli.reference.store import Result
+from trpo_cli.reference.store import Result, Trial
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/results.md")
@@ -45,7 +46,10 @@ class Part:
         found = [r for r in results if self._takes(r)]
         return tables.defaults_only(found) if self.chosen.get("settings") == ["defaults"] else found
 
-    def _takes(self, result: Result) -> bool:
+    def trials(self, trials: Iterable[Trial]) -> list[Trial]:
+        return [trial for trial in trials if self._takes(trial)]
+
+    def _takes(self, result: Result | Trial) -> bool:
         mine = {
             "version": split(result.env)[1],
             "steps": str(result.total_steps),
@@ -61,19 +65,16 @@ def parse(text: str) -> Part:
     file = words.pop(0) if name == "figure" and words else ""
     pairs = [word.partition("=") for word in words]
     wrong = [key for key, _, _ in pairs if key not in WORDS]
-    if (
-        wrong
-        or (name != "figure" and name not in tables.BLOCKS)
-        or (name == "figure") != bool(file)
-    ):
+    known = name in (*tables.BLOCKS, "figure", "trials")
+    if wrong or not known or (name == "figure") != bool(file):
         raise UserError(
-            f"<!-- results: {text} -->: there are {', '.join(tables.BLOCKS)} and figure FILE, "
-            f"chosen by {', '.join(f'{word}=' for word in WORDS)}."
+            f"<!-- results: {text} -->: there are {', '.join(tables.BLOCKS)}, trials "
+            f"and figure FILE, chosen by {', '.join(f'{word}=' for word in WORDS)}."
         )
     return Part(name, file, {key: values.split(",") for key, _, values in pairs})
 
 
-def rewritten(text: str, page: str, results: Sequence[Result]) -> str:
+def rewritten(text: str, page: str, results: Sequence[Result], trials: Sequence[Trial] = ()) -> str:
     """A page with its generated parts made again. page: its path, for links to figures."""
 
     def make(match: re.Match[str]) -> str:
@@ -83,6 +84,8 @@ def rewritten(text: str, page: str, results: Sequence[Result]) -> str:
             path = part.file if page.startswith("docs/") else f"docs/{part.file}"
             there = runs or (ROOT / "docs" / part.file).is_file()
             made = f"![learning curves]({path})\n" if there else tables.NOTHING
+        elif part.name == "trials":
+            made = tables.trials(part.trials(trials))
         else:
             made = tables.BLOCKS[part.name](runs)
         return f"{match[1]}\n{made}\n{match[3]}"

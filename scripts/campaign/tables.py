@@ -15,7 +15,7 @@ from trpo_cli.compare.statistics import Interval, mean_interval
 from trpo_cli.compare.verdict import on_env, overall, sureness
 from trpo_cli.compare.wording import listed, number, plus_minus
 from trpo_cli.reference.runs import as_run
-from trpo_cli.reference.store import Result
+from trpo_cli.reference.store import Result, Trial
 
 CLEAR, HIGHER, EQUAL = "▲", "△", "="
 """Behind a mean whose interval lies above the published number, one whose interval does not, and
@@ -203,6 +203,38 @@ def short(results: Sequence[Result]) -> str:
     counts = sorted({len(row.runs) for row in rows})
     seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
     return "\n".join(lines) + f"\n\nMean ± standard deviation over {seeds}.\n"
+
+
+def trials(found: Sequence[Trial]) -> str:
+    """Settings against tasks: mean return of the last policies, and how many runs. The best of a
+    task stands in bold."""
+    if not found:
+        return "No trial is stored yet.\n"
+    envs = sorted({t.env for t in found}, key=natural)
+    means: dict[tuple[str, int, str], dict[str, list[float]]] = {}
+    for t in found:
+        by_env = means.setdefault((t.rule, t.total_steps, t.changes), {})
+        by_env.setdefault(t.env, []).append(t.final)
+    lines = [
+        "| rule | steps | settings | " + " | ".join(envs) + " |",
+        "|---" * (len(envs) + 3) + "|",
+    ]
+    for key in sorted(means, key=lambda key: (natural(key[0]), key[1:])):
+        rule, steps, changes = key
+        alike = [by_env for other, by_env in means.items() if other[:2] == key[:2]]
+        said = []
+        for env in envs:
+            finals = means[key].get(env, [])
+            best = max((_mean(by_env[env]) for by_env in alike if env in by_env), default=math.nan)
+            text = f"{number(_mean(finals))} ({len(finals)})" if finals else ""
+            said.append(f"**{text}**" if finals and _mean(finals) == best else text)
+        lines.append(f"| {rule} | {steps:,} | {f'`{changes}`' if changes else 'defaults'} | "
+                     + " | ".join(said) + " |")  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 BLOCKS: Mapping[str, Callable[[Sequence[Result]], str]] = {

@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 from campaign import keep
-from campaign.cells import Job, changes
+from campaign.cells import Job
 from trpo_cli.errors import UserError
 from trpo_cli.reference import store
 from trpo_cli.reference.distil import EPISODES, is_evaluated, is_trial, read_finished
-from trpo_cli.reference.store import TUNING_SEEDS, Result, Trial, differing
+from trpo_cli.reference.store import TUNING_SEEDS, Result, Trial, differing, settings_id
 from trpo_cli.sweeps.look import has_begun, is_finished
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,14 +33,13 @@ def missing(jobs: Iterable[Job], folder: Path) -> list[Job]:
     return list(found.values())
 
 
-def _is_there(job: Job, results: Sequence[Result], trials: set[tuple[object, ...]]) -> bool:
-    cell = (job.algo, job.sampler, job.env, job.total_steps)
+def _is_there(job: Job, results: Sequence[Result], trials: set[tuple[Any, ...]]) -> bool:
     if job.seed >= TUNING_SEEDS:
-        said = changes(job.algo, job.sampler, job.env, job.settings)
-        return (job.env, job.algo, job.sampler, job.total_steps, said, job.seed) in trials
+        mine = (job.env, job.algo, job.sampler, job.total_steps)
+        return (*mine, settings_id(job.settings), job.seed) in trials
+    cell = (job.algo, job.sampler, job.env, job.total_steps, job.seed)
     return any(
-        (*r.cell, r.seed) == (*cell, job.seed) and not differing(r.settings, job.settings)
-        for r in results
+        (*r.cell, r.seed) == cell and not differing(r.settings, job.settings) for r in results
     )
 
 

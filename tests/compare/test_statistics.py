@@ -48,24 +48,26 @@ class TestMean:
 
 
 class TestPrediction:
-    def test_holds_the_mean_of_new_runs_as_often_as_it_says(self):
-        """4,000 draws: the share has a standard deviation of 0.0035, and three are allowed."""
+    def test_a_mean_is_outside_when_students_test_says_so(self):
+        """Of 200 pairs of samples, some of which differ."""
         random = np.random.default_rng(0)
-        held = 0
-        for known, new in zip(
-            random.normal(size=(4000, 5)), random.normal(size=(4000, 3)), strict=True
-        ):
-            low, high = prediction_interval(known, 3)
-            held += low <= new.mean() <= high
-        assert held / 4000 == pytest.approx(0.95, abs=0.0105)
+        outside = 0
+        for shift in np.linspace(0.0, 4.0, 200):
+            known, new = random.normal(size=5), random.normal(shift, size=3)
+            low, high = prediction_interval(known, new)
+            p = stats.ttest_ind(known, new).pvalue
+            assert (low <= new.mean() <= high) == (p >= 0.05)
+            outside += p < 0.05
+        assert 50 < outside < 150
 
-    def test_is_that_of_the_mean_for_ever_so_many(self):
-        found = prediction_interval(X, 10**12)
-        interval = mean_interval(X)
-        assert found == pytest.approx((interval.low, interval.high), rel=1e-9)
+    def test_of_one_new_run_it_is_the_textbooks(self):
+        """2, 4, 6, 8, 10: m = 6, s^2 = 10; t with 4 degrees of freedom is 2.776445."""
+        half = 2.776445 * math.sqrt(10.0 * (1 + 1 / 5))
+        found = prediction_interval([2.0, 4.0, 6.0, 8.0, 10.0], [99.0])
+        assert found == pytest.approx((6 - half, 6 + half), rel=1e-6)
 
-    def test_one_run_has_none(self):
-        assert all(math.isnan(v) for v in prediction_interval([7.0], 3))
+    def test_two_runs_in_all_have_none(self):
+        assert all(math.isnan(v) for v in prediction_interval([7.0], [8.0]))
 
 
 class TestDifference:

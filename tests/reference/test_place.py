@@ -38,11 +38,11 @@ def without_training(run: Run) -> Run:
 
 
 class TestPlace:
-    def test_compared_is_the_last_tenth(self) -> None:
+    def test_compared_is_the_second_half(self) -> None:
         placed = place(runs([1000.0]), stored())
-        # A line to its final value is at 0.95 of it in the middle of its last tenth.
-        assert placed.theirs == pytest.approx([0.95 * level for level in LEVELS])
-        assert placed.mine == pytest.approx([950.0], rel=1e-3)
+        # A line to its final value is at 0.75 of it in the middle of its second half.
+        assert placed.theirs == pytest.approx([0.75 * level for level in LEVELS])
+        assert placed.mine == pytest.approx([750.0], rel=1e-3)
         assert placed.steps == 1_000_000
 
     def test_shorter_runs_are_judged_where_they_end(self) -> None:
@@ -51,14 +51,15 @@ class TestPlace:
         short = runs([500.0], steps=steps, returns=1000.0 * steps / 1e6, total_steps=500_000)
         placed = place(short, stored())
         assert placed.steps == 500_000
-        assert placed.theirs == pytest.approx([0.475 * level for level in LEVELS])
+        assert placed.theirs == pytest.approx([0.375 * level for level in LEVELS])
         assert placed.verdict == "as expected"
 
     def test_the_expected_interval_is_that_of_new_runs(self) -> None:
         placed = place(runs([1000.0, 1000.0]), stored())
-        # Student's 97.5% point with 4 degrees of freedom, by the tables; s of the five levels.
-        half = 2.776445 * 0.95 * math.sqrt(6250.0) * math.sqrt(1 / 2 + 1 / 5)
-        assert (placed.low, placed.high) == pytest.approx((950 - half, 950 + half), rel=1e-5)
+        # Student's 97.5% point with 5 degrees of freedom, by the tables; the five levels have
+        # squares of 25,000 about their mean, the two new runs none.
+        half = 2.570582 * 0.75 * math.sqrt(25_000 / 5) * math.sqrt(1 / 2 + 1 / 5)
+        assert (placed.low, placed.high) == pytest.approx((750 - half, 750 + half), rel=1e-5)
 
     @pytest.mark.parametrize(
         ("finals", "verdict", "where"),
@@ -86,6 +87,11 @@ class TestPlace:
             known = [result(i, level) for i, level in enumerate(levels[:5])]
             outside += place(runs(levels[5:].tolist()), known).verdict != "as expected"
         assert outside / 600 == pytest.approx(0.05, abs=0.027)
+
+    def test_too_few_to_show_a_difference_is_said(self) -> None:
+        said = in_words(place(runs([850.0]), stored()[:2]))
+        assert "lies below all 2 reference runs" in said and "As expected" in said
+        assert said.endswith("More runs, of either kind, could show a difference.")
 
     def test_one_stored_run_leaves_it_open(self) -> None:
         placed = place(runs([700.0]), stored()[:1])

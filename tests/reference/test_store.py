@@ -62,12 +62,15 @@ def test_a_setting_that_only_one_version_has_is_no_difference(tmp_path: Path) ->
 
 
 def test_trials_are_a_table(tmp_path: Path) -> None:
-    one = Trial("Hopper-v4", "ppo", "single_path", 300_000, "algo.epochs=4", 1000, 2000.5, 900.0,
-                30.0, "0.1.0", "0123456789")  # fmt: skip
+    one = Trial("Hopper-v4", "ppo", "single_path", 300_000, "algo.epochs=4", "a1b2c3d4", 1000,
+                2000.5, 900.0, 30.0, "0.1.0", "0123456789")  # fmt: skip
     other = dataclasses.replace(one, seed=1001, final=1.0)
     assert store.add_trials(tmp_path, [other, one]) == 0
     assert store.add_trials(tmp_path, [dataclasses.replace(one, final=7.0)]) == 1
     assert store.read_trials(tmp_path) == [dataclasses.replace(one, final=7.0), other]
     head, *rows = (tmp_path / store.TUNING).read_text().splitlines()
-    assert head.startswith("env,algo,sampler,total_steps,changes,seed,final")
-    assert rows[0].startswith("Hopper-v4,ppo,single_path,300000,algo.epochs=4,1000,7,900")
+    assert head.startswith("env,algo,sampler,total_steps,changes,settings,seed,final")
+    assert rows[0].startswith("Hopper-v4,ppo,single_path,300000,algo.epochs=4,a1b2c3d4,1000,7,900")
+    # The same settings once they are the defaults are the same trial.
+    store.add_trials(tmp_path, [dataclasses.replace(one, changes="")])
+    assert [t.changes for t in store.read_trials(tmp_path)] == ["", "algo.epochs=4"]

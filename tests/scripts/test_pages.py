@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.reference.results import result
 from trpo_cli.errors import UserError
 from trpo_cli.reference import store
 from trpo_cli.reference.distil import settings_of
-from trpo_cli.reference.store import Evaluation, Result
+from trpo_cli.reference.store import Evaluation, Result, Trial
 
 ROOT = Path(__file__).parents[2]
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in pages.PAGES}
@@ -33,7 +34,8 @@ class TestOnDisk:
     @pytest.mark.parametrize("name", PAGES)
     def test_a_page_is_what_the_store_says(self, name: str, packaged: list[Result]) -> None:
         """python scripts/reference.py page mends it."""
-        assert pages.rewritten(PAGES[name], name, packaged) == PAGES[name]
+        trials = store.read_trials(store.packaged())
+        assert pages.rewritten(PAGES[name], name, packaged, trials) == PAGES[name]
 
     @pytest.mark.parametrize("name", PAGES)
     def test_its_figures_are_of_the_runs_that_are_stored(
@@ -119,6 +121,21 @@ class TestTables:
                    settings=defaults("npg", "single_path", "Hopper-v4"))  # fmt: skip
         text = tables.verdicts([*runs(), *npg])
         assert text.startswith("- On Hopper-v4 trpo has the highest mean, 1,000 ± 100")
+
+    def test_what_was_tried(self) -> None:
+        """Means over seeds, the best of a rule and its steps in bold."""
+        one = Trial("Hopper-v4", "ppo", "single_path", 3000, "", "a", 1000, 100.0, 0, 0, "", "")
+        other = dataclasses.replace(one, changes="algo.epochs=4", settings="b", final=150.0)
+        found = [one, dataclasses.replace(one, seed=1001, final=300.0), other]
+        found.append(dataclasses.replace(one, env="Ant-v4"))
+        lines = tables.trials(found).splitlines()
+        assert lines[0] == "| rule | steps | settings | Ant-v4 | Hopper-v4 |"
+        assert lines[2:] == [
+            "| ppo | 3,000 | defaults | **100 (1)** | **200 (2)** |",
+            "| ppo | 3,000 | `algo.epochs=4` |  | 150 (1) |",
+        ]
+        chosen = pages.parse("trials env=Ant-v4").trials(found)
+        assert [t.env for t in chosen] == ["Ant-v4"]
 
     def test_the_short_table_has_the_defaults_only(self) -> None:
         other = runs(settings={**defaults("trpo", "single_path", "Hopper-v4"), "discount": 0.9})

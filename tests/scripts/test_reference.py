@@ -81,7 +81,8 @@ def test_changes_are_what_trpo_run_takes() -> None:
 def test_what_is_stored_is_not_done_again(tmp_path: Path) -> None:
     jobs = jobs_of(["trpo", "Hopper-v4"], "0,1,1000,1001", 5000)
     store.add(tmp_path, [result(1, **stored(jobs[1]))])
-    trial = Trial("Hopper-v4", "trpo", "single_path", 5000, "", 1000, 1.0, 1.0, 1.0, "", "")
+    known = store.settings_id(jobs[0].settings)
+    trial = Trial("Hopper-v4", "trpo", "single_path", 5000, "", known, 1000, 1.0, 1.0, 1.0, "", "")
     store.add_trials(tmp_path, [trial])
     assert [job.seed for job in work.missing(jobs, tmp_path)] == [0, 1001]
     # Another default is another cell.

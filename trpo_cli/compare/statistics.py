@@ -90,18 +90,26 @@ def mean_band(curves: Floats) -> tuple[Floats, Floats, Floats]:
     return mean, mean - half, mean + half
 
 
-def prediction_interval(values: ArrayLike, n: int) -> tuple[float, float]:
-    """Where the mean of n further runs of the same kind lies with probability 95%, if runs vary
-    normally: m +- t_{0.975, k-1} s sqrt(1/n + 1/k) from the k known ones.
+def prediction_interval(known: ArrayLike, new: ArrayLike) -> tuple[float, float]:
+    """Where the mean of the new runs lies with probability 95% if they are of the same kind as the
+    known ones, and runs of it vary normally:
 
-    values: (k,). NaN for k = 1. Not to be mixed up with `mean_interval`, which is about the mean of
-    all runs there could be: a few runs stray further from it than it says.
+        m +- t_{0.975, k+n-2} s sqrt(1/n + 1/k), s^2 = (SS_known + SS_new) / (k + n - 2),
+
+    m the mean of the known; SS: sums of squares about each side's own mean. A new mean outside it
+    is Student's two-sample test at 5%: of the same kind means the same spread too. Not to be mixed
+    up with `mean_interval`, which is about the mean of all runs there could be: a few runs stray
+    further from it than it says.
+
+    known: (k,), new: (n,). NaN for one run on each side.
     """
-    x = np.asarray(values, dtype=np.float64)
-    if x.size < 2:
+    x, y = np.asarray(known, dtype=np.float64), np.asarray(new, dtype=np.float64)
+    k, n = x.size, y.size
+    if k + n < 3:
         return math.nan, math.nan
-    half = t_quantile(1.0 - ALPHA / 2.0, x.size - 1) * float(x.std(ddof=1))
-    half *= math.sqrt(1.0 / n + 1.0 / x.size)
+    squares = float(k * x.var() + n * y.var())
+    half = t_quantile(1.0 - ALPHA / 2.0, k + n - 2) * math.sqrt(squares / (k + n - 2))
+    half *= math.sqrt(1.0 / n + 1.0 / k)
     return float(x.mean()) - half, float(x.mean()) + half
 
 

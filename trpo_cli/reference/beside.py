@@ -38,9 +38,9 @@ def table(placed: Sequence[Placed]) -> Table:
         "reference",
         "Among the reference runs",
         "Runs of the same rule, sampler and task that came with the package. Compared is the mean "
-        "return of the training episodes over the last tenth of the steps that both sides have. "
-        "Expected: where the mean of as many new runs of the stored kind lies with probability "
-        "95%, if runs vary normally.",
+        "return of the training episodes over the second half of the steps that both have. "
+        "Expected: where the mean of as many runs of the stored kind lies with probability 95%, "
+        "if runs vary normally.",
         [
             Column("env", "Environment", lambda p: p.group.env),
             Column("group", "Group", lambda p: p.group.label),

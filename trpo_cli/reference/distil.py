@@ -15,7 +15,7 @@ from trpo_cli.compare.read import DIAGNOSTICS, PROGRESS, Run, read_run
 from trpo_cli.compare.scores import final_evaluation
 from trpo_cli.compare.trust_region import kl_used
 from trpo_cli.errors import UserError
-from trpo_cli.reference.store import TUNING_SEEDS, Evaluation, Result, Trial
+from trpo_cli.reference.store import TUNING_SEEDS, Evaluation, Result, Trial, settings_id
 
 EPISODES = 100
 """Of the evaluations of the last policy."""
@@ -87,6 +87,7 @@ def trial_of(run: Run, changes: str) -> Trial:
         sampler=rule_of(run)[1],
         total_steps=int(run.config["total_steps"]),
         changes=changes,
+        settings=settings_id(settings_of(run.config)),
         seed=int(run.seed),
         final=float(final["return_mean"]),
         area=align.mean_height(curve, float(curve.x[0]), float(curve.x[-1])),

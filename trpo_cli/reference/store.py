@@ -80,8 +80,7 @@ class Result:
 
     @property
     def rule(self) -> str:
-        """The algorithm, +sampler where it is not single_path."""
-        return self.algo if self.sampler == "single_path" else f"{self.algo}+{self.sampler}"
+        return rule_in_words(self.algo, self.sampler)
 
     @property
     def cell(self) -> tuple[str, str, str, int]:
@@ -95,15 +94,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Trial:
-    """A run that tried a setting. changes: what differed from the defaults of `commit`, as
-    trpo-run takes it. final: return of its last policy, sampled actions; area: mean height of its
-    curve of returns."""
+    """A run that tried a setting. settings: their id. changes: what differed from the defaults of
+    `commit`, as trpo-run takes it. final: return of its last policy, sampled actions; area: mean
+    height of its curve of returns."""
 
     env: str
     algo: str
     sampler: str
     total_steps: int
     changes: str
+    settings: str
     seed: int
     final: float
     area: float
@@ -112,8 +112,17 @@ class Trial:
     commit: str
 
     @property
+    def rule(self) -> str:
+        return rule_in_words(self.algo, self.sampler)
+
+    @property
     def key(self) -> tuple[Any, ...]:
-        return (self.env, self.algo, self.sampler, self.total_steps, self.changes, self.seed)
+        return (self.env, self.algo, self.sampler, self.total_steps, self.settings, self.seed)
+
+
+def rule_in_words(algo: str, sampler: str) -> str:
+    """The algorithm, +sampler where it is not single_path."""
+    return algo if sampler == "single_path" else f"{algo}+{sampler}"
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -178,13 +187,13 @@ def read_trials(store: Traversable) -> list[Trial]:
 
 
 def add_trials(store: Path, new: Sequence[Trial]) -> int:
-    """`add` for trials."""
+    """`add` for trials: of the same settings, whatever the defaults were then."""
     old = read_trials(store)
     rest = [t for t in old if t.key not in {n.key for n in new}]
     with io.StringIO() as text:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(f.name for f in fields(Trial))
-        for trial in sorted([*rest, *new], key=lambda t: t.key):
+        for trial in sorted([*rest, *new], key=lambda t: (*t.key[:4], t.changes, *t.key[4:])):
             writer.writerow(map(_short, asdict(trial).values()))
         write_atomically(store / TUNING, text.getvalue().encode())
     return len(old) - len(rest)
