@@ -115,6 +115,8 @@ BAD = [
     ),
     ("-m env=CartPole-v1 policy=mlp policy.init_log_std=-1,-2", "init_log_std", "run 0"),
     # malformed text
+    ("env=C\u0430rtPole-v1", "'\u0430' (U+0430, CYRILLIC SMALL LETTER A)", "Type the word anew"),
+    ("al\u200bgo=ppo", "(U+200B, ZERO WIDTH SPACE)", "needs quotes"),
     ("algo", "'algo' has no '='", "algo=ppo"),
     ("ppo", "'ppo' has no '='", "Did you mean algo=ppo?"),
     ("=1", "=1", "key=value"),

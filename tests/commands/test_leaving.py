@@ -139,3 +139,8 @@ class TestStreams:
     def test_a_full_one_is_told(self, tmp_path):
         done = trpo("--version", cwd=tmp_path, shell="> /dev/full")
         assert done.returncode == 3 and "No space left" in done.stderr
+
+    @pytest.mark.parametrize(("word", "status"), [("--version", 3), ("alg=vpg", 2)])
+    def test_the_status_stands_where_nothing_can_be_told(self, tmp_path, word, status):
+        done = trpo(word, cwd=tmp_path, shell="> /dev/full 2> /dev/full")
+        assert done.returncode == status

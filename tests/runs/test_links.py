@@ -116,6 +116,17 @@ def test_commands_refuse_a_linked_file(run_dir, tmp_path, capsys, name, command)
     assert after == before
 
 
+@pytest.mark.parametrize(
+    "name", [".lock", "eval.jsonl", "metrics.jsonl", "manifest.json", "events.out.tfevents.9.x.1.0"]
+)
+def test_a_folder_is_no_run_file(run_dir, capsys, name):
+    (run_dir / name).unlink(missing_ok=True)
+    (run_dir / name).mkdir()
+    assert trpo_run.main([f"resume={run_dir}", f"total_steps={3 * running.BATCH}"]) == 2
+    said = capsys.readouterr().err
+    assert f"{run_dir / name} is a folder, and a run has a file there" in said
+
+
 def test_a_pipe_is_no_run_file(run_dir, capsys):
     (run_dir / "eval.jsonl").unlink()
     os.mkfifo(run_dir / "eval.jsonl")

@@ -48,7 +48,11 @@ def require(path: str | os.PathLike[str]) -> Path:
             "printed, the one that holds the run's metrics.jsonl."
         )
     events = [path.name for path in folder.glob(EVENTS)]
-    refuse_links(folder, (CONFIG, MANIFEST, METRICS, EVAL, LOCK, *events))
+    files = (CONFIG, MANIFEST, METRICS, EVAL, LOCK, *events)
+    refuse_links(folder, files)
+    for name in files:
+        if (folder / name).is_dir():
+            raise UserError(f"{folder / name} is a folder, and a run has a file there.")
     return folder
 
 

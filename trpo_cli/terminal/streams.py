@@ -46,15 +46,18 @@ def _patient(stream: io.TextIOWrapper, number: int) -> io.TextIOWrapper:
 
 
 class _Patient(io.FileIO):
-    """A file whose reader may leave. Another failure, such as a full disk, is raised once."""
+    """A file whose reader may leave. Another failure, such as a full disk, is raised once; that of
+    standard error is not, as there is nowhere to tell it."""
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data) or 0
         except OSError as error:
+            number = self.fileno()
             null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, self.fileno())
+            os.dup2(null, number)
             os.close(null)
-            if isinstance(error, BrokenPipeError) or error.errno == errno.EIO:  # a closed terminal
+            # EIO: of a closed terminal
+            if number == 2 or isinstance(error, BrokenPipeError) or error.errno == errno.EIO:
                 return len(data)
             raise

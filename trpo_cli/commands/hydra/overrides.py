@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -206,6 +207,13 @@ def _parse(parser: OverridesParser, text: str) -> Override:
             ) from None
         if value.endswith(","):
             raise UserError(f"{text}: there is nothing behind the last comma.") from None
+        if odd := next((letter for letter in text if not letter.isascii()), ""):
+            name = f"U+{ord(odd):04X}, {unicodedata.name(odd, 'a character without a name')}"
+            raise UserError(
+                f"{text!r} has a character that no setting has, {odd!r} ({name}). "
+                "Type the word anew if it was copied; a value with that character needs quotes "
+                "inside the shell's own."
+            ) from None
         raise UserError(
             f"{text!r} cannot be read as key=value. A value with spaces or any of ,:={{}}[]()$'\""
             f" needs quotes inside the shell's own, such as '{key.strip()}=\"{value}\"'."
