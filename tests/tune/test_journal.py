@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,17 @@ class TestSearch:
         with pytest.raises(UserError, match=rf"ends before trial {trial}, .*000{trial}"):
             search(tmp_path)
         assert (path.read_bytes() if path.exists() else b"") == left
+
+    def test_an_earlier_seed_that_was_killed_goes_on_though_a_later_one_is_done(
+        self, tmp_path: Path
+    ) -> None:
+        """Both ran side by side. The trial stayed open for ever, and the search ended with 0."""
+        before, _ = run(tmp_path, 1)
+        path = tmp_path / "journal.log"
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[:-2]))  # what it was worth
+        shutil.rmtree(tmp_path / "trials" / "0000" / "seed_0")
+        assert run(tmp_path, 1)[0] == before
 
     def test_opening_it_again_adds_nothing(self, tmp_path: Path) -> None:
         run(tmp_path, 1, seeds=1)

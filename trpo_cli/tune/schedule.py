@@ -117,8 +117,7 @@ class Schedule:
         self._active[trial.number] = trial
         for place in range(len(self._plan.seeds)):
             folder = self._plan.run_dir(trial.number, place)
-            if has_begun(folder) and is_finished(folder):
-                trial.begun = place + 1
+            if has_begun(folder) and is_finished(folder):  # `_begin` passes over it
                 self._done(trial, place)
 
     def _begin(self, trial: Trial) -> None:
