@@ -22,7 +22,13 @@ from trpo_cli.reference.store import TUNING_SEEDS, Result, Trial, differing, set
 from trpo_cli.sweeps.look import has_begun, is_finished
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = "import sys; from trpo_cli.commands.{} import main; sys.exit(main())"
+COMMAND = """
+import sys
+from trpo_cli.commands.{} import main
+from trpo_cli.sweeps.lifeline import end_with_parent
+end_with_parent()
+sys.exit(main())
+"""
 
 
 def missing(jobs: Iterable[Job], folder: Path) -> list[Job]:
@@ -105,7 +111,7 @@ class Workers:
                 raise UserError("It was stopped.")
             process = subprocess.Popen(
                 [sys.executable, "-c", COMMAND.format(name), *words],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # its end tells the run that this process is gone
                 stdout=file,
                 stderr=file,
                 env=settings,
@@ -113,6 +119,8 @@ class Workers:
             )
             self._alive.add(process)
         _, status, usage = os.wait4(process.pid, 0)
+        assert process.stdin is not None
+        process.stdin.close()
         process.returncode = os.waitstatus_to_exitcode(status)
         with self._lock:
             self._alive.discard(process)

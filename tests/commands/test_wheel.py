@@ -40,6 +40,9 @@ def test_an_installed_wheel_composes_in_any_folder(tmp_path: Path) -> None:
     assert "algo.max_kl=" in run(command, "--help", cwd=elsewhere)
     shown = run(command, "--cfg", "job", "env=Swimmer-v4", "algo=ppo", cwd=elsewhere)
     assert "discount: 0.9999" in shown and "clip_range" in shown
+    stored = "from trpo_cli.reference.store import SETTINGS, packaged; "
+    stored += "print((packaged() / SETTINGS).is_file())"
+    assert run(python, "-c", stored, cwd=elsewhere) == "True\n"
     assert list(elsewhere.iterdir()) == []
     # Sweeps: our launcher is known, and its workers find the package.
     words = ["seed=1", "env=CartPole-v1", "total_steps=1", "eval.episodes=0", "hydra.sweep.dir=s"]
