@@ -92,6 +92,8 @@ algo=ppo env=Hopper-v4 policy=mlp policy.hidden_sizes=[32,16] policy.activation=
 algo=trpo env=Hopper-v4 policy.actions=clip policy.init_log_std=0 policy.output_gain=1
 algo=vpg env=Hopper-v4 policy.actions=raw policy.normalize_observations=false
 algo=npg env=HalfCheetah-v4 policy.observation_clip=1
+algo=trpo env=Hopper-v4 policy.log_std=state policy.actions=squash
+algo=ppo_penalty env=Hopper-v4 policy.log_std=state
 algo=vpg env=Hopper-v4 algo.optimizer=sgd algo.learning_rate=0.01
 algo=vpg env=CartPole-v1 algo.entropy_coef=0.01 algo.max_grad_norm=0.1 algo.schedule=linear
 algo=npg env=Hopper-v4 algo.step_rule=fixed algo.step_size=0.05

@@ -238,9 +238,10 @@ class TestCompiled:
                 natural_direction(policy, batch, gradient, config, np.random.default_rng(0))
             )
         ours, theirs = found
-        # A condition number of at most a few tens (damping 0.1) times 24 bits.
+        # A condition number of at most a hundred (damping 0.1; deviations of single states from
+        # 0.2 to 3), 24 bits, and what eight iterations make of them.
         scale = abs(theirs.direction).max()
-        np.testing.assert_allclose(ours.direction, theirs.direction, atol=1e-4 * scale)
+        np.testing.assert_allclose(ours.direction, theirs.direction, atol=3e-4 * scale)
         for key, value in theirs.metrics.items():
             assert ours.metrics[key] == pytest.approx(value, rel=1e-2, abs=1e-5), key
         assert ours.curvature == pytest.approx(theirs.curvature, rel=1e-4)

@@ -4,10 +4,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 from tests.support.small import (
-    BOX,
     SPACES,
+    head_for,
     numpy,
     oracle_entropy,
     oracle_kl,
@@ -17,7 +18,6 @@ from tests.support.small import (
 )
 from trpo_cli.maths.discrete import Bernoulli, Categorical
 from trpo_cli.maths.distributions import Gaussian, Parameters, mean_kl
-from trpo_cli.models.heads import make_head
 
 STATES = 5
 
@@ -26,12 +26,12 @@ STATES = 5
 def case(request, array):
     """One kind of distribution at random parameters, and what the oracle needs."""
     space, rng = request.param, np.random.default_rng(0)
-    head = make_head(space, "rescale")
+    head = head_for(space)
     draw = SimpleNamespace(space=space, array=array, head=head)
     draw.outputs = rng.normal(size=(STATES, head.num_outputs)) * 2.0
     draw.extra = rng.normal(size=head.num_extra) * 0.5
     actions = head.act(draw.outputs, draw.extra, head.noise(rng, (STATES,)))
-    draw.actions = array(actions.astype(np.float64) if space is BOX else actions)
+    draw.actions = array(actions.astype(np.float64) if isinstance(space, spaces.Box) else actions)
     draw.weights = rng.normal(size=STATES)
     draw.tangent = Parameters(
         array(rng.normal(size=draw.outputs.shape)), array(rng.normal(size=draw.extra.shape))
@@ -202,9 +202,9 @@ class TestDetach:
 class TestExtremes:
     """Saturated policies in float32: everything that training uses stays finite."""
 
-    @pytest.mark.parametrize("space", SPACES[1:], ids=lambda space: type(space).__name__)
+    @pytest.mark.parametrize("space", SPACES[2:], ids=lambda space: type(space).__name__)
     def test_logits(self, array, space):
-        head = make_head(space, "rescale")
+        head = head_for(space)
         signs = np.where(np.arange(head.num_outputs) % 2, 1.0, -1.0)
         outputs = np.stack([1e4 * signs, -1e4 * signs]).astype(np.float32)
         actions = array(head.act(outputs[::-1], outputs[0, :0], None))  # the unlikely ones

@@ -40,9 +40,19 @@ class TestGaussianHead:
         assert (abs(actions.std(0) - std) < 3.0 * std / (2.0 * SAMPLES) ** 0.5).all()
         assert abs(np.corrcoef(actions.T)[0, 1]) < 3.0 / SAMPLES**0.5
 
+    def test_samples_have_the_deviation_that_the_network_gives(self):
+        """log sigma = -1 + 3 tanh(u / 3); tanh(log 3 / 2) = 1 / 2."""
+        head = make_head(BOX, "rescale", -1.0)
+        std = np.exp([-1.0, 0.5])
+        actions = draw(head, [1.0, -3.0, 0.0, 1.5 * math.log(3.0)])
+        assert (abs(actions.mean(0) - [1.0, -3.0]) < 3.0 * std / SAMPLES**0.5).all()
+        assert (abs(actions.std(0) - std) < 3.0 * std / (2.0 * SAMPLES) ** 0.5).all()
+
     def test_no_noise_is_the_mean(self):
         outputs = f32([[0.3, -2.0]])
         np.testing.assert_array_equal(head_for(BOX).act(outputs, f32([0, 0]), None), outputs)
+        both = make_head(BOX, "rescale", -1.0).act(f32([[0.3, -2.0, 5.0, 7.0]]), NONE, None)
+        np.testing.assert_array_equal(both, outputs)
 
     def test_rescale_maps_the_unit_box_to_the_bounds(self):
         space = spaces.Box(np.array([-1.0, 2.0]), np.array([3.0, 10.0]), dtype=np.float64)

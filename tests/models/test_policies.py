@@ -20,6 +20,7 @@ from tests.support.small import (
     oracle_policy,
     tensor,
 )
+from trpo_cli.maths.state_gaussian import StateGaussian
 from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
 from trpo_cli.models.heads import make_head
 from trpo_cli.models.mlp import MLP
@@ -158,10 +159,10 @@ class TestState:
         np.testing.assert_array_equal(numpy(policy.parameters), numpy(other.parameters))
 
 
-class TestStdMean:
-    def test_is_that_of_gaussians_only(self):
-        assert make_policy(BOX).std_mean == pytest.approx(np.exp([-0.3, -0.1]).mean())
-        assert make_policy(DISCRETE).std_mean is None
+def log_std(policy, states):
+    distribution = policy.distribution(states)
+    assert isinstance(distribution, StateGaussian)
+    return distribution.log_std
 
 
 class TestBuildPolicy:
@@ -169,10 +170,23 @@ class TestBuildPolicy:
         config = MLPPolicyConfig(hidden_sizes=[7, 6], init_log_std=-1.0, output_gain=0.01)
         policy = config.build(OBSERVATIONS, BOX, np.random.default_rng(0))
         assert len(policy.parameters) == (3 * 7 + 7) + (7 * 6 + 6) + (6 * 2 + 2) + 2
-        assert policy.std_mean == pytest.approx(np.exp(-1.0))
+        assert np.exp(policy.parameters[-2:]) == pytest.approx(np.exp(-1.0))
         # The last layer is orthogonal times 0.01, its inputs are at most 1 in size.
         actions = policy.act(np.ones((4, 3), np.float32), None)
         assert 0.0 < abs(actions).max() < 0.01 * 6**0.5
+
+    def test_the_network_gives_the_deviation(self):
+        """At first nearly that of `init_log_std` everywhere; later never beyond its bounds."""
+        config = MLPPolicyConfig(hidden_sizes=[6], log_std="state", init_log_std=-1.5)
+        policy = config.build(OBSERVATIONS, BOX, np.random.default_rng(0))
+        assert len(policy.parameters) == (3 * 6 + 6) + (6 * 4 + 4)
+        states = np.random.default_rng(1).normal(size=(50, 3)).astype(np.float32)
+        # As above, and the slope is at most 1.
+        first = log_std(policy, states)
+        assert 0.0 < abs(first + 1.5).max() < 0.01 * 6**0.5
+        policy.parameters *= 1e4
+        later = log_std(policy, states)
+        assert later.min() == pytest.approx(-4.5) and later.max() == pytest.approx(1.5)
 
     @pytest.mark.parametrize("bias", [True, False])
     def test_linear_is_linear(self, bias):

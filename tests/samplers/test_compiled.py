@@ -47,17 +47,20 @@ def same(one: Trajectories, other: Trajectories) -> None:
 
 class TestPlay:
     @pytest.mark.parametrize(
-        ("env", "actions"),
+        ("env", "actions", "log_std"),
         [
-            ("Hopper-v4", "rescale"),
-            ("HalfCheetah-v5", "rescale"),
-            ("InvertedPendulum-v4", "rescale"),
-            ("Reacher-v4", "squash"),
+            ("Hopper-v4", "rescale", "shared"),
+            ("HalfCheetah-v5", "rescale", "shared"),
+            ("InvertedPendulum-v4", "rescale", "state"),
+            ("Reacher-v4", "squash", "state"),
         ],
     )
-    def test_is_what_the_simulator_does_with_these_actions(self, env: str, actions: str) -> None:
+    def test_is_what_the_simulator_does_with_these_actions(
+        self, env: str, actions: str, log_std: str
+    ) -> None:
         """Bit for bit, across the ends of episodes; and the actions are the policy's."""
         settings = f"sampler.groups=1 env.max_episode_steps=33 policy.actions={actions}"
+        settings += f" policy.log_std={log_std} policy.output_gain=1"
         made = used(training(env, *settings.split()))
         simulator = make_simulator(made.config.env, ENVS, 1)
         shown = simulator.restore(made.sampler.simulators[0].snapshot()).copy()

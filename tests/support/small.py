@@ -13,17 +13,28 @@ from torch import distributions as td
 
 from trpo_cli.data.records import Batch
 from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
-from trpo_cli.models.heads import make_head
+from trpo_cli.models.heads import Head, make_head
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import Normalizer
 from trpo_cli.models.policy import Policy
 
 FEATURES = 3
 BOX = spaces.Box(-1.0, 1.0, (2,))
+
+
+class StateBox(spaces.Box):
+    """Box actions whose deviation the network gives, with -0.2 for the first log deviation."""
+
+
+STATE_BOX = StateBox(-1.0, 1.0, (2,))
 DISCRETE = spaces.Discrete(3)
 MULTI_DISCRETE = spaces.MultiDiscrete([2, 3])
 MULTI_BINARY = spaces.MultiBinary(2)
-SPACES: list[spaces.Space[Any]] = [BOX, DISCRETE, MULTI_DISCRETE, MULTI_BINARY]
+SPACES: list[spaces.Space[Any]] = [BOX, STATE_BOX, DISCRETE, MULTI_DISCRETE, MULTI_BINARY]
+
+
+def head_for(space: spaces.Space[Any]) -> Head:
+    return make_head(space, "rescale", -0.2 if isinstance(space, StateBox) else None)
 
 
 def make_policy(
@@ -36,7 +47,7 @@ def make_policy(
     activation: str = "tanh",
 ) -> Policy:
     """A policy over three features with parameters far from zero; float64 unless told."""
-    head = make_head(space, "rescale")
+    head = head_for(space)
     mlp = MLP([FEATURES, *hidden, head.num_outputs], activation)
     generator = np.random.default_rng(seed)
     parameters: np.ndarray = np.zeros(mlp.num_parameters + head.num_extra, dtype)
@@ -96,6 +107,10 @@ def tensor(x: Any) -> Tensor:
 
 def oracle_parts(space: spaces.Space[Any], outputs: Tensor, extra: Tensor) -> list[td.Distribution]:
     """One torch distribution per column of the actions."""
+    if isinstance(space, StateBox):
+        mean, u = outputs.T.split(len(outputs.T) // 2)
+        std = (3.0 * (u / 3.0).tanh() - 0.2).exp()
+        return [td.Normal(*both) for both in zip(mean, std, strict=True)]
     if isinstance(space, spaces.Box):
         count = outputs.shape[1]
         return [td.Normal(outputs[:, j], extra[j].exp()) for j in range(count)]

@@ -9,7 +9,8 @@ import numpy as np
 from trpo_cli.algos.objectives import Objective
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array
-from trpo_cli.maths.distributions import Distribution
+from trpo_cli.maths.distributions import Distribution, Gaussian
+from trpo_cli.maths.state_gaussian import StateGaussian
 
 if TYPE_CHECKING:
     from trpo_cli.models.policy import Policy
@@ -49,12 +50,12 @@ def policy_metrics(
     """
     if new is None:
         new = policy.distribution(batch.observations)
-    change = change_metrics(policy, batch, old, new, objective.before, objective.at(new))
+    change = change_metrics(batch, old, new, objective.before, objective.at(new))
     return {**change, **objective.metrics()}
 
 
 def change_metrics(
-    policy: Policy, batch: Batch, old: Distribution, new: Distribution, before: float, after: float
+    batch: Batch, old: Distribution, new: Distribution, before: float, after: float
 ) -> Metrics:
     """Analytic KL(old || new) over the batch, entropy, and the objective before and after."""
     kl = new.kl_from(old)
@@ -65,6 +66,8 @@ def change_metrics(
         "policy/surrogate_before": before,
         "policy/surrogate_after": after,
     }
-    if policy.std_mean is not None:
-        metrics["policy/std_mean"] = policy.std_mean
+    if isinstance(new, Gaussian):
+        metrics["policy/std_mean"] = float(new.std().mean())
+    elif isinstance(new, StateGaussian):
+        metrics["policy/std_mean"] = float(batch.average(new.std().mean()))
     return metrics

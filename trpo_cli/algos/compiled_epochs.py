@@ -15,6 +15,7 @@ import numpy as np
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.distributions import Distribution, Gaussian
+from trpo_cli.maths.state_gaussian import StateGaussian
 from trpo_cli.maths.surrogate import clip_only_slope, clipped_slope, spo_slope, unclipped_slope
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.packed import Packed, head_of, numbers, policy_packable, probabilities
@@ -62,14 +63,14 @@ def compiled_epochs(
     assert isinstance(policy.network, MLP)
     chunk = min(config.minibatch_size or batch.size, batch.size)
     packed = Packed(policy.network, adam, chunk)
-    if isinstance(old, Gaussian):
+    if isinstance(old, Gaussian | StateGaussian):
         before, log_std = old.mean, old.log_std
     else:
         before, log_std = probabilities(old), np.zeros(1)
     clip_range = slope.keywords["clip_range"] if isinstance(slope, partial) else 0.0
     done, steps, reason, at_old = kernel.ascend(
         packed.net,
-        head_of(old, packed.layout),
+        head_of(policy, packed.layout),
         packed.vectors,
         packed.step(learning_rate, config.max_grad_norm),
         adam.steps,

@@ -10,6 +10,7 @@ import numpy as np
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.conjugate_gradient import NOT_POSITIVE, CGResult
 from trpo_cli.maths.distributions import Gaussian
+from trpo_cli.maths.state_gaussian import StateGaussian
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.packed import Layout, head_of, numbers, policy_packable, probabilities
 
@@ -35,7 +36,10 @@ def compiled_solution(
     sizes, layout = policy.network.sizes, Layout(policy.network, policy.parameters)
     activation = layout.net.activation
     here = policy.distribution(observations)
-    metric = np.exp(-2.0 * here.log_std) if isinstance(here, Gaussian) else probabilities(here)
+    if isinstance(here, Gaussian):
+        metric = np.exp(-2.0 * here.log_std)
+    else:
+        metric = here.metric() if isinstance(here, StateGaussian) else probabilities(here)
     states = States(
         len(observations),
         numbers(observations),
@@ -47,7 +51,7 @@ def compiled_solution(
     x = aligned(layout.length)
     residual, iterations, positive, curvature = solve(
         layout.net,
-        head_of(here, layout),
+        head_of(policy, layout),
         layout.pack(policy.parameters),
         states,
         config.damping,

@@ -228,7 +228,7 @@ class MinibatchAscent:
             return float(batch.average(mean))
 
         after = measured(objective)
-        metrics = change_metrics(self._policy, batch, self._old, new, before, after)
+        metrics = change_metrics(batch, self._old, new, before, after)
         metrics |= {key: measured(measure) for key, measure in (also or {}).items()}
         metrics["policy/epochs"] = self._samples / batch.size
         metrics["policy/learning_rate"] = self._learning_rate

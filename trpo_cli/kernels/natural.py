@@ -10,7 +10,7 @@ import numpy as np
 from trpo_cli.kernels.gradients import pull, push, transpose
 from trpo_cli.kernels.jit import fused
 from trpo_cli.kernels.mlp import Net, forward
-from trpo_cli.kernels.policy import CATEGORICAL, GAUSSIAN, Head
+from trpo_cli.kernels.policy import CATEGORICAL, GAUSSIAN, STATE_GAUSSIAN, Head
 from trpo_cli.kernels.vector import LANES, dot, fma, load, padded, splat, store
 
 f32 = np.float32
@@ -20,8 +20,9 @@ BLOCK = 64
 
 class States(NamedTuple):
     """B states. inputs: rows of the network's inputs, one after the other. metric: of a Gaussian
-    (D,), 1 / sigma^2; otherwise the probabilities of the outputs, D of each state. work:
-    `work_size` for B rows; tangents: for BLOCK rows; spare: see `kernels.gradients`."""
+    (D,), 1 / sigma^2; of one whose deviation depends on the state, the metric's diagonal, and
+    otherwise the probabilities of the outputs, D of each state. work: `work_size` for B rows;
+    tangents: for BLOCK rows; spare: see `kernels.gradients`."""
 
     size: int
     inputs: Any
@@ -40,6 +41,9 @@ def apply_metric(head: Head, metric: Any, first: int, rows: int, size: int, shar
         if head.kind == GAUSSIAN:
             for j in range(size):
                 t[to + j] *= metric[j] * share
+        elif head.kind == STATE_GAUSSIAN:
+            for j in range(size):
+                t[to + j] *= metric[here + j] * share
         elif head.kind == CATEGORICAL:
             part = 0
             for i in range(len(head.parts)):

@@ -15,28 +15,31 @@ from trpo_cli.kernels.adam import TAKEN, Step, Vectors, clipped_step
 from trpo_cli.kernels.gradients import Room, backward, gather
 from trpo_cli.kernels.jit import fused
 from trpo_cli.kernels.mlp import Net, forward
+from trpo_cli.kernels.state_gaussian import log_std_of
 from trpo_cli.kernels.vector import LANES, padded, splat, store
 
 f32 = np.float32
-GAUSSIAN, CATEGORICAL, BERNOULLI = range(3)
+GAUSSIAN, STATE_GAUSSIAN, CATEGORICAL, BERNOULLI = range(4)
 UNCLIPPED, CLIPPED, CLIP_ONLY, SPO = range(4)
 
 
 class Head(NamedTuple):
-    """What the outputs (D,) mean. kind: one of the three above; parts: int64, the sizes of
-    categoricals; extra: where in the packed parameters the log standard deviations begin."""
+    """What the outputs (D,) mean. kind: one of the four above; parts: int64, the sizes of
+    categoricals; extra: where in the packed parameters the log standard deviations begin;
+    first_log_std: float32, of a Gaussian whose deviation depends on the state."""
 
     kind: int
     parts: Any
     extra: int
+    first_log_std: Any
 
 
 class Samples(NamedTuple):
     """B samples, one-dimensional float32: of each its numbers one after the other.
 
     actions: D, or the index of every categorical. old_log_prob: log pi_old(a|s). old: of pi_old,
-    the mean or the probabilities, D; old_log_std: (D,), of all. old, old_log_std: not read
-    without a KL penalty.
+    the mean or the probabilities, D; old_log_std: (D,), of all, or as the mean where they depend
+    on the state. old, old_log_std: not read without a KL penalty.
     """
 
     inputs: Any
@@ -123,6 +126,42 @@ def gaussian(
             squares += shift * shift
         spread = -f32(math.expm1(f32(2.0) * (samples.old_log_std[j] - log_std)))
         gradient[extra + j] += coef * (spread - squares * precision)
+    return divergence
+
+
+@fused
+def state_gaussian(
+    loss: Loss, samples: Samples, order: Any, start: int, rows: int, size: int, first: Any,
+    outputs: Any, at: int, width: int, slopes: Any,
+) -> Any:  # fmt: skip
+    """The descent direction in the outputs, the means and what gives the log deviations, (2 size,)
+    of each row, into `slopes`. size: the action's. Returns the sum of `sampled_kl`."""
+    share, divergence = f32(1.0 / rows), f32(0.0)
+    bonus, coef = f32(loss.entropy_coef) * share, f32(loss.kl_coef) * share
+    for r in range(rows):
+        sample, to = order[start + r], at + r * width
+        log_prob = f32(-0.5 * math.log(2.0 * math.pi) * size)
+        for j in range(size):
+            log_std, bend = log_std_of(outputs[to + size + j], first)
+            inverse = f32(math.exp(-log_std))
+            z = (samples.actions[sample * size + j] - outputs[to + j]) * inverse
+            log_prob -= f32(0.5) * z * z + log_std
+        log_ratio = log_prob - samples.old_log_prob[sample]
+        divergence += sampled_kl(loss, log_ratio)
+        gain = slope(loss.term, loss.clip_range, log_ratio, samples.advantages[sample])
+        weight = gain * -share
+        for j in range(size):
+            log_std, bend = log_std_of(outputs[to + size + j], first)
+            inverse = f32(math.exp(-log_std))
+            z = (samples.actions[sample * size + j] - outputs[to + j]) * inverse
+            in_mean, in_log_std = z * inverse * weight, (z * z - f32(1.0)) * weight - bonus
+            if loss.kl_coef != 0.0:
+                shift = (outputs[to + j] - samples.old[sample * size + j]) * inverse
+                log_ratio = samples.old_log_std[sample * size + j] - log_std
+                in_mean += coef * shift * inverse
+                in_log_std -= coef * (f32(math.expm1(f32(2.0) * log_ratio)) + shift * shift)
+            slopes[to + j] = in_mean
+            slopes[to + size + j] = in_log_std * bend
     return divergence
 
 
@@ -247,6 +286,11 @@ def ascend(
                 divergence = gaussian(
                     here, samples, order, start, rows, outputs, vectors.parameters,
                     head.extra, room.work, at, width, room.slopes, vectors.gradient,
+                )  # fmt: skip
+            elif head.kind == STATE_GAUSSIAN:
+                divergence = state_gaussian(
+                    here, samples, order, start, rows, outputs // 2, head.first_log_std,
+                    room.work, at, width, room.slopes,
                 )  # fmt: skip
             elif head.kind == CATEGORICAL:
                 divergence = categorical(

@@ -151,6 +151,10 @@ class Gaussian:
         size = max(1, len(self.mean))  # of a spread batch, a process may have no state at all
         return Parameters(tangent.outputs * (precision / size), 2.0 * tangent.extra)
 
+    def std(self) -> Array:
+        """Standard deviations, (A,)."""
+        return namespace(self.mean).exp(self.log_std)
+
     def rows(self, index: Any) -> Gaussian:
         return Gaussian(self.mean[index], self.log_std)
 

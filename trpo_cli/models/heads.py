@@ -16,6 +16,7 @@ import numpy as np
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.discrete import Bernoulli, Categorical
 from trpo_cli.maths.distributions import Distribution, Gaussian
+from trpo_cli.maths.state_gaussian import StateGaussian, log_std_of
 
 if TYPE_CHECKING:
     from gymnasium import spaces
@@ -47,7 +48,8 @@ class Head(Protocol):
 
 
 class GaussianHead:
-    """Box actions: the network gives the mean, `extra` is the log standard deviation.
+    """Box actions: the network gives the mean, `extra` is the log standard deviation; or, with
+    `first_log_std`, the network gives both, see `maths.state_gaussian`.
 
     The environment receives, for finite bounds, low + (clip(a, -1, 1) + 1) / 2 * (high - low)
     (`rescale`), clip(a, low, high) (`clip`) or low + (tanh(a) + 1) / 2 * (high - low) (`squash`);
@@ -64,8 +66,11 @@ class GaussianHead:
     here, is an upper bound of the squashed density's on [-1, 1].
     """
 
-    def __init__(self, space: spaces.Box, actions: str) -> None:
-        self.num_outputs = self.num_extra = int(np.prod(space.shape))
+    def __init__(self, space: spaces.Box, actions: str, first_log_std: float | None = None) -> None:
+        self.size, self.first_log_std = int(np.prod(space.shape)), first_log_std
+        self.num_outputs, self.num_extra = self.size, self.size
+        if first_log_std is not None:
+            self.num_outputs, self.num_extra = 2 * self.size, 0
         self._shape, self._actions = space.shape, actions
         self._low = space.low.reshape(-1).astype(np.float64)
         self._high = space.high.reshape(-1).astype(np.float64)
@@ -80,12 +85,15 @@ class GaussianHead:
         self._identity = bool(np.all(self._scale == 1.0) and np.all(self._shift == 0.0))
 
     def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        return generator.standard_normal((*shape, self.num_outputs), dtype=np.float32)
+        return generator.standard_normal((*shape, self.size), dtype=np.float32)
 
     def act(self, outputs: np.ndarray, extra: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+        mean = outputs[:, : self.size]
         if noise is None:
-            return outputs
-        return outputs + np.exp(extra) * noise
+            return mean
+        if self.first_log_std is not None:
+            extra = log_std_of(outputs[:, self.size :], self.first_log_std)[0]
+        return mean + np.exp(extra) * noise
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
         if not self.raw:
@@ -106,7 +114,9 @@ class GaussianHead:
         clip(factor a + offset, low, high), with tanh(a) for a squashed a, unless it is raw."""
         return self._scale, self._shift, self._low, self._high
 
-    def distribution(self, outputs: Array, extra: Array) -> Gaussian:
+    def distribution(self, outputs: Array, extra: Array) -> Gaussian | StateGaussian:
+        if self.first_log_std is not None:
+            return StateGaussian.of(outputs, self.first_log_std)
         return Gaussian(outputs, extra)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -161,15 +171,16 @@ class BernoulliHead:
         return Bernoulli(outputs)
 
 
-def make_head(space: spaces.Space[Any], actions: str) -> Head:
+def make_head(space: spaces.Space[Any], actions: str, first_log_std: float | None = None) -> Head:
     """The head for an action space; the simulator has refused the spaces that have none.
 
-    actions: what becomes of bounded ones, see `GaussianHead`.
+    actions: what becomes of bounded ones, see `GaussianHead`. first_log_std: of Box actions, the
+    first log deviation of one that depends on the state; None: it does not.
     """
     from gymnasium import spaces  # the settings of every rule come by here: no help pays for it
 
     if isinstance(space, spaces.Box):
-        return GaussianHead(space, actions)
+        return GaussianHead(space, actions, first_log_std)
     if isinstance(space, spaces.Discrete):
         return CategoricalHead((int(space.n),), squeeze=True)
     if isinstance(space, spaces.MultiDiscrete):

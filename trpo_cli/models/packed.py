@@ -10,7 +10,7 @@ import numpy as np
 from trpo_cli.distributed.split import Split
 from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.discrete import Bernoulli, Categorical
-from trpo_cli.maths.distributions import Distribution, Gaussian
+from trpo_cli.maths.distributions import Distribution
 from trpo_cli.models.heads import BernoulliHead, CategoricalHead, GaussianHead
 from trpo_cli.models.mlp import ACTIVATIONS, MLP
 
@@ -57,16 +57,18 @@ def probabilities(distribution: Distribution) -> np.ndarray:
     return probs
 
 
-def head_of(distribution: Distribution, layout: Layout) -> Head:
+def head_of(policy: Policy, layout: Layout) -> Head:
     """What the outputs of such a policy mean."""
-    from trpo_cli.kernels.policy import BERNOULLI, CATEGORICAL, GAUSSIAN, Head
+    from trpo_cli.kernels import policy as kernel
 
-    parts = np.zeros(1, dtype=np.int64)
-    if isinstance(distribution, Gaussian):
-        return Head(GAUSSIAN, parts, layout.extra)
-    if isinstance(distribution, Categorical):
-        return Head(CATEGORICAL, np.array(distribution.sizes), layout.extra)
-    return Head(BERNOULLI, parts, layout.extra)
+    head, kind, parts, first = policy.head, kernel.BERNOULLI, np.zeros(1, dtype=np.int64), 0.0
+    if isinstance(head, CategoricalHead):
+        kind, parts = kernel.CATEGORICAL, np.array(head.sizes)
+    elif isinstance(head, GaussianHead):
+        kind = kernel.GAUSSIAN
+        if head.first_log_std is not None:
+            kind, first = kernel.STATE_GAUSSIAN, head.first_log_std
+    return kernel.Head(kind, parts, layout.extra, np.float32(first))
 
 
 class Layout:

@@ -203,11 +203,6 @@ class Policy:
         assert isinstance(self.network, FeatureNetwork)
         return self.network.features(self._layers, inputs)
 
-    @property
-    def std_mean(self) -> float | None:
-        """Mean standard deviation of a Gaussian policy's actions; None for other heads."""
-        return float(np.exp(self._numpy_extra()).mean()) if len(self._extra) else None
-
     def _numpy_extra(self) -> np.ndarray:
         return self._extra if isinstance(self._extra, np.ndarray) else self._extra.cpu().numpy()
 

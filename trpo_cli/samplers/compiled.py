@@ -60,6 +60,9 @@ def make_actor(policy: Policy, sampled: bool = True, parameters: np.ndarray | No
     layout = Layout(network, own)
     shift, scale = normalizer.affine()
     factor, offset, low, high = head.affine()
+    std = np.ones(head.size, dtype=np.float32)
+    if head.first_log_std is None:
+        std = np.exp(policy.parameters[size:])
     return Actor(
         packed=layout.pack(own),
         sizes=layout.net.sizes,
@@ -69,7 +72,9 @@ def make_actor(policy: Policy, sampled: bool = True, parameters: np.ndarray | No
         scale=scale,
         bound=np.float32(normalizer.bound),
         sampled=sampled,
-        std=np.exp(policy.parameters[size:]),
+        std=std,
+        per_state=head.first_log_std is not None,
+        first_log_std=np.float32(head.first_log_std or 0.0),
         raw=head.raw,
         squashed=head.squashed,
         factor=factor,
@@ -101,7 +106,7 @@ class Crew:
             Work(
                 aligned(self.block * network.sizes[0]),
                 aligned(work_size(network.sizes, self.block, activation)),
-                np.zeros(network.sizes[-1], dtype=kind),
+                np.zeros(head.size, dtype=kind),
             )
             for _ in range(threads)
         ]

@@ -12,12 +12,13 @@ from trpo_cli.settings import CONTINUOUS, setting
 if TYPE_CHECKING:
     from gymnasium import spaces
 
+    from trpo_cli.models.heads import Head
     from trpo_cli.models.mlp import MLP
     from trpo_cli.models.policy import Policy
 
 ACTIONS = "bounded actions: rescale [-1, 1] to the bounds, clip at them, squash by tanh, or raw"
 ACTION_CHOICES = ("rescale", "clip", "squash", "raw")
-LOG_STD = "first log standard deviation (continuous actions)"
+INIT_LOG_STD = "first log standard deviation (continuous actions)"
 NORMALIZE = "running mean and variance of observations"
 CLIP = "bound on normalised observations"
 
@@ -33,7 +34,7 @@ class VectorConfig:
     """The settings of a policy on vectors of numbers."""
 
     output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
-    init_log_std: float = setting(help=LOG_STD, when=CONTINUOUS)
+    init_log_std: float = setting(help=INIT_LOG_STD, when=CONTINUOUS)
     normalize_observations: bool = setting(help=NORMALIZE)
     observation_clip: float = setting(help=CLIP, above=0, when="normalize_observations=true")
     actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
@@ -50,7 +51,7 @@ class CNNConfig:
     hidden_size: int = setting(help="units of the layer behind the convolutions", low=1)
     activation: str = setting(help="hidden activation", choices=["tanh", "relu"])
     output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
-    init_log_std: float = setting(help=LOG_STD, when=CONTINUOUS)
+    init_log_std: float = setting(help=INIT_LOG_STD, when=CONTINUOUS)
     actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
     precision: str = setting(help=PRECISION, choices=["auto", "float32", "bfloat16"])
 
@@ -70,17 +71,15 @@ class CNNConfig:
 def mlp_policy(
     settings: VectorConfig,
     mlp: MLP,
+    head: Head,
     observation_space: spaces.Box,
-    action_space: spaces.Space[Any],
     generator: np.random.Generator,
     device: str,
 ) -> Policy:
     """A policy on an MLP: in closed form in numpy on a CPU, through autograd on another device."""
-    from trpo_cli.models.heads import make_head
     from trpo_cli.models.normalizer import Normalizer
     from trpo_cli.models.policy import Policy
 
-    head = make_head(action_space, settings.actions)
     normalizer = Normalizer(
         observation_space.shape, settings.observation_clip, settings.normalize_observations
     )

@@ -37,6 +37,6 @@ class LinearPolicyConfig(VectorConfig):
         from trpo_cli.models.heads import make_head
         from trpo_cli.models.mlp import MLP
 
-        outputs = make_head(action_space, self.actions).num_outputs
-        mlp = MLP([math.prod(observation_space.shape), outputs], bias=self.bias)
-        return mlp_policy(self, mlp, observation_space, action_space, generator, device)
+        head = make_head(action_space, self.actions)
+        mlp = MLP([math.prod(observation_space.shape), head.num_outputs], bias=self.bias)
+        return mlp_policy(self, mlp, head, observation_space, generator, device)

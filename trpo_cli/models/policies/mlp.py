@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from trpo_cli.components import PolicyTraits, component
 from trpo_cli.models.mlp import ACTIVATIONS
 from trpo_cli.models.policies.base import VectorConfig, mlp_policy
-from trpo_cli.settings import setting
+from trpo_cli.settings import CONTINUOUS, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,12 @@ class MLPPolicyConfig(VectorConfig):
 
     hidden_sizes: list[int] = setting(help="units of each hidden layer", low=1)
     activation: str = setting(help="hidden activation", choices=ACTIVATIONS)
+    log_std: str = setting(
+        help="log standard deviation: shared, one of each action for all states; state, the "
+        "network's, within 3 of init_log_std",
+        choices=["shared", "state"],
+        when=CONTINUOUS,
+    )
 
     def build(
         self,
@@ -39,7 +45,8 @@ class MLPPolicyConfig(VectorConfig):
         from trpo_cli.models.heads import make_head
         from trpo_cli.models.mlp import MLP
 
-        outputs = make_head(action_space, self.actions).num_outputs
+        first = self.init_log_std if self.log_std == "state" else None
+        head = make_head(action_space, self.actions, first)
         features = math.prod(observation_space.shape)
-        mlp = MLP([features, *self.hidden_sizes, outputs], self.activation)
-        return mlp_policy(self, mlp, observation_space, action_space, generator, device)
+        mlp = MLP([features, *self.hidden_sizes, head.num_outputs], self.activation)
+        return mlp_policy(self, mlp, head, observation_space, generator, device)

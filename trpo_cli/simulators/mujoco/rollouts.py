@@ -15,6 +15,7 @@ import numpy as np
 from trpo_cli.kernels.jit import compiled
 from trpo_cli.kernels.memory import borrow, copy
 from trpo_cli.kernels.mlp import forward
+from trpo_cli.kernels.state_gaussian import log_std_of
 from trpo_cli.kernels.vector import padded
 from trpo_cli.simulators.mujoco.stepping import Simulations, World, advance, put, take
 
@@ -23,8 +24,9 @@ class Actor(NamedTuple):
     """A Gaussian policy on a perceptron, its normaliser and what becomes of its actions.
 
     packed, sizes, activation: the network, see `kernels.mlp`. shift, scale: (d,) float32, with
-    bound the normaliser's; normalized: whether it is used. std: (A,) float32; sampled: whether
-    noise is added. factor, offset, low, high: (A,) float64, an action a becomes
+    bound the normaliser's; normalized: whether it is used. std: (A,) float32, or per_state: it is
+    the network's, see `maths.state_gaussian`, with first_log_std; sampled: whether noise is added.
+    factor, offset, low, high: (A,) float64, an action a becomes
     clip(factor a + offset, low, high), with tanh(a) for an a that is `squashed`, (A,) bool, unless
     it is `raw`.
     """
@@ -38,6 +40,8 @@ class Actor(NamedTuple):
     bound: np.float32
     sampled: bool
     std: np.ndarray
+    per_state: bool
+    first_log_std: np.float32
     raw: bool
     squashed: np.ndarray
     factor: np.ndarray
@@ -94,7 +98,11 @@ def choose(
     for k in range(len(action)):
         a = layers[start + k]
         if actor.sampled:
-            a += actor.std[k] * noise[k]
+            std = actor.std[k]
+            if actor.per_state:
+                log_std, _ = log_std_of(layers[start + len(action) + k], actor.first_log_std)
+                std = np.float32(math.exp(log_std))
+            a += std * noise[k]
         action[k] = a
 
 
@@ -135,8 +143,7 @@ def play(
     world, places, simulations, rows = borrow((world, places, simulations, rows))
     actor, noise, record, work = borrow((actor, noise, record, work))
     count = len(rows)
-    size = actor.sizes[-1]
-    stride = padded(size)
+    stride = padded(actor.sizes[-1])
     for k in range(count):
         put(world, places[k], simulations, rows[k])
     ended = False
@@ -215,10 +222,9 @@ def branch(
     """
     world, places, simulations, rows = borrow((world, places, simulations, rows))
     actor, branching, work = borrow((actor, branching, work))
-    size = actor.sizes[-1]
-    stride = padded(size)
+    stride = padded(actor.sizes[-1])
     seen = np.empty(simulations.observations.shape[1], np.float32)
-    action = np.empty(size, np.float32)
+    action = np.empty(len(actor.std), np.float32)
     alive = np.arange(len(rows))
     count, weight = len(rows), 1.0
     for k in range(count):
