@@ -94,6 +94,7 @@ algo=vpg env=Hopper-v4 policy.actions=raw policy.normalize_observations=false
 algo=npg env=HalfCheetah-v4 policy.observation_clip=1
 algo=trpo env=Hopper-v4 policy.log_std=state policy.actions=squash
 algo=ppo_penalty env=Hopper-v4 policy.log_std=state
+algo=trpo env=Hopper-v4 policy.layer_norm=true value.layer_norm=true
 algo=vpg env=Hopper-v4 algo.optimizer=sgd algo.learning_rate=0.01
 algo=vpg env=CartPole-v1 algo.entropy_coef=0.01 algo.max_grad_norm=0.1 algo.schedule=linear
 algo=npg env=Hopper-v4 algo.step_rule=fixed algo.step_size=0.05

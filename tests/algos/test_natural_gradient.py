@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from tests.algos.conftest import BUILD
-from tests.support.small import BOX, DISCRETE, SPACES, explicit_fisher, make_batch, make_policy
+from tests.support.small import (
+    BOX,
+    DISCRETE,
+    SPACES,
+    STATE_BOX,
+    explicit_fisher,
+    make_batch,
+    make_policy,
+)
 from trpo_cli.algos.compiled_solution import can_compile
 from trpo_cli.algos.natural_gradient import natural_direction
 from trpo_cli.algos.npg import NPGConfig
@@ -220,17 +228,22 @@ class TestCompiled:
     @pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
     @pytest.mark.parametrize("settings", [{}, {"fisher_fraction": 1.0, "cg_iterations": 3}])
     def test_the_numpy_form_agrees(self, space, settings):
-        self.compare(space, settings, "tanh")
+        if space is STATE_BOX:  # 1 / sigma^2 differs between states by a factor of ten and more
+            settings = {"cg_iterations": 4, **settings}
+        self.compare(space, settings)
 
     @pytest.mark.parametrize("activation", ["leaky_relu", "elu", "silu"])
     def test_other_activations_agree(self, activation):
         """Behind unbounded activations few iterations solve most, and what is left is rounding."""
-        self.compare(SPACES[0], {"cg_iterations": 4}, activation)
+        self.compare(SPACES[0], {"cg_iterations": 4}, activation=activation)
 
-    def compare(self, space, settings, activation):
+    def test_layer_normalisation_agrees(self):
+        self.compare(SPACES[0], {"cg_iterations": 4}, layer_norm=True)
+
+    def compare(self, space, settings, **network):
         config, found = NPGConfig(**{"cg_iterations": 8, **settings}), []
         for dtype in (np.float32, np.float64):
-            policy = make_policy(space, hidden=(20, 5), dtype=dtype, activation=activation)
+            policy = make_policy(space, hidden=(20, 5), dtype=dtype, **network)
             batch = make_batch(policy, size=150)  # two whole blocks of states, and a part
             gradient = SinglePathObjective(policy.linearize(batch.observations), batch).gradient
             assert can_compile(policy, gradient, batch) == (dtype == np.float32)
@@ -238,10 +251,9 @@ class TestCompiled:
                 natural_direction(policy, batch, gradient, config, np.random.default_rng(0))
             )
         ours, theirs = found
-        # A condition number of at most a hundred (damping 0.1; deviations of single states from
-        # 0.2 to 3), 24 bits, and what eight iterations make of them.
+        # A condition number of at most a few tens (damping 0.1) times 24 bits.
         scale = abs(theirs.direction).max()
-        np.testing.assert_allclose(ours.direction, theirs.direction, atol=3e-4 * scale)
+        np.testing.assert_allclose(ours.direction, theirs.direction, atol=1e-4 * scale)
         for key, value in theirs.metrics.items():
             assert ours.metrics[key] == pytest.approx(value, rel=1e-2, abs=1e-5), key
         assert ours.curvature == pytest.approx(theirs.curvature, rel=1e-4)

@@ -9,7 +9,6 @@ import torch
 from trpo_cli.kernels.gradients import backward, make_room
 from trpo_cli.kernels.mlp import (
     TANH,
-    Net,
     activate,
     forward,
     pack,
@@ -19,17 +18,19 @@ from trpo_cli.kernels.mlp import (
 )
 from trpo_cli.kernels.vector import LANES, aligned, padded
 from trpo_cli.models.mlp import ACTIVATIONS, MLP
+from trpo_cli.models.packed import net_of
 
 SHAPES = [(3, 2), (5, 7, 2), (4, 20, 3, 1), (6, 64, 64, 17), (2, 40, 33), (3, 37, 50, 2)]
+every_norm = pytest.mark.parametrize("layer_norm", [False, True])
 every_shape = pytest.mark.parametrize("sizes", SHAPES, ids=str)
 
 
 class Network:
     """Random parameters, flat and packed."""
 
-    def __init__(self, sizes, activation="tanh", bias=True, seed=0):
-        self.mlp, self.sizes = MLP(sizes, activation, bias), np.array(sizes)
-        self.activation, self.bias = ACTIVATIONS.index(activation), bias
+    def __init__(self, sizes, activation="tanh", bias=True, layer_norm=False, seed=0):
+        self.mlp, self.sizes = MLP(sizes, activation, bias, layer_norm), np.array(sizes)
+        self.net, self.bias = net_of(self.mlp), bias
         generator = np.random.default_rng(seed)
         self.flat = generator.normal(size=self.mlp.num_parameters).astype(np.float32)
         self.flat /= np.float32(max(sizes)) ** 0.5
@@ -39,20 +40,19 @@ class Network:
     def outputs(self, inputs):
         """By the kernel."""
         n, last = len(inputs), self.mlp.sizes[-1]
-        work = aligned(work_size(self.mlp.sizes, n, self.activation))
-        at = forward(self.packed, self.sizes, self.activation, inputs.reshape(-1), n, work)
+        work = aligned(work_size(self.net, n))
+        at = forward(self.packed, self.net, inputs.reshape(-1), n, work)
         return work[at : at + n * padded(last)].reshape(n, -1)[:, :last].copy()
 
     def gradient(self, inputs, u):
         """J' u, flat, by the kernel."""
         n, last = len(inputs), self.mlp.sizes[-1]
-        net = Net(self.sizes, self.activation, self.bias)
-        room = make_room(net, n + 3)  # as much as an earlier, larger minibatch needed
+        room = make_room(self.net, n + 3)  # as much as an earlier, larger minibatch needed
         room.inputs[: inputs.size] = inputs.reshape(-1)
-        at = forward(self.packed, self.sizes, self.activation, room.inputs, n, room.work)
+        at = forward(self.packed, self.net, room.inputs, n, room.work)
         room.slopes[at : at + n * padded(last)].reshape(n, -1)[:, :last] = u
         packed = np.full_like(self.packed, np.nan)
-        backward(net, self.packed, room, n, packed)
+        backward(self.net, self.packed, room, n, packed)
         self.last_gradient = packed
         return self.unpacked(packed)
 
@@ -80,16 +80,18 @@ class TestForward:
     @every_shape
     @pytest.mark.parametrize("activation", ACTIVATIONS)
     @pytest.mark.parametrize("bias", [True, False])
-    def test_the_closed_form_agrees(self, sizes, activation, bias):
-        network, inputs = Network(sizes, activation, bias), draw(sizes, 11)
+    @every_norm
+    def test_the_closed_form_agrees(self, sizes, activation, bias, layer_norm):
+        network, inputs = Network(sizes, activation, bias, layer_norm), draw(sizes, 11)
         layers = network.mlp.views(network.flat.astype(np.float64))
         expected = network.mlp.predict(layers, inputs.astype(np.float64))
         # Sums of at most 64 float32 products of order one, layer after layer.
         np.testing.assert_allclose(network.outputs(inputs), expected, atol=1e-5)
 
     @every_shape
-    def test_a_row_does_not_depend_on_its_neighbours(self, sizes):
-        network, inputs = Network(sizes), draw(sizes, 11)
+    @every_norm
+    def test_a_row_does_not_depend_on_its_neighbours(self, sizes, layer_norm):
+        network, inputs = Network(sizes, layer_norm=layer_norm), draw(sizes, 11)
         together = network.outputs(inputs)
         for start, end in ((0, 1), (1, 4), (2, 8), (3, 11)):
             alone = network.outputs(inputs[start:end])
@@ -107,8 +109,9 @@ class TestBackward:
     @every_shape
     @pytest.mark.parametrize("activation", ACTIVATIONS)
     @pytest.mark.parametrize("bias", [True, False])
-    def test_the_closed_form_agrees(self, sizes, activation, bias):
-        network, inputs = Network(sizes, activation, bias), draw(sizes, 11)
+    @every_norm
+    def test_the_closed_form_agrees(self, sizes, activation, bias, layer_norm):
+        network, inputs = Network(sizes, activation, bias, layer_norm), draw(sizes, 11)
         layers = network.mlp.views(network.flat.astype(np.float64))
         u = np.random.default_rng(2).normal(size=(11, sizes[-1])).astype(np.float32)
         here = network.mlp.linearize(layers, inputs.astype(np.float64))
@@ -118,9 +121,10 @@ class TestBackward:
 
     @every_shape
     @pytest.mark.parametrize("bias", [True, False])
-    def test_what_is_no_parameter_has_none(self, sizes, bias):
+    @every_norm
+    def test_what_is_no_parameter_has_none(self, sizes, bias, layer_norm):
         """An optimiser that works on packed vectors leaves the padding zero."""
-        network, inputs = Network(sizes, bias=bias), draw(sizes, 11)
+        network, inputs = Network(sizes, bias=bias, layer_norm=layer_norm), draw(sizes, 11)
         flat = network.gradient(inputs, np.ones((11, sizes[-1])))
         again = np.zeros_like(network.packed)
         pack(flat, network.sizes, bias, again)

@@ -11,14 +11,17 @@ from trpo_cli.models.mlp import ACTIVATIONS, MLP, orthogonal
 
 BATCH = 7
 SHAPES = [
-    (sizes, activation, bias)
-    for sizes, activation, bias in itertools.product(
-        [(3, 2), (3, 5, 2), (3, 5, 4, 1)], ACTIVATIONS, [True, False]
-    )
+    *itertools.product([(3, 2), (3, 5, 2), (3, 5, 4, 1)], ACTIVATIONS, [True, False], [False]),
+    *itertools.product([(3, 5, 4, 2)], ACTIVATIONS, [True, False], [True]),
 ]
 
 
-@pytest.fixture(params=SHAPES, ids=lambda p: f"{p[0]}-{p[1]}-{'bias' if p[2] else 'none'}")
+def words(shape):
+    sizes, activation, bias, layer_norm = shape
+    return f"{sizes}-{activation}-{'bias' if bias else 'none'}-{'norm' if layer_norm else ''}"
+
+
+@pytest.fixture(params=SHAPES, ids=words)
 def case(request):
     """An MLP, a flat vector, inputs, and the same in torch."""
     mlp = MLP(*request.param)

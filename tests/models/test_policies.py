@@ -75,8 +75,9 @@ class TestVjp:
 
 class TestFisherProduct:
     @every_space
-    def test_is_the_hessian_of_the_mean_kl(self, space):
-        policy = make_policy(space)
+    @pytest.mark.parametrize("layer_norm", [False, True])
+    def test_is_the_hessian_of_the_mean_kl(self, space, layer_norm):
+        policy = make_policy(space, layer_norm=layer_norm)
         batch = make_batch(policy, size=20)
         here = policy.linearize(batch.observations)
         columns = [here.fisher_product(v) for v in np.eye(len(policy.parameters))]

@@ -61,6 +61,8 @@ class TestPlay:
         """Bit for bit, across the ends of episodes; and the actions are the policy's."""
         settings = f"sampler.groups=1 env.max_episode_steps=33 policy.actions={actions}"
         settings += f" policy.log_std={log_std} policy.output_gain=1"
+        if log_std == "state":
+            settings += " policy.layer_norm=true"
         made = used(training(env, *settings.split()))
         simulator = make_simulator(made.config.env, ENVS, 1)
         shown = simulator.restore(made.sampler.simulators[0].snapshot()).copy()

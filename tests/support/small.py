@@ -45,10 +45,11 @@ def make_policy(
     dtype: type = np.float64,
     torch_network: bool = False,
     activation: str = "tanh",
+    layer_norm: bool = False,
 ) -> Policy:
     """A policy over three features with parameters far from zero; float64 unless told."""
     head = head_for(space)
-    mlp = MLP([FEATURES, *hidden, head.num_outputs], activation)
+    mlp = MLP([FEATURES, *hidden, head.num_outputs], activation, layer_norm=layer_norm)
     generator = np.random.default_rng(seed)
     parameters: np.ndarray = np.zeros(mlp.num_parameters + head.num_extra, dtype)
     mlp.initialize(parameters[: mlp.num_parameters], generator, output_gain=1.0)

@@ -33,8 +33,7 @@ def compiled_solution(
     from trpo_cli.kernels.vector import aligned
 
     assert isinstance(policy.network, MLP)
-    sizes, layout = policy.network.sizes, Layout(policy.network, policy.parameters)
-    activation = layout.net.activation
+    layout = Layout(policy.network, policy.parameters)
     here = policy.distribution(observations)
     if isinstance(here, Gaussian):
         metric = np.exp(-2.0 * here.log_std)
@@ -44,9 +43,9 @@ def compiled_solution(
         len(observations),
         numbers(observations),
         numbers(metric),
-        aligned(work_size(sizes, len(observations), activation)),
-        aligned(work_size(sizes, BLOCK, activation)),
-        aligned(spare_size(sizes)),
+        aligned(work_size(layout.net, len(observations))),
+        aligned(work_size(layout.net, BLOCK)),
+        aligned(spare_size(layout.net.sizes)),
     )
     x = aligned(layout.length)
     residual, iterations, positive, curvature = solve(

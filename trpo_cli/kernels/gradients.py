@@ -17,6 +17,8 @@ from trpo_cli.kernels.mlp import (
     SILU,
     TANH,
     Net,
+    inverses_at,
+    norms_behind,
     product,
     slopes_behind,
     work_size,
@@ -24,11 +26,13 @@ from trpo_cli.kernels.mlp import (
 from trpo_cli.kernels.vector import (
     LANES,
     aligned,
+    fma,
     load,
     padded,
     positive,
     splat,
     store,
+    total,
     transpose_tile,
 )
 
@@ -55,10 +59,9 @@ def spare_size(sizes: Any) -> int:
 
 def make_room(net: Net, rows: int) -> Room:
     """Room for minibatches of so many rows."""
-    sizes = net.sizes
-    size = work_size(sizes, rows, net.activation)
-    counts = (rows * int(sizes[0]), size, size)
-    return Room(*map(aligned, (*counts, spare_size(sizes))))
+    size = work_size(net, rows)
+    counts = (rows * int(net.sizes[0]), size, size)
+    return Room(*map(aligned, (*counts, spare_size(net.sizes))))
 
 
 @fused
@@ -146,6 +149,8 @@ def pull(
                 spare, back, below, spare, 0, 0, slopes, source,
             )  # fmt: skip
             through_activation(net, work, rows, slopes, source, at)
+            if net.layer_norm:
+                through_norm(net, work, rows, slopes, source, layer - 1)
 
 
 @fused
@@ -179,6 +184,8 @@ def push(
                 inputs, 0, stride, 1, rows, n, v, weight, width, v, bias, 0, tangents, at,
             )  # fmt: skip
         else:
+            if net.layer_norm:
+                through_norm(net, work, rows, tangents, source, layer - 1)
             through_activation(net, work, rows, tangents, source, at)
             product(
                 tangents, source, stride, 1, rows, n,
@@ -215,6 +222,28 @@ def through_activation(net: Net, work: Any, rows: int, g: Any, start: int, end: 
             elif kind == ELU:
                 slope = one + v * (one - slope)
             store(g, i, load(g, i) * slope)
+
+
+@fused
+def through_norm(net: Net, work: Any, rows: int, g: Any, at: int, layer: int) -> None:
+    """g <- P g, the rows of a hidden layer from `at` on, by what `forward` kept in `work`."""
+    size = net.sizes[layer + 1]
+    width, share = padded(size), f32(1.0 / size)
+    behind, inverses = norms_behind(net, rows), inverses_at(net, rows, layer)
+    for r in range(rows):
+        row = at + r * width
+        sums = products = splat(f32(0.0))
+        for j in range(row, row + width, LANES):
+            t = load(g, j)
+            sums = sums + t
+            products = fma(load(work, j + behind), t, products)
+        mean, along = splat(total(sums) * share), splat(total(products) * share)
+        inverse = splat(work[inverses + r])
+        for j in range(row, row + width, LANES):
+            t = load(g, j) - mean - load(work, j + behind) * along
+            store(g, j, t * inverse)
+        for j in range(row + size, row + width):
+            g[j] = f32(0.0)
 
 
 @fused

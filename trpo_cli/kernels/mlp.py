@@ -11,6 +11,7 @@ bias: it depends neither on the number of rows nor on how they are blocked.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from trpo_cli.kernels.vector import (
     positive,
     splat,
     store,
+    total,
 )
 
 f32 = np.float32
@@ -39,11 +41,12 @@ TANH, RELU, LEAKY_RELU, ELU, SILU = range(5)
 
 class Net(NamedTuple):
     """What an MLP is. sizes: int64, of every layer; activation: one of the numbers above; bias: or
-    none."""
+    none; layer_norm: whether hidden layers are normalised before their activation."""
 
     sizes: Any
     activation: int
     bias: bool
+    layer_norm: bool
 
 
 def packed_size(sizes: Any) -> int:
@@ -51,11 +54,13 @@ def packed_size(sizes: Any) -> int:
     return sum((int(n) + 1) * padded(int(m)) for n, m in pairwise(sizes))
 
 
-def work_size(sizes: Any, rows: int, activation: int) -> int:
-    """Numbers in `work` for so many rows: the outputs of every layer and, where no function of them
-    gives it, the slope of its activation."""
-    outputs = rows * sum(padded(int(m)) for m in sizes[1:])
-    return 2 * outputs if activation == SILU else outputs
+def work_size(net: Net, rows: int) -> int:
+    """Numbers in `work` for so many rows, a multiple of them: the outputs of every layer; where no
+    function of them gives it, the slope of its activation; with layer normalisation, what the
+    activation was given, and behind all of that 1 / s of every row and layer."""
+    outputs = sum(padded(int(m)) for m in net.sizes[1:])
+    count = outputs * (1 + (net.activation == SILU) + net.layer_norm)
+    return rows * (count + net.layer_norm * len(net.sizes))
 
 
 @fused
@@ -65,6 +70,19 @@ def slopes_behind(sizes: Any, rows: int) -> int:
     for layer in range(1, len(sizes)):
         count += padded(sizes[layer])
     return rows * count
+
+
+@fused
+def norms_behind(net: Net, rows: int) -> int:
+    """The same of what a normalised layer gave its activation."""
+    behind = slopes_behind(net.sizes, rows)
+    return 2 * behind if net.activation == SILU else behind
+
+
+@fused
+def inverses_at(net: Net, rows: int, layer: int) -> int:
+    """Where in `work` 1 / s of a hidden layer's rows stand."""
+    return norms_behind(net, rows) + slopes_behind(net.sizes, rows) + layer * rows
 
 
 def pack(flat: np.ndarray, sizes: Any, bias: bool, packed: np.ndarray) -> None:
@@ -225,7 +243,32 @@ def activate(activation: int, z: Any, start: int, end: int, behind: int) -> None
 
 
 @fused
-def forward(packed: Any, sizes: Any, activation: int, inputs: Any, rows: int, work: Any) -> int:
+def normalize(z: Any, at: int, rows: int, size: int, behind: int, inverses: int) -> None:
+    """Rows of z to mean 0 and variance 1 in place, and again so far `behind`; 1 / s of each from
+    `inverses` on. size: of a row, whose padding is zero and stays so."""
+    width, share = padded(size), f32(1.0 / size)
+    for at_row in range(at, at + rows * width, width):
+        sums = squares = splat(f32(0.0))
+        for j in range(at_row, at_row + width, LANES):
+            sums = sums + load(z, j)
+        mean = splat(total(sums) * share)
+        for j in range(at_row, at_row + width, LANES):
+            store(z, j, load(z, j) - mean)
+        for j in range(at_row + size, at_row + width):
+            z[j] = f32(0.0)
+        for j in range(at_row, at_row + width, LANES):
+            v = load(z, j)
+            squares = fma(v, v, squares)
+        inverse = f32(1.0 / math.sqrt(total(squares) * share + f32(1e-5)))
+        z[inverses + (at_row - at) // width] = inverse
+        for j in range(at_row, at_row + width, LANES):
+            n = load(z, j) * splat(inverse)
+            store(z, j, n)
+            store(z, j + behind, n)
+
+
+@fused
+def forward(packed: Any, net: Net, inputs: Any, rows: int, work: Any) -> int:
     """The outputs of every layer at the first `rows` of inputs, kept in `work` one after the
     other, each (rows, padded size).
 
@@ -233,7 +276,7 @@ def forward(packed: Any, sizes: Any, activation: int, inputs: Any, rows: int, wo
     `work` the outputs of the last layer begin.
     """
     weight = at = source = 0
-    below = inputs
+    below, sizes = inputs, net.sizes
     stride = sizes[0]
     last, behind = len(sizes) - 2, slopes_behind(sizes, rows)
     for layer in range(last + 1):
@@ -245,7 +288,10 @@ def forward(packed: Any, sizes: Any, activation: int, inputs: Any, rows: int, wo
             packed, weight, width, packed, bias, 0, work, at,
         )  # fmt: skip
         if layer < last:
-            activate(activation, work, at, at + rows * width, behind)
+            if net.layer_norm:
+                inverses = inverses_at(net, rows, layer)
+                normalize(work, at, rows, sizes[layer + 1], norms_behind(net, rows), inverses)
+            activate(net.activation, work, at, at + rows * width, behind)
         weight = bias + width
         below, source, stride = work, at, width
         at += rows * width

@@ -109,7 +109,7 @@ def solve(
         rows = min(BLOCK, states.size - first)
         inputs = states.inputs[first * features : (first + rows) * features]
         work = states.work[first * each : (first + rows) * each]
-        forward(packed, net.sizes, net.activation, inputs, rows, work)
+        forward(packed, net, inputs, rows, work)
     start = rr = dot(r, r)
     done, positive = 0, True
     while done < iterations and rr > tolerance * start:

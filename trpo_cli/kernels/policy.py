@@ -276,9 +276,7 @@ def ascend(
         for start in range(epoch, epoch + size, chunk):
             rows = min(chunk, epoch + size - start)
             gather(samples.inputs, order, start, rows, features, room.inputs)
-            at = forward(
-                vectors.parameters, net.sizes, net.activation, room.inputs, rows, room.work
-            )
+            at = forward(vectors.parameters, net, room.inputs, rows, room.work)
             for i in range(at, at + rows * width, LANES):
                 store(room.slopes, i, splat(f32(0.0)))
             here = plain if at_old else loss

@@ -31,9 +31,7 @@ def fit(
         for start in range(epoch, epoch + size, chunk):
             rows = min(chunk, epoch + size - start)
             gather(inputs, order, start, rows, features, room.inputs)
-            at = forward(
-                vectors.parameters, net.sizes, net.activation, room.inputs, rows, room.work
-            )
+            at = forward(vectors.parameters, net, room.inputs, rows, room.work)
             scale = f32(2.0 / rows)
             for r in range(rows):
                 error = room.work[at + r * LANES] - targets[order[start + r]]

@@ -9,6 +9,7 @@ import math
 import threading
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from trpo_cli.models.heads import make_head
-from trpo_cli.models.mlp import MLP
+from trpo_cli.models.mlp import MLP, NORM_EPS
 from trpo_cli.models.normalizer import Normalizer
 from trpo_cli.models.policy import Policy
 
@@ -116,12 +117,13 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 def torch_mlp(shape: MLP) -> nn.Module:
     """The same function of the same flat vector as a torch module."""
     layers: list[nn.Module] = []
-    for n, m in zip(shape.sizes[:-1], shape.sizes[1:], strict=True):
-        layers += [
-            _Affine(n, m, shape.bias),
-            ACTIVATIONS[shape.activation](),
-        ]
-    return nn.Sequential(*layers[:-1])
+    for n, m in pairwise(shape.sizes):
+        if layers:
+            if shape.layer_norm:
+                layers.append(nn.LayerNorm(n, NORM_EPS, elementwise_affine=False))
+            layers.append(ACTIVATIONS[shape.activation]())
+        layers.append(_Affine(n, m, shape.bias))
+    return nn.Sequential(*layers)
 
 
 def flat_module(

@@ -7,6 +7,14 @@ For layers z_l = h_{l-1} W_l + b_l, h_l = f(z_l), h_0 = x, outputs z_L:
 
 with g_L = u. The hidden activations h_l are all that has to be kept: f' is a function of them, but
 for silu, whose f' is computed on the way.
+
+With layer normalisation (Ba et al. 2016, 1607.06450) h_l = f(n_l), of m units
+
+    n = (z - mean(z)) / s,   s^2 = mean((z - mean(z))^2) + 1e-5
+    dn = P dz,               P t = (t - mean(t) - n mean(n t)) / s
+
+and P, which is symmetric, stands behind dz_l and before g_(l-1) alike. It has no gain and no offset
+of its own, which change little (Xu et al. 2019, 1911.07013): parameters lie as without it.
 These two products serve the policy gradient, the Fisher product, PPO's minibatches and the value
 fit alike. The arithmetic is numpy's (see `maths.arrays` for why).
 """
@@ -23,6 +31,8 @@ ACTIVATIONS = ("tanh", "relu", "leaky_relu", "elu", "silu")
 """In the order of their numbers in `kernels.mlp`. relu: max(z, 0); leaky_relu: max(z, 0.01 z);
 elu: z or, below 0, e^z - 1 (Clevert et al. 2016, 1511.07289); silu: z / (1 + e^-z), also called
 swish (Elfwing et al. 2018, 1702.03118; Ramachandran et al. 2017, 1710.05941)."""
+NORM_EPS = 1e-5
+"""What is added to the variance in layer normalisation."""
 LEAK = 0.01
 """The slope of leaky_relu below 0."""
 
@@ -41,9 +51,13 @@ class Linearization:
         self._network, self._layers = network, layers
         self._hidden = [inputs]
         self._slopes: list[np.ndarray] = []
+        self._norms: list[tuple[np.ndarray, np.ndarray]] = []
         for weight, bias in layers[:-1]:
             h = self._hidden[-1] @ weight
             h += bias
+            if network.layer_norm:
+                inverse = normalize(h)
+                self._norms.append((h.copy(), inverse))
             if network.activation == "silu":
                 self._slopes.append(silu_slope(h))
             self._hidden.append(network.activate(h))
@@ -56,6 +70,16 @@ class Linearization:
         if not self._slopes:
             self._slopes = [self._network.slope(h) for h in self._hidden[1:]]
         return self._slopes[index]
+
+    def _through(self, t: np.ndarray, index: int) -> np.ndarray:
+        """P t of hidden layer `index`; t itself without layer normalisation."""
+        if not self._norms:
+            return t
+        n, inverse = self._norms[index]
+        t = t - t.mean(axis=1, keepdims=True)
+        t -= n * (n * t).mean(axis=1, keepdims=True)
+        t *= inverse
+        return t
 
     def vjp(self, u: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """J' u summed over the batch: u (B, D) -> (P,), written into `out` when given."""
@@ -70,6 +94,7 @@ class Linearization:
             if index:
                 g = g @ self._layers[index][0].T
                 g *= self._slope(index - 1)
+                g = self._through(g, index - 1)
         return flat
 
     def jvp(self, v: np.ndarray) -> np.ndarray:
@@ -79,6 +104,7 @@ class Linearization:
         dz = self._hidden[0] @ d_weight
         dz += d_bias
         for index in range(1, len(self._layers)):
+            dz = self._through(dz, index - 1)
             dz *= self._slope(index - 1)
             d_weight, d_bias = tangents[index]
             dz = dz @ self._layers[index][0]
@@ -91,8 +117,15 @@ class MLP:
     """The shape of an MLP. It holds no parameters: they are a flat vector (P,) elsewhere,
     layer by layer as weight (inputs, outputs) row-major, then bias (outputs,)."""
 
-    def __init__(self, sizes: Sequence[int], activation: str = "tanh", bias: bool = True) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str = "tanh",
+        bias: bool = True,
+        layer_norm: bool = False,
+    ) -> None:
         self.sizes, self.activation, self.bias = tuple(sizes), activation, bias
+        self.layer_norm = layer_norm
         self._parts: list[tuple[slice, slice, tuple[int, int]]] = []
         end = 0
         for n, m in zip(self.sizes[:-1], self.sizes[1:], strict=True):
@@ -147,6 +180,8 @@ class MLP:
         for weight, bias in layers[:-1]:
             h = h @ weight
             h += bias
+            if self.layer_norm:
+                normalize(h)
             self.activate(h)
         weight, bias = layers[-1]
         h = h @ weight
@@ -177,6 +212,14 @@ class MLP:
             return np.minimum(h, 0.0) + h.dtype.type(1.0)
         squares = h * h
         return np.subtract(1.0, squares, out=squares)
+
+
+def normalize(z: np.ndarray) -> np.ndarray:
+    """Rows (..., m) to mean 0 and variance 1 in place; returns 1 / s, (..., 1)."""
+    z -= z.mean(axis=-1, keepdims=True)
+    inverse: np.ndarray = 1.0 / np.sqrt((z * z).mean(axis=-1, keepdims=True) + NORM_EPS)
+    z *= inverse
+    return inverse
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from trpo_cli.models.mlp import ACTIVATIONS, MLP
 
 if TYPE_CHECKING:
     from trpo_cli.kernels.adam import Step
+    from trpo_cli.kernels.mlp import Net
     from trpo_cli.kernels.policy import Head
     from trpo_cli.models.policy import Policy
 
@@ -71,14 +72,22 @@ def head_of(policy: Policy, layout: Layout) -> Head:
     return kernel.Head(kind, parts, layout.extra, np.float32(first))
 
 
+def net_of(mlp: MLP) -> Net:
+    """An MLP's shape for compiled code."""
+    from trpo_cli.kernels.mlp import Net
+
+    activation = ACTIVATIONS.index(mlp.activation)
+    return Net(np.array(mlp.sizes), activation, mlp.bias, mlp.layer_norm)
+
+
 class Layout:
     """Where the parameters of an MLP, and some more behind them, lie in a packed vector."""
 
     def __init__(self, mlp: MLP, parameters: np.ndarray) -> None:
-        from trpo_cli.kernels.mlp import Net, packed_size
+        from trpo_cli.kernels.mlp import packed_size
         from trpo_cli.kernels.vector import padded
 
-        self.net = Net(np.array(mlp.sizes), ACTIVATIONS.index(mlp.activation), mlp.bias)
+        self.net = net_of(mlp)
         self._own, self._all = mlp.num_parameters, len(parameters)
         self.extra = packed_size(mlp.sizes)
         """Where the parameters beside the network's begin."""

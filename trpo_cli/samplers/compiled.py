@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from trpo_cli.models.heads import GaussianHead
-from trpo_cli.models.mlp import ACTIVATIONS, MLP
+from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import Normalizer
-from trpo_cli.models.packed import Layout
+from trpo_cli.models.packed import Layout, net_of
 from trpo_cli.models.policy import Policy
 from trpo_cli.samplers.rollouts import Rollouts
 
@@ -65,8 +65,7 @@ def make_actor(policy: Policy, sampled: bool = True, parameters: np.ndarray | No
         std = np.exp(policy.parameters[size:])
     return Actor(
         packed=layout.pack(own),
-        sizes=layout.net.sizes,
-        activation=layout.net.activation,
+        net=layout.net,
         normalized=normalizer.enabled,
         shift=shift,
         scale=scale,
@@ -100,12 +99,11 @@ class Crew:
         assert isinstance(network, MLP) and isinstance(head, GaussianHead)
         self.block = 1 if network.num_parameters <= SMALL_NETWORK else BLOCK
         self._places = [Places(simulator.model, self.block) for _ in range(threads)]
-        activation = ACTIVATIONS.index(network.activation)
         kind = np.float32 if head.raw else np.float64
         self._works = [
             Work(
                 aligned(self.block * network.sizes[0]),
-                aligned(work_size(network.sizes, self.block, activation)),
+                aligned(work_size(net_of(network), self.block)),
                 np.zeros(head.size, dtype=kind),
             )
             for _ in range(threads)

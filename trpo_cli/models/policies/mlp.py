@@ -27,6 +27,9 @@ class MLPPolicyConfig(VectorConfig):
 
     hidden_sizes: list[int] = setting(help="units of each hidden layer", low=1)
     activation: str = setting(help="hidden activation", choices=ACTIVATIONS)
+    layer_norm: bool = setting(
+        help="normalise what each hidden layer gives its activation, in every state"
+    )
     log_std: str = setting(
         help="log standard deviation: shared, one of each action for all states; state, the "
         "network's, within 3 of init_log_std",
@@ -48,5 +51,6 @@ class MLPPolicyConfig(VectorConfig):
         first = self.init_log_std if self.log_std == "state" else None
         head = make_head(action_space, self.actions, first)
         features = math.prod(observation_space.shape)
-        mlp = MLP([features, *self.hidden_sizes, head.num_outputs], self.activation)
+        sizes = [features, *self.hidden_sizes, head.num_outputs]
+        mlp = MLP(sizes, self.activation, layer_norm=self.layer_norm)
         return mlp_policy(self, mlp, head, observation_space, generator, device)

@@ -29,6 +29,9 @@ class MLPValueConfig(RegressionConfig):
 
     hidden_sizes: list[int] = setting(help="units of each hidden layer", low=1)
     activation: str = setting(help="hidden activation", choices=ACTIVATIONS)
+    layer_norm: bool = setting(
+        help="normalise what each hidden layer gives its activation, in every state"
+    )
 
     def build(
         self,
@@ -41,7 +44,8 @@ class MLPValueConfig(RegressionConfig):
         from trpo_cli.models.mlp import MLP
         from trpo_cli.models.value import Value
 
-        mlp = MLP([math.prod(space.shape), *self.hidden_sizes, 1], self.activation)
+        sizes = [math.prod(space.shape), *self.hidden_sizes, 1]
+        mlp = MLP(sizes, self.activation, layer_norm=self.layer_norm)
         parameters = np.zeros(mlp.num_parameters, dtype=np.float32)
         mlp.initialize(parameters, generator, output_gain=0.01)
         return Value(self, mlp, parameters)

@@ -14,7 +14,7 @@ import numpy as np
 
 from trpo_cli.kernels.jit import compiled
 from trpo_cli.kernels.memory import borrow, copy
-from trpo_cli.kernels.mlp import forward
+from trpo_cli.kernels.mlp import Net, forward
 from trpo_cli.kernels.state_gaussian import log_std_of
 from trpo_cli.kernels.vector import padded
 from trpo_cli.simulators.mujoco.stepping import Simulations, World, advance, put, take
@@ -23,7 +23,7 @@ from trpo_cli.simulators.mujoco.stepping import Simulations, World, advance, put
 class Actor(NamedTuple):
     """A Gaussian policy on a perceptron, its normaliser and what becomes of its actions.
 
-    packed, sizes, activation: the network, see `kernels.mlp`. shift, scale: (d,) float32, with
+    packed, net: the network, see `kernels.mlp`. shift, scale: (d,) float32, with
     bound the normaliser's; normalized: whether it is used. std: (A,) float32, or per_state: it is
     the network's, see `maths.state_gaussian`, with first_log_std; sampled: whether noise is added.
     factor, offset, low, high: (A,) float64, an action a becomes
@@ -32,8 +32,7 @@ class Actor(NamedTuple):
     """
 
     packed: np.ndarray
-    sizes: np.ndarray
-    activation: int
+    net: Net
     normalized: bool
     shift: np.ndarray
     scale: np.ndarray
@@ -143,7 +142,7 @@ def play(
     world, places, simulations, rows = borrow((world, places, simulations, rows))
     actor, noise, record, work = borrow((actor, noise, record, work))
     count = len(rows)
-    stride = padded(actor.sizes[-1])
+    stride = padded(actor.net.sizes[-1])
     for k in range(count):
         put(world, places[k], simulations, rows[k])
     ended = False
@@ -160,9 +159,7 @@ def play(
                 copy(simulations.observations[i], record.kept.observations[number])
                 record.kept.progress[number] = simulations.progress[i]
                 record.kept.elapsed[number] = simulations.elapsed[i]
-        start = forward(
-            actor.packed, actor.sizes, actor.activation, work.inputs, count, work.layers
-        )
+        start = forward(actor.packed, actor.net, work.inputs, count, work.layers)
         for k in range(count):
             i, n = rows[k], first + rows[k]
             action = record.actions[t, n]
@@ -222,7 +219,7 @@ def branch(
     """
     world, places, simulations, rows = borrow((world, places, simulations, rows))
     actor, branching, work = borrow((actor, branching, work))
-    stride = padded(actor.sizes[-1])
+    stride = padded(actor.net.sizes[-1])
     seen = np.empty(simulations.observations.shape[1], np.float32)
     action = np.empty(len(actor.std), np.float32)
     alive = np.arange(len(rows))
@@ -236,9 +233,7 @@ def branch(
                 i = rows[alive[a]]
                 copy(simulations.observations[i], seen)
                 look(actor, seen, a, work.inputs)
-            start = forward(
-                actor.packed, actor.sizes, actor.activation, work.inputs, count, work.layers
-            )
+            start = forward(actor.packed, actor.net, work.inputs, count, work.layers)
         still = 0
         for a in range(count):
             k = alive[a]
