@@ -116,9 +116,28 @@ class TestSummary:
         # Six updates at 0.5 of the bound, eight at 0.8.
         assert found.kl_used == pytest.approx(0.8)
         assert found.kl_largest == pytest.approx(0.8)
-        assert found.cg_exhausted == 1.0 and found.cg_residual == 0.01
+        # One measurement of each run: too few for an error.
+        assert (found.in_sample, found.held_out) == (0.08, 0.004)
+        assert found.held_out_share == pytest.approx(0.05) and math.isnan(found.held_out_error)
         assert found.explained_variance == 0.8
         assert math.isnan(found.clip_fraction) and math.isnan(found.skipped)
+
+    def test_held_out_gains_and_their_error(self, make_group):
+        """0.004 and -0.002 in turns: a mean of 0.001, and 0.003 sqrt(12 / 11) / sqrt(12)."""
+        row = {"trust_region/in_sample_improvement": 0.05}
+        found = summarise(
+            make_group(
+                {
+                    "row": lambda i: {
+                        **row,
+                        "trust_region/held_out_improvement": 0.004 - i % 2 * 0.006,
+                    }
+                }
+            )
+        )
+        assert found.held_out == pytest.approx(0.001)
+        assert found.held_out_share == pytest.approx(0.02)
+        assert found.held_out_error == pytest.approx(0.003 / math.sqrt(11))
 
     def test_explained_variance_is_that_of_the_second_half(self, make_group):
         found = summarise(
@@ -153,8 +172,10 @@ GOOD = Summary(
     rejected=0.02,
     rejections={"KL bound": 0.01, "no improvement": 0.01},
     backtracks=0.5,
-    cg_residual=0.05,
-    cg_exhausted=1.0,
+    in_sample=0.08,
+    held_out=0.004,
+    held_out_error=0.001,
+    held_out_share=0.05,
     clip_fraction=0.1,
     explained_variance=0.8,
     skipped=0.0,
@@ -200,10 +221,10 @@ CASES: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
         {"improvement_model": 0.6},
     ),
     (
-        "unsolved_system",
-        {"cg_residual": 0.7},
-        "leave 70% of the gradient unsolved",
-        {"cg_residual": 0.7, "cg_exhausted": 0.4},
+        "fitted_noise",
+        {"held_out": -0.0008, "held_out_share": -0.01},
+        "explain noise: +0.08 in sample, -0.0008 held out (-1.0%)",
+        {"held_out": 0.0021},
     ),
     ("much_clipping", {"clip_fraction": 0.4}, "40% of samples end outside", {"clip_fraction": 0.2}),
     ("no_clipping", {"clip_fraction": 0.001}, "only 0.1% of samples", {"clip_fraction": 0.02}),

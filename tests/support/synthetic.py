@@ -123,6 +123,8 @@ def update(algo: str, i: int) -> dict[str, Any]:
             "trust_region/accepted": 1, "trust_region/reason": "", "trust_region/backtracks": 0,
             "trust_region/step_fraction": 1.0, "trust_region/predicted_kl": 0.01,
             "trust_region/expected_improvement": 0.05, "trust_region/actual_improvement": 0.05,
+            "trust_region/in_sample_improvement": None if i % 10 else 0.08,
+            "trust_region/held_out_improvement": None if i % 10 else 0.004,
             "trust_region/cg_residual": 0.01, "trust_region/cg_iterations": 10,
             "trust_region/curvature": 0.2,
         }  # fmt: skip

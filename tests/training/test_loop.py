@@ -55,6 +55,8 @@ TRUST_REGION = {
         "predicted_kl",
         "expected_improvement",
         "actual_improvement",
+        "in_sample_improvement",
+        "held_out_improvement",
         "cg_residual",
         "cg_iterations",
         "curvature",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from trpo_cli.algos.base import Metrics, policy_metrics
+from trpo_cli.algos.held_out import HeldOut
 from trpo_cli.algos.natural_gradient import FISHER, natural_direction, step_metrics
 from trpo_cli.algos.objectives import objective_of
 from trpo_cli.components import RuleTraits, component
@@ -65,7 +66,7 @@ class NPG:
     """One natural step per batch, its length fixed by a rule and not checked."""
 
     def __init__(self, config: NPGConfig) -> None:
-        self.config = config
+        self.config, self._held_out = config, HeldOut()
 
     def update(
         self, policy: Policy, batch: Batch, generator: np.random.Generator, remaining: float
@@ -78,11 +79,16 @@ class NPG:
         natural = natural_direction(policy, batch, objective.gradient, config, generator)
         result = LineSearchResult(False, natural.reason, 0, 0.0, objective.before, 0.0)
         alpha = 0.0
+
+        def length(curvature: float) -> float:
+            if config.step_rule == "fixed":
+                return scheduled(config.step_size, config.schedule, remaining)
+            max_kl = scheduled(config.max_kl, config.schedule, remaining)
+            return math.sqrt(2.0 * max_kl / curvature)
+
+        held_out = self._held_out.metrics(policy, batch, config, length)
         if not natural.reason:
-            alpha = scheduled(config.step_size, config.schedule, remaining)
-            if config.step_rule == "normalized":
-                max_kl = scheduled(config.max_kl, config.schedule, remaining)
-                alpha = math.sqrt(2.0 * max_kl / natural.curvature)
+            alpha = length(natural.curvature)
             saved = copy(policy.parameters)
             policy.parameters[:] += alpha * natural.direction
 
@@ -95,10 +101,10 @@ class NPG:
                 reason = "objective is not finite"
                 result = LineSearchResult(False, reason, 0, 0.0, objective.before, 0.0)
                 metrics = policy_metrics(policy, batch, old, objective)
-        return {**metrics, **step_metrics(result, natural, alpha, objective)}
+        return {**metrics, **step_metrics(result, natural, alpha, objective), **held_out}
 
     def state(self) -> dict[str, Array]:
-        return {}
+        return self._held_out.state()
 
     def load_state(self, state: dict[str, Array]) -> None:
-        pass
+        self._held_out.load_state(state)

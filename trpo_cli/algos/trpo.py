@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from trpo_cli.algos.base import Metrics, policy_metrics
+from trpo_cli.algos.held_out import HeldOut
 from trpo_cli.algos.natural_gradient import FISHER, natural_direction, step_metrics
 from trpo_cli.algos.objectives import objective_of
 from trpo_cli.components import RuleTraits, component
@@ -68,7 +69,7 @@ class TRPO:
     """One natural step per batch, as long as the trust region allows."""
 
     def __init__(self, config: TRPOConfig) -> None:
-        self.config = config
+        self.config, self._held_out = config, HeldOut()
 
     def update(
         self, policy: Policy, batch: Batch, generator: np.random.Generator, remaining: float
@@ -82,8 +83,13 @@ class TRPO:
         natural = natural_direction(policy, batch, objective.gradient, config, generator)
         result = LineSearchResult(False, natural.reason, 0, 0.0, objective.before, 0.0)
         alpha, new = 0.0, old
+
+        def length(curvature: float) -> float:
+            return math.sqrt(2.0 * max_kl / curvature)
+
+        held_out = self._held_out.metrics(policy, batch, config, length)
         if not natural.reason:
-            alpha = math.sqrt(2.0 * max_kl / natural.curvature)
+            alpha = length(natural.curvature)
 
             def evaluate() -> tuple[float, float]:
                 nonlocal new
@@ -103,6 +109,7 @@ class TRPO:
         return {
             **policy_metrics(policy, batch, old, objective, new),
             **step_metrics(result, natural, alpha, objective),
+            **held_out,
         }
 
     @staticmethod
@@ -115,7 +122,7 @@ class TRPO:
         return acted
 
     def state(self) -> dict[str, Array]:
-        return {}
+        return self._held_out.state()
 
     def load_state(self, state: dict[str, Array]) -> None:
-        pass
+        self._held_out.load_state(state)

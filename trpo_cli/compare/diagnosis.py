@@ -65,13 +65,14 @@ RULES = {
     ),
     "poor_linear_model": Rule(
         lambda s: s.improvement_model < 0.5,
-        "updates achieve {s.improvement_model:.0%} of the expected improvement in the median: the "
-        "surrogate bends within the trust region; a smaller max_kl",
+        "updates achieve {s.improvement_model:.0%} of the expected improvement in the median, in "
+        "sample: the surrogate bends within the trust region; a smaller max_kl",
     ),
-    "unsolved_system": Rule(
-        lambda s: s.cg_exhausted > 0.5 and s.cg_residual > 0.5,
-        "conjugate gradients leave {s.cg_residual:.0%} of the gradient unsolved after all their "
-        "iterations: the direction is only partly the natural one; more cg_iterations or damping",
+    "fitted_noise": Rule(
+        lambda s: s.held_out < 2.0 * s.held_out_error,
+        "the steps explain noise: {s.in_sample:+.2g} in sample, {s.held_out:+.2g} held out "
+        "({s.held_out_share:.1%}), no more than chance gives; more data, a better value function, "
+        "or training has converged, but not more cg_iterations, which fit more noise",
     ),
     "much_clipping": Rule(
         lambda s: s.clip_fraction > 0.3,

@@ -39,8 +39,9 @@ DIAGNOSTICS = (
     "trust_region/predicted_kl",
     "trust_region/expected_improvement",
     "trust_region/actual_improvement",
+    "trust_region/in_sample_improvement",
+    "trust_region/held_out_improvement",
     "trust_region/cg_residual",
-    "trust_region/cg_iterations",
     "trust_region/curvature",
     "value/explained_variance",
 )

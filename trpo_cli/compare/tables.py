@@ -25,7 +25,7 @@ UPDATES = (
     ("improvement_model", "Gain / model", ".2f"),
     ("rejected", "Rejected", ".1%"),
     ("backtracks", "Backtracks", ".2f"),
-    ("cg_residual", "CG residual", ".1g"),
+    ("held_out_share", "Held out", ".1%"),
     ("clip_fraction", "Clipped", ".1%"),
     ("explained_variance", "Explained variance", ".2f"),
 )
@@ -214,8 +214,9 @@ def updates(c: Comparison) -> Table:
         "Updates in numbers",
         "All updates of all runs of a group: medians of the KL and of the ratios to what was "
         "allowed or predicted, the largest achieved KL over the allowed one and the share that "
-        "exceeds it by more than half, mean backtracks and clip fraction, median explained "
-        "variance of the second half.",
+        "exceeds it by more than half, the gain in sample over the expected one, the gain of half "
+        "a batch's direction held out as a share of its gain in sample, mean backtracks and clip "
+        "fraction, median explained variance of the second half.",
         [
             Column("env", "Environment", lambda g: g.env),
             Column("group", "Group", lambda g: g.label),

@@ -20,6 +20,9 @@ from trpo_cli.compare.read import Run
 from trpo_cli.maths.schedule import scheduled
 
 BINS = 40
+IN_SAMPLE, HELD_OUT = (f"trust_region/{name}_improvement" for name in ("in_sample", "held_out"))
+FEWEST = 10
+"""Measurements that a standard error of their mean takes."""
 OVER = 1.5
 """An achieved KL of more than this many times the allowed one is far over it."""
 
@@ -77,6 +80,11 @@ def improvement_against_model(run: Run) -> Floats:
     )
 
 
+def held_out_share(run: Run) -> Floats:
+    in_sample = run.column(IN_SAMPLE)
+    return _ratio(run.column(HELD_OUT), in_sample, np.isfinite(in_sample))
+
+
 def gain(run: Run) -> Floats:
     return run.column("policy/surrogate_after") - run.column("policy/surrogate_before")
 
@@ -89,12 +97,13 @@ MEASURES = (
     Measure("KL of an update", "nats; dashed: allowed", column("policy/kl"), log=True),
     Measure("Allowed KL used", "achieved / allowed KL", kl_used),
     Measure("Quadratic model of the KL", "achieved / predicted KL", kl_against_model),
-    Measure("Improvement of the surrogate", "after - before the update", gain),
+    Measure("Improvement of the surrogate, in sample", "after - before the update", gain),
     Measure(
         "Linear model of the surrogate",
-        "achieved / expected improvement",
+        "achieved / expected improvement, in sample",
         improvement_against_model,
     ),
+    Measure("Gain held out", "share of the gain in sample", held_out_share),
     Measure("Backtracks", "trials before the last, mean", column("trust_region/backtracks")),
     Measure("Rejected updates", "share", rejected),
     Measure(
@@ -163,7 +172,9 @@ class Summary:
     over_bound: share of the accepted updates whose KL exceeds the allowed one by more than half.
     kl_used, kl_model, improvement_model: medians over accepted updates of the ratios above;
     kl_largest: the largest kl_used.
-    rejections: reason -> share of all updates. cg_exhausted: share that spent every iteration.
+    rejections: reason -> share of all updates.
+    in_sample, held_out: mean gains of the direction of half a batch, on that half and on the other
+    one; held_out_error: standard error of the second; held_out_share: of the first.
     backtracks: mean over accepted updates. explained_variance: median over the second half.
     skipped: share of updates that did not move at all, without a trust region.
     """
@@ -178,8 +189,10 @@ class Summary:
     rejected: float
     rejections: dict[str, float]
     backtracks: float
-    cg_residual: float
-    cg_exhausted: float
+    in_sample: float
+    held_out: float
+    held_out_error: float
+    held_out_share: float
     clip_fraction: float
     explained_variance: float
     skipped: float
@@ -197,6 +210,7 @@ def summarise(group: Group) -> Summary:
     for run in runs:
         reasons.update(run.words.get("trust_region/reason", {}))
         skips.update(run.words.get("policy/skipped", {}))
+    in_sample, held_out = _mean(pooled(column(IN_SAMPLE))), pooled(column(HELD_OUT))
     tried, steps = sum(reasons.values()), sum(skips.values())
     return Summary(
         updates=sum(run.columns["step"].size for run in runs),
@@ -209,8 +223,10 @@ def summarise(group: Group) -> Summary:
         rejected=_mean(pooled(rejected)),
         rejections={why: count / tried for why, count in reasons.most_common() if why},
         backtracks=_mean(pooled(_accepted_backtracks)),
-        cg_residual=_median(pooled(column("trust_region/cg_residual"))),
-        cg_exhausted=_mean(pooled(_exhausted)),
+        in_sample=in_sample,
+        held_out=_mean(held_out),
+        held_out_error=_error(held_out),
+        held_out_share=_mean(held_out) / in_sample if in_sample > 0.0 else math.nan,
         clip_fraction=_mean(pooled(column("policy/clip_fraction"))),
         explained_variance=_median(pooled(_second_half)),
         skipped=1.0 - skips[""] / steps if steps else math.nan,
@@ -219,13 +235,6 @@ def summarise(group: Group) -> Summary:
 
 def _accepted_backtracks(run: Run) -> Floats:
     return run.column("trust_region/backtracks")[accepted(run)]
-
-
-def _exhausted(run: Run) -> Floats:
-    limit = run.config.get("algo.cg_iterations")
-    spent = run.column("trust_region/cg_iterations")
-    spent = spent[np.isfinite(spent)]
-    return np.array([]) if limit is None else (spent >= limit).astype(float)
 
 
 def _second_half(run: Run) -> Floats:
@@ -241,6 +250,13 @@ def _ratio(top: Floats, bottom: Floats, where: NDArray[np.bool_]) -> Floats:
 
 def _mean(values: Floats) -> float:
     return float(values.mean()) if values.size else math.nan
+
+
+def _error(values: Floats) -> float:
+    """Standard error of the mean; NaN of too few."""
+    if values.size < FEWEST:
+        return math.nan
+    return float(values.std(ddof=1)) / math.sqrt(values.size)
 
 
 def _median(values: Floats) -> float:

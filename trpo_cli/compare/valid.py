@@ -22,7 +22,6 @@ TYPES: dict[str, tuple[type, ...]] = {
     "total_steps": (int,),
     "eval.deterministic": (bool, type(None)),
     "algo.max_kl": (int, float, type(None)),
-    "algo.cg_iterations": (int, type(None)),
     "algo.schedule": (str, type(None)),
     "algo.step_rule": (str, type(None)),
 }
