@@ -106,6 +106,7 @@ algo=trpo env=CartPole-v1 algo.schedule=linear algo.cg_tolerance=1e-3
 algo=ppo env=Hopper-v4 algo.objective=unclipped algo.epochs=3
 algo=ppo env=CartPole-v1 algo.objective=clip_only
 algo=ppo env=Hopper-v4 algo.objective=spo
+algo=ppo env=Hopper-v4 algo.recompute_advantages=true
 algo=ppo env=Hopper-v4 algo.target_kl=0.005 algo.schedule=constant
 algo=ppo env=Hopper-v4 algo.minibatch_size=null algo.clip_range=0.1 algo.entropy_coef=0.01
 algo=ppo env=CartPole-v1 algo.max_grad_norm=null algo.minibatch_size=100

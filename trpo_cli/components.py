@@ -75,11 +75,13 @@ class PolicyTraits:
 class ValueTraits:
     """learned: there is a V at all. images: it looks at images as the policy does, and needs a
     policy that does. on_policy: it stands on the policy's network, and a rule that `fits_value`
-    fits both together."""
+    fits both together. by_epochs: its settings have `epochs`, and its `fit` takes how many of these
+    passes to make."""
 
     learned: bool = True
     images: bool = False
     on_policy: bool = False
+    by_epochs: bool = False
 
 
 @dataclass(frozen=True)

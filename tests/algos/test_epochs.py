@@ -52,13 +52,15 @@ OBJECTIVES = {
 }
 
 
-def reference(policy, space, batch, objective, kl_coef=0.0):
-    """The papers' loop in torch: autograd and torch.optim.Adam on the whole loss."""
+def reference(policy, space, batch, objective, kl_coef=0.0, advantages=None):
+    """The papers' loop in torch: autograd and torch.optim.Adam on the whole loss. advantages: of
+    every epoch."""
+    advantages = advantages or [batch.advantages] * COMMON["epochs"]
     theta = tensor(policy.parameters).requires_grad_()
     optimizer = torch.optim.Adam([theta], lr=STEP, eps=1e-5)
     start = theta.detach().clone()
     generator, term = np.random.default_rng(5), OBJECTIVES[objective]
-    for _ in range(COMMON["epochs"]):
+    for epoch in range(COMMON["epochs"]):
         order = generator.permutation(len(batch.advantages))
         for first in range(0, len(order), COMMON["minibatch_size"]):
             rows = order[first : first + COMMON["minibatch_size"]]
@@ -66,7 +68,7 @@ def reference(policy, space, batch, objective, kl_coef=0.0):
             old, new = parts(start), parts(theta)
             actions = batch.actions[rows]
             ratio = torch.exp(oracle_log_prob(new, actions) - oracle_log_prob(old, actions))
-            loss = -term(ratio, tensor(batch.advantages[rows])).mean()
+            loss = -term(ratio, tensor(advantages[epoch][rows])).mean()
             loss = loss + kl_coef * oracle_kl(old, new).mean()
             loss = loss - BONUS * oracle_entropy(new).mean()
             optimizer.zero_grad()
@@ -115,6 +117,30 @@ class TestAgainstAutograd:
             result = update(rule, policy, batch, generator=5, **{name: kl_coef}, **COMMON)
             np.testing.assert_allclose(result.after, expected, atol=1e-5)
         assert abs(expected - without).max() > 0.01
+
+
+class TestRefreshed:
+    @pytest.mark.parametrize("rule", ["ppo", "ppo_penalty", "dual"])
+    def test_every_epoch_has_advantages_of_its_own(self, update, rule):
+        policy, random = make_policy(), np.random.default_rng(3)
+        batch = make_batch(policy)
+        each = [batch.advantages, *random.normal(size=(COMMON["epochs"] - 1, batch.size))]
+        left = list(each[1:])
+
+        def refreshed():
+            return replace(batch, advantages=left.pop(0), refreshed=refreshed)
+
+        own: dict[str, dict[str, Any]] = {
+            "ppo": {"objective": "unclipped"},
+            "ppo_penalty": {"kl_coef": 5.0},
+            "dual": {"multiplier": 5.0},
+        }
+        kl_coef = 0.0 if rule == "ppo" else 5.0
+        expected = reference(policy, BOX, batch, "unclipped", kl_coef, each)
+        given = replace(batch, refreshed=refreshed)
+        result = update(rule, policy, given, generator=5, **own[rule], **COMMON)
+        np.testing.assert_allclose(result.after, expected, atol=1e-5)
+        assert left == [] and result["policy/epochs"] == COMMON["epochs"]
 
 
 class TestIdentities:

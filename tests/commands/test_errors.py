@@ -185,6 +185,18 @@ BAD = [
     ("sampler.num_envs=0", "sampler.num_envs=0", ">= 1"),
     ("sampler=vin", "sampler=vin", "single_path"),
     ("policy.observation_clip=0", "policy.observation_clip=0", "> 0"),
+    ("algo=ppo algo.recompute_advantages=true value=quadratic", "value=quadratic", "value=mlp"),
+    (
+        "algo=ppo algo.recompute_advantages=true value=none advantage=q_value",
+        "value=none",
+        "passes",
+    ),
+    (
+        "algo=dual algo.recompute_advantages=true advantage=reward_to_go",
+        "algo.recompute_advantages=true",
+        "advantage=gae",
+    ),
+    ("algo=ppo algo.recompute_advantages=true algo.epochs=1", "recompute", "epochs is not 1"),
     ("policy.init_log_std=nan", "policy.init_log_std=nan", "finite"),
     ("policy.actions=fold", "policy.actions=fold", "rescale, clip, squash, raw"),
     ("policy.hidden_sizes=[a]", "policy.hidden_sizes=[a]", "[64,64]"),

@@ -10,7 +10,7 @@ from trpo_cli.data.frames import FrameStacks
 from trpo_cli.data.records import Branches, Trajectories
 from trpo_cli.estimators.average_baseline import AverageBaseline, AverageBaselineConfig
 from trpo_cli.estimators.base import Steps
-from trpo_cli.estimators.batch import estimate
+from trpo_cli.estimators.batch import Estimation, estimate
 from trpo_cli.estimators.gae import GAEConfig
 from trpo_cli.estimators.q_value import QValueConfig
 from trpo_cli.estimators.reward_to_go import RewardToGoConfig
@@ -25,13 +25,15 @@ PLAIN = GAEConfig(gae_lambda=LAMBDA, standardize=False)
 
 
 class FirstFeature:
-    """V(s) is the first feature."""
+    """V(s) is the first feature, times a factor."""
+
+    factor = 1.0
 
     def to_device(self, inputs):
         return inputs
 
     def predict(self, inputs):
-        return inputs[:, 0]
+        return self.factor * inputs[:, 0]
 
 
 FIRST_FEATURE: Any = FirstFeature()
@@ -331,3 +333,26 @@ class TestImages:
         assert isinstance(batch.observations, FrameStacks)
         np.testing.assert_array_equal(batch.observations.index, stacks[0].index)
         np.testing.assert_array_equal(batch.features.index, stacks[0].index)
+
+
+class TestEstimation:
+    def test_a_batch_is_by_v_as_it_is_then(self, trajectories):
+        """And rewards are scaled once, however often it is asked for."""
+        policy, value, asked = make_policy(BOX), FirstFeature(), []
+        policy.normalizer = IdentityNormalizer()
+
+        def half(rewards: Any, *_: Any) -> Any:
+            asked.append(len(rewards))
+            return 0.5 * rewards
+
+        own: dict[str, Any] = {"policy": policy, "value": value, "scaler": half}
+        own |= {"discount": DISCOUNT, "config": PLAIN}
+        known = Estimation(trajectories, **own)
+        first = known.batch()
+        value.factor = 3.0
+        again = known.batch()
+        assert asked == [3]
+        expected = estimate(trajectories, **own)
+        for name in ("advantages", "returns", "values", "targets"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(expected, name))
+            assert abs(getattr(again, name) - getattr(first, name)).max() > 0.1

@@ -165,14 +165,14 @@ class TestGame:
     def test_learns_from_signs_and_reports_points(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An invader is worth 5 to 30 points, and 1 for learning; a lost life ends the future."""
         seen: list[tuple[Any, Any, Any]] = []
-        estimate = training_module.estimate
+        plain = training_module.Estimation
 
         def watched(trajectories: Any, *args: Any, **settings: Any) -> Any:
-            batch = estimate(trajectories, *args, **settings)
-            seen.append((trajectories, batch, settings["clip_rewards"]))
-            return batch
+            estimation = plain(trajectories, *args, **settings)
+            seen.append((trajectories, estimation.batch(), settings["clip_rewards"]))
+            return estimation
 
-        monkeypatch.setattr(training_module, "estimate", watched)
+        monkeypatch.setattr(training_module, "Estimation", watched)
         changes = {
             "env": "ALE/SpaceInvaders-v5",
             "env.max_episode_steps": 100,

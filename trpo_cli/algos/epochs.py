@@ -41,9 +41,7 @@ class MinibatchConfig:
     """The settings of epochs of shuffled minibatches and Adam."""
 
     epochs: int = setting(help="passes over each batch", low=1)
-    minibatch_size: int | None = setting(
-        help="samples per Adam step, at most the batch; null: all of it", low=1
-    )
+    minibatch_size: int | None = setting(help="samples per Adam step; null: the whole batch", low=1)
     learning_rate: float = setting(help="Adam's step size", above=0)
     schedule: str = setting(help="step size over training", choices=[*SCHEDULES, ADAPTIVE])
     schedule_kl: float = setting(
@@ -54,6 +52,10 @@ class MinibatchConfig:
     )
     entropy_coef: float = setting(help="weight of the entropy bonus", low=0)
     max_grad_norm: float | None = setting(help="clip the gradient's norm; null: never", above=0)
+    recompute_advantages: bool = setting(
+        help="estimate them anew between epochs, V fitted there",
+        when="epochs!=1",
+    )
 
 
 class MinibatchOptimizer:
@@ -84,7 +86,13 @@ class MinibatchOptimizer:
         ascent = MinibatchAscent(
             policy, batch, self._adam, self._config, generator, learning_rate, self._value_coef
         )
-        ascent.run(self._config.epochs, slope, kl_coef, target_kl)
+        # Without anything between them, compiled code makes all epochs in one call.
+        epochs, at_once = self._config.epochs, 1 if batch.refreshed else self._config.epochs
+        for epoch in range(0, epochs, at_once):
+            if epoch:
+                ascent.refresh()
+            if not ascent.run(at_once, slope, kl_coef, target_kl):
+                break
         if self._adaptive and ascent.moved:
             self._learning_rate = adapted_step_size(
                 learning_rate, ascent.kl(), self._config.schedule_kl
@@ -129,20 +137,25 @@ class MinibatchAscent:
         self._reason, self._steps, self._at_old = "", adam.steps, True
         self._samples = 0
 
+    def refresh(self) -> None:
+        """The same samples with advantages by a V that is known better by now."""
+        assert self._batch.refreshed is not None
+        self._batch = self._batch.refreshed()
+
     def run(
         self, epochs: int, slope: Slope, kl_coef: float = 0.0, target_kl: float | None = None
-    ) -> None:
+    ) -> bool:
         """Every sample once in each of so many epochs, in new orders; no epoch follows one until
         the end of which nothing moved, and no step a minibatch whose mean of `sampled_kl` is
-        larger than the target. kl_coef: c."""
+        larger than the target. kl_coef: c. Returns whether it came to the end of all, and moved."""
         target_kl = math.inf if target_kl is None else target_kl
-        batch = self._batch
+        batch, wanted = self._batch, self._samples + epochs * self._batch.size
         orders = [self._generator.permutation(batch.size) for _ in range(epochs)]
         if not can_compile(self._policy, batch, slope):
             for order in orders:
                 if not self.epoch(order, slope, kl_coef, target_kl) or not self.moved:
                     break
-            return
+            return self._samples == wanted and self.moved
         done = compiled_epochs(
             self._policy,
             batch,
@@ -160,6 +173,7 @@ class MinibatchAscent:
         self._reason = done.reason or self._reason
         self._at_old = done.at_old
         self._samples += done.samples
+        return self._samples == wanted and self.moved
 
     def epoch(self, order: np.ndarray, slope: Slope, kl_coef: float, target_kl: float) -> bool:
         """Every sample once, in this order: what `compiled_epochs` does for some policies.

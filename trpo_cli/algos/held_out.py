@@ -104,6 +104,8 @@ def _part(batch: Batch, numbers: np.ndarray, states: slice) -> Batch:
     """The samples of these numbers, and these of the states of a vine."""
     rows, split = batch.split.part(numbers)
     fields: dict[str, Any] = {name: getattr(batch, name)[rows] for name in ROWS}
+    if batch.acted is not None:
+        fields["acted"] = batch.acted.rows(rows)
     if batch.branches is not None:
         fields["branches"] = _branches(batch.branches, states)
     return dataclasses.replace(batch, split=split, **fields)

@@ -64,8 +64,8 @@ class PPOConfig(MinibatchConfig):
         help="bound on |ratio - 1|", above=0, when="objective=clip|clip_only|spo"
     )
     target_kl: float | None = setting(
-        help="end the update at the first minibatch whose mean of r - 1 - log r, an estimate of "
-        "the KL, is larger, nats; null: never",
+        help="end before a minibatch whose KL, the mean of r - 1 - log r, is larger, nats; null: "
+        "never",
         above=0,
     )
 

@@ -42,6 +42,8 @@ def validate(config: Config) -> None:
             f"value={config.value.name} has none; try advantage=reward_to_go or "
             f"average_baseline, or leave value={config.value.name} out."
         )
+    if getattr(config.algo, "recompute_advantages", False):
+        _check_recomputed(config)
     if not estimates and getattr(config.advantage, "scale_rewards", False):
         raise UserError(
             "advantage.scale_rewards=true needs a sampler of trajectories, and "
@@ -52,6 +54,22 @@ def validate(config: Config) -> None:
         check = getattr(getattr(config, group), "check", None)
         if check is not None:
             check(config)
+
+
+def _check_recomputed(config: Config) -> None:
+    """Whether V can be fitted between epochs, and the advantages depend on it."""
+    value, said = config.value, "algo.recompute_advantages=true"
+    joint = value.traits.learned and getattr(value.traits, "on_policy", False)
+    if not (is_auto(value) or joint or value.traits.by_epochs):
+        raise UserError(
+            f"{said} needs a value function that is fitted in passes, a share of them between two "
+            f"epochs, and value={value.name} is not; try value=mlp, or leave one of them out."
+        )
+    if not config.advantage.traits.needs_value:
+        raise UserError(
+            f"{said} would change nothing with advantage={config.advantage.name}, in which there "
+            "is no value function; try advantage=gae, or leave one of them out."
+        )
 
 
 def _check_given(group: str, section: Any) -> None:

@@ -6,6 +6,7 @@ images come as `FrameStacks`, which store each frame once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,6 +155,8 @@ class Batch:
     branches: what was tried in some of the states (vine); None on a single path.
     acted: the policy's distributions when it acted, B of them, for a rule that bounds the KL; None
         where they are those of now: the normaliser did not move.
+    refreshed: the same samples with advantages, returns and targets by a V that has been fitted
+        further, for a rule with several epochs; None: they stay.
     split: how the batch is spread over processes. Then these are the B_r rows of this process, a
         mean over them says nothing, and `size`, `sum` and `average` are those of the whole batch.
     """
@@ -169,6 +172,7 @@ class Batch:
     branches: BranchBatch | None = None
     acted: Distribution | None = None
     split: Split = WHOLE
+    refreshed: Callable[[], Batch] | None = None
 
     @property
     def size(self) -> int:

@@ -34,7 +34,15 @@ def estimate(
     scaler: RewardScaler | None = None,
     acted: Distribution | None = None,
 ) -> Batch:
-    """The batch of B = T * N samples, step-major.
+    """The batch of B = T * N samples, step-major: see `Estimation`."""
+    known = Estimation(
+        trajectories, policy, value, discount, config, clip_rewards, split, estimator, scaler, acted
+    )
+    return known.batch()
+
+
+class Estimation:
+    """Trajectories, and the batch that they are with V as it is when it is asked for.
 
     Truncated episodes bootstrap from V of their final observation, the end of the rollout from V
     of the last observations, terminated episodes and lost lives from nothing.
@@ -42,75 +50,95 @@ def estimate(
     clip_rewards: learn from the sign of the rewards.
     split: how the batch is spread over processes.
     estimator: the one that `config` builds; given where it remembers earlier batches.
-    scaler: of the rewards that are learned from; None: they stay.
+    scaler: of the rewards that are learned from, which remembers these; None: they stay.
     acted: the distributions that actions were drawn from, if they are no longer the policy's.
     """
-    rewards = trajectories.rewards
-    steps, envs = rewards.shape
-    size = steps * envs
-    everything = concatenate(
-        [
-            trajectories.flat_observations,
-            trajectories.last_observations,
-            trajectories.final_observations,
-        ]
-    )
-    inputs = value.to_device(policy.normalize(everything))
-    all_values = value.predict(inputs)
-    values = all_values[:size].reshape(steps, envs)
-    next_values = np.concatenate([values[1:], all_values[None, size : size + envs]])
-    t, n = trajectories.ends.T
-    next_values[t, n] = all_values[size + envs :]
-    worthless = trajectories.terminated  # nothing follows that learning should count
-    if trajectories.lives_lost is not None:
-        worthless = worthless | trajectories.lives_lost
-    over = worthless | trajectories.truncated
-    rewards = np.sign(rewards) if clip_rewards else rewards
-    if scaler is not None:
-        rewards = scaler(rewards, over, trajectories, split)
-    terms = Steps(
-        rewards,
-        values,
-        next_values,
-        np.where(worthless, np.float32(0.0), np.float32(discount)),
-        np.where(over, np.float32(0.0), np.float32(1.0)),
-    )
-    psi = (estimator or config.build()).psi(terms, split)
-    if config.value_lambda is None:
-        returns = psi + values
-    else:
-        returns = lambda_returns(*terms, config.value_lambda)
-    advantages, returns = psi.reshape(size), returns.reshape(size)
-    if config.standardize:
-        advantages = standardize(advantages, split.average, split.max)
-    weights = None
-    if config.discount_states:
-        first = config.traits.from_start
-        weights = state_weights(trajectories, discount, first, terms[-1]).reshape(size)
-        advantages = advantages * weights
-    branches = None
-    if trajectories.branches is not None:
-        if weights is not None:  # rollouts begin in their states, whatever the trunk's sums do
-            weights = state_weights(trajectories, discount, False, terms[-1]).reshape(size)
-        branches = branch_batch(
-            trajectories.branches, inputs, policy, config.standardize, psi, weights
+
+    def __init__(
+        self,
+        trajectories: Trajectories,
+        policy: Policy,
+        value: StateValue,
+        discount: float,
+        config: Any,
+        clip_rewards: bool = False,
+        split: Split = WHOLE,
+        estimator: Estimator | None = None,
+        scaler: RewardScaler | None = None,
+        acted: Distribution | None = None,
+    ) -> None:
+        self._trajectories, self._policy, self._value = trajectories, policy, value
+        self._discount, self._config, self._split = discount, config, split
+        self._estimator, self._acted = estimator or config.build(), acted
+        everything = concatenate(
+            [
+                trajectories.flat_observations,
+                trajectories.last_observations,
+                trajectories.final_observations,
+            ]
         )
-    seen = inputs[:size]
-    return Batch(
-        observations=policy.to_device(seen),
-        actions=policy.to_device(trajectories.actions.reshape(size, -1)),
-        advantages=policy.to_device(advantages),
-        features=seen,
-        returns=returns,
-        values=all_values[:size],
-        rewards_to_go=rewards_to_go(
-            terms.rewards, terms.next_values, terms.discounts, terms.continues
-        ).reshape(size),
-        targets=policy.to_device(returns),
-        branches=branches,
-        acted=acted,
-        split=split,
-    )
+        self._inputs = value.to_device(policy.normalize(everything))
+        worthless = trajectories.terminated  # nothing follows that learning should count
+        if trajectories.lives_lost is not None:
+            worthless = worthless | trajectories.lives_lost
+        over = worthless | trajectories.truncated
+        rewards = trajectories.rewards
+        rewards = np.sign(rewards) if clip_rewards else rewards
+        if scaler is not None:
+            rewards = scaler(rewards, over, trajectories, split)
+        self._rewards = rewards
+        self._discounts = np.where(worthless, np.float32(0.0), np.float32(discount))
+        self._continues = np.where(over, np.float32(0.0), np.float32(1.0))
+
+    def batch(self) -> Batch:
+        """The samples with returns and advantages by V as it is now."""
+        trajectories, policy, config = self._trajectories, self._policy, self._config
+        split, inputs, continues = self._split, self._inputs, self._continues
+        steps, envs = self._rewards.shape
+        size = steps * envs
+        all_values = self._value.predict(inputs)
+        values = all_values[:size].reshape(steps, envs)
+        next_values = np.concatenate([values[1:], all_values[None, size : size + envs]])
+        t, n = trajectories.ends.T
+        next_values[t, n] = all_values[size + envs :]
+        terms = Steps(self._rewards, values, next_values, self._discounts, continues)
+        psi = self._estimator.psi(terms, split)
+        if config.value_lambda is None:
+            returns = psi + values
+        else:
+            returns = lambda_returns(*terms, config.value_lambda)
+        advantages, returns = psi.reshape(size), returns.reshape(size)
+        if config.standardize:
+            advantages = standardize(advantages, split.average, split.max)
+        weights = None
+        if config.discount_states:
+            first = config.traits.from_start
+            weights = state_weights(trajectories, self._discount, first, continues).reshape(size)
+            advantages = advantages * weights
+        branches = None
+        if trajectories.branches is not None:
+            if weights is not None:  # rollouts begin in their states, whatever the trunk's sums do
+                weights = state_weights(trajectories, self._discount, False, continues)
+                weights = weights.reshape(size)
+            branches = branch_batch(
+                trajectories.branches, inputs, policy, config.standardize, psi, weights
+            )
+        seen = inputs[:size]
+        return Batch(
+            observations=policy.to_device(seen),
+            actions=policy.to_device(trajectories.actions.reshape(size, -1)),
+            advantages=policy.to_device(advantages),
+            features=seen,
+            returns=returns,
+            values=all_values[:size],
+            rewards_to_go=rewards_to_go(
+                terms.rewards, terms.next_values, terms.discounts, terms.continues
+            ).reshape(size),
+            targets=policy.to_device(returns),
+            branches=branches,
+            acted=self._acted,
+            split=split,
+        )
 
 
 def state_weights(

@@ -79,13 +79,16 @@ class Value:
         generator: np.random.Generator,
         remaining: float,
         split: Split = WHOLE,
+        epochs: int | None = None,
     ) -> dict[str, float]:
         """Move V towards `returns`; the only writer of the value function.
 
         observations: (B, features), normalised; returns: (B,).
         remaining: share of training still to come, for the step-size schedule.
+        epochs: passes over the samples; None: those of the settings.
         """
         config = self._config
+        epochs = config.epochs if epochs is None else epochs
         if config.normalize_targets:
             self._rescale(returns, split)
         targets = (returns - self._mean) / self._std
@@ -93,13 +96,13 @@ class Value:
         size = split.size(len(targets))
         chunk = min(config.minibatch_size or size, size)
         orders: list[np.ndarray | None] = [
-            generator.permutation(size) if chunk < size else None for _ in range(config.epochs)
+            generator.permutation(size) if chunk < size else None for _ in range(epochs)
         ]
         fit = self._fit_numpy
         if packable(self.network, self.parameters, split):
             fit = self._fit_compiled
         loss = fit(observations, targets, orders, chunk, learning_rate, split)
-        return {"value/loss": loss / (size * config.epochs) * self._std**2}
+        return {"value/loss": loss / (size * epochs) * self._std**2}
 
     def _fit_numpy(
         self,

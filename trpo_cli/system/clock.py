@@ -34,9 +34,12 @@ class Clock:
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
-        start = time.perf_counter()
+        """Counts what happens inside, but for phases that are counted there themselves."""
+        start, before = time.perf_counter(), sum(self._phases.values())
         yield
-        self._phases[phase] = self._phases.get(phase, 0.0) + time.perf_counter() - start
+        within = sum(self._phases.values()) - before
+        seconds = time.perf_counter() - start - within
+        self._phases[phase] = self._phases.get(phase, 0.0) + seconds
 
     def lap(self) -> tuple[dict[str, float], float]:
         """Seconds by phase since `start` (the rest as `other`), and all of them together."""

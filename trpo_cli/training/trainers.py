@@ -17,7 +17,7 @@ import numpy as np
 
 from trpo_cli.data.records import Batch, Evaluations, Trajectories
 from trpo_cli.distributed.split import Split
-from trpo_cli.estimators.batch import estimate
+from trpo_cli.estimators.batch import Estimation
 from trpo_cli.maths.returns import explained_variance
 from trpo_cli.models.packed import packable
 from trpo_cli.models.parts import use_threads
@@ -25,6 +25,7 @@ from trpo_cli.models.policy import Policy
 from trpo_cli.models.value import StateValue, Value
 from trpo_cli.samplers.base import World
 from trpo_cli.system.clock import Clock
+from trpo_cli.training.between_epochs import BetweenEpochs
 from trpo_cli.training.build import Components
 from trpo_cli.training.episodes import EndedEpisodes
 from trpo_cli.training.guards import (
@@ -76,7 +77,7 @@ class BatchTrainer:
             moved = renormalize(
                 policy, trajectories.flat_observations, split, config.algo.traits.bounds_kl
             )
-            batch = estimate(
+            estimation = Estimation(
                 trajectories,
                 policy,
                 value,
@@ -88,9 +89,10 @@ class BatchTrainer:
                 scaler=parts.scaler,
                 acted=moved.acted,
             )
+            batch = estimation.batch()
             with processes.agreed():
                 check_batch(batch, trajectories, value, step)
-        update, fit = self._learn(batch, generators, clock, remaining)
+        update, fit = self._learn(estimation, batch, generators, clock, remaining)
         # All processes have computed the same from the same sums, but the libraries they did it
         # with promise no bits, and on another kind of processor the last ones do differ.
         processes.align(policy.parameters, value.parameters)
@@ -109,10 +111,25 @@ class BatchTrainer:
         return Learned(trajectories.num_steps, ended, {**update, **moved.metrics, **fit, **also})
 
     def _learn(
-        self, batch: Batch, generators: Generators, clock: Clock, remaining: float
+        self,
+        estimation: Estimation,
+        batch: Batch,
+        generators: Generators,
+        clock: Clock,
+        remaining: float,
     ) -> tuple[dict[str, Any], dict[str, float]]:
         """The metrics of the policy's update and of the value function's fit."""
         rule, policy, value = self._parts.rule, self._parts.policy, self._parts.value
+        algo = self._parts.config.algo
+        if getattr(algo, "recompute_advantages", False):
+            between = BetweenEpochs(
+                estimation, batch, value, self._parts.config, generators, clock, remaining
+            )
+            with clock("update"):
+                metrics = rule.update(
+                    policy, between.batch, generators["policy_minibatches"], remaining
+                )
+            return metrics, between.finish()
 
         def fit() -> dict[str, float]:
             return value.fit(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class CNNValueConfig(RegressionConfig):
     """State value V(s) of images by a network of its own, shaped as the policy's."""
 
-    traits: ClassVar = ValueTraits(images=True)
+    traits: ClassVar = ValueTraits(images=True, by_epochs=True)
 
     def build(
         self,

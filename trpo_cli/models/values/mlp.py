@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class MLPValueConfig(RegressionConfig):
     """State value V(s) by regression on the returns."""
 
-    traits: ClassVar = ValueTraits()
+    traits: ClassVar = ValueTraits(by_epochs=True)
 
     hidden_sizes: list[int] = setting(help="units of each hidden layer", low=1)
     activation: str = setting(help="hidden activation", choices=ACTIVATIONS)
