@@ -39,6 +39,10 @@ class Run:
         return not self.evolves and self.changes.get("value") != "none"
 
     @property
+    def normalises(self) -> bool:
+        return not self.evolves and "cnn" not in self.changes.get("policy", "")
+
+    @property
     def is_vine(self) -> bool:
         return self.changes.get("sampler") == "vine"
 
@@ -72,6 +76,7 @@ RUNS = {
 MEANINGS: dict[str, Callable[[Run], bool]] = {
     "every rule": lambda run: True,
     "every rule but es": lambda run: not run.evolves,
+    "every rule but es, observations normalised": lambda run: run.normalises,
     "Gaussian actions": lambda run: run.gaussian and not run.evolves,
     "a value function": lambda run: run.fits_a_value,
     "the vine": lambda run: run.is_vine,
