@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.reference.results import result
@@ -17,7 +16,7 @@ from trpo_cli.reference.store import Result
 
 def like(final: float, seed: int) -> Result:
     """As `write_run` makes them: a line from 20 to `final`."""
-    steps = np.linspace(4000.0, 24_000.0, 50)
+    steps = store.spaced(4000.0, 24_000.0, 50)
     returns = 20 + (final - 20) * steps / 24_000
     return result(seed, final, steps=steps, returns=returns, total_steps=24_000)
 

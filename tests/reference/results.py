@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from trpo_cli.reference.store import Evaluation, Result
+from trpo_cli.reference.store import Evaluation, Result, spaced
 
 
 def result(seed: int = 0, final: float = 1000.0, **changes: Any) -> Result:
     """A run whose return rises from 0 to `final` along a line."""
-    steps = np.linspace(2048.0, 1e6, 50)
+    steps = spaced(2048.0, 1e6, 50)
     usual: dict[str, Any] = {
         "algo": "trpo", "sampler": "single_path", "env": "Hopper-v4", "total_steps": 1_000_000,
         "settings": {"algo.max_kl": 0.01, "discount": 0.99}, "version": "0.1.0",

@@ -47,7 +47,7 @@ class TestPlace:
 
     def test_shorter_runs_are_judged_where_they_end(self) -> None:
         """Of a line to 500 in half the steps the stored ones have the same at half of theirs."""
-        steps = np.linspace(2048.0, 5e5, 50)
+        steps = store.spaced(2048.0, 5e5, 50)
         short = runs([500.0], steps=steps, returns=1000.0 * steps / 1e6, total_steps=500_000)
         placed = place(short, stored())
         assert placed.steps == 500_000

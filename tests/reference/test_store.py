@@ -25,6 +25,13 @@ def test_what_goes_in_comes_out_to_the_digits_that_are_kept(tmp_path: Path) -> N
     assert all(getattr(found, name) == getattr(run, name) for name in exact)
 
 
+def test_steps_lie_close_at_the_start() -> None:
+    """A sixteenth of the places is (1/16)^1.5 of the way, a quarter (1/4)^1.5."""
+    steps = store.spaced(0.0, 1.0, 17)
+    assert steps[0] == 0.0 and steps[-1] == 1.0
+    assert steps[4] == pytest.approx(1 / 8) and steps[1] == pytest.approx(1 / 64)
+
+
 def test_the_same_seed_of_a_cell_takes_its_place(tmp_path: Path) -> None:
     assert store.add(tmp_path, [result(0), result(1)]) == 0
     assert store.add(tmp_path, [result(1, final=500.0, version="0.2.0")]) == 1

@@ -96,7 +96,8 @@ def cut(result: Result, end: int) -> Result:
     """A run as it was after `end` steps."""
     if result.steps[-1] <= end or result.steps[0] >= end:
         return result
-    steps = np.linspace(result.steps[0], end, result.steps.size)
+    before = result.steps < end
+    steps = np.append(result.steps[before], float(end))
     share = end / float(result.steps[-1])
     return dataclasses.replace(
         result,

@@ -15,11 +15,11 @@ from trpo_cli.compare.read import DIAGNOSTICS, PROGRESS, Run, read_run
 from trpo_cli.compare.scores import final_evaluation
 from trpo_cli.compare.trust_region import kl_used
 from trpo_cli.errors import UserError
-from trpo_cli.reference.store import TUNING_SEEDS, Evaluation, Result, Trial, settings_id
+from trpo_cli.reference.store import TUNING_SEEDS, Evaluation, Result, Trial, settings_id, spaced
 
 EPISODES = 100
 """Of the evaluations of the last policy."""
-POINTS = 50
+POINTS = 60
 CURVE = Metric(TRAIN_CURVE, smoothed=True)
 """Every run has it, whether or not it was evaluated in training."""
 NORMALIZER_KL = "policy/normalizer_kl"
@@ -49,7 +49,7 @@ def read_finished(path: Path) -> Run:
 def result_of(run: Run, cpu_seconds: float | None = None) -> Result:
     """What is stored of a finished run; raises `UserError` without evaluations."""
     curve = curve_of(run)
-    steps = np.linspace(curve.x[0], curve.x[-1], POINTS)
+    steps = spaced(float(curve.x[0]), float(curve.x[-1]), POINTS)
     libraries = ["numpy", *(name for name in ("gymnasium", "mujoco", "ale-py") if used(run, name))]
     machine = run.manifest.get("machine", {})
     return Result(
