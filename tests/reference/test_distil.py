@@ -75,6 +75,20 @@ def test_what_is_kept(run_dir: Path) -> None:
     np.testing.assert_allclose(np.diff(kept.returns), 580 * np.diff(kept.steps) / 24_000)
 
 
+def test_a_fast_beginning_is_kept(tmp_path: Path) -> None:
+    """A return that jumps after two of a hundred rows is nearly there after three."""
+
+    def jump(share: np.ndarray) -> np.ndarray:
+        return (share > 0.025).astype(float)
+
+    run_dir = chained_run(
+        tmp_path / "run", rows=100, evals=both(24_000), curve=jump, start=0.0, final=1000.0
+    )
+    kept = result_of(read_finished(run_dir))
+    assert np.interp(3 * 240, kept.steps, kept.returns) > 800.0
+    np.testing.assert_allclose(kept.returns[kept.steps > 4 * 240], 1000.0)
+
+
 def test_settings_are_those_that_decide_results(run_dir: Path) -> None:
     settings = result_of(read_finished(run_dir)).settings
     assert settings["algo.max_kl"] == 0.01 and settings["discount"] == 0.99

@@ -16,7 +16,7 @@ from trpo_cli.compare.metric import AXES, EVAL_CURVE, TRAIN_CURVE
 from trpo_cli.compare.results import Background, Comparison, EnvResult
 from trpo_cli.compare.statistics import mean_interval
 from trpo_cli.compare.wording import formatted, number, p_value, spread
-from trpo_cli.reference.distil import CURVE
+from trpo_cli.reference.distil import EACH
 from trpo_cli.reference.place import Placed
 from trpo_cli.reference.runs import as_run
 from trpo_cli.reference.store import Result
@@ -86,7 +86,7 @@ def _shows_returns(env: EnvResult) -> bool:
 
 
 def _background(rule: str, stored: Sequence[Result], end: int) -> Background:
-    curves = [align.curves_of(as_run(cut(result, end)), CURVE) for result in stored]
+    curves = [align.curves_of(as_run(cut(result, end)), EACH) for result in stored]
     found = {axis: [c[axis] for c in curves] for axis in AXES}
     lines = {axis: drawn(c, align.grid([c])) for axis, c in found.items()}
     return Background(f"{rule} (reference)", {a: d for a, d in lines.items() if d is not None})

@@ -22,6 +22,8 @@ EPISODES = 100
 POINTS = 60
 CURVE = Metric(TRAIN_CURVE, smoothed=True)
 """Every run has it, whether or not it was evaluated in training."""
+EACH = Metric(TRAIN_CURVE)
+"""The same of each iteration."""
 NORMALIZER_KL = "policy/normalizer_kl"
 ELSEWHERE = ("env.id", "total_steps", "algo.name", "sampler.name")
 """Settings that are fields of a result."""
@@ -48,8 +50,7 @@ def read_finished(path: Path) -> Run:
 
 def result_of(run: Run, cpu_seconds: float | None = None) -> Result:
     """What is stored of a finished run; raises `UserError` without evaluations."""
-    curve = curve_of(run)
-    steps = spaced(float(curve.x[0]), float(curve.x[-1]), POINTS)
+    steps, returns = _points(run)
     libraries = ["numpy", *(name for name in ("gymnasium", "mujoco", "ale-py") if used(run, name))]
     machine = run.manifest.get("machine", {})
     return Result(
@@ -67,7 +68,7 @@ def result_of(run: Run, cpu_seconds: float | None = None) -> Result:
         seconds=float(run.columns["seconds"][-1]),
         cpu_seconds=cpu_seconds,
         steps=steps,
-        returns=np.interp(steps, curve.x, curve.y),
+        returns=returns,
         sampled=_evaluation(run, deterministic=False),
         deterministic=_evaluation(run, deterministic=True),
         kl_share=_largest(kl_used(run)),
@@ -118,12 +119,23 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def curve_of(run: Run) -> align.Curve:
+def curve_of(run: Run, metric: Metric = CURVE) -> align.Curve:
     """The return of the training episodes over steps; raises `UserError` where none ended."""
-    curve = align.curves_of(run, CURVE)["steps"]
+    curve = align.curves_of(run, metric)["steps"]
     if curve.empty:
         raise UserError(f"No training episode of {run.path} ended, so it has no curve.")
     return curve
+
+
+def _points(run: Run) -> tuple[align.Floats, align.Floats]:
+    """steps, returns (points,): at each the mean over half the way to its neighbours, as far to
+    either side, so that the curve neither lags nor leads and its fast beginning is kept."""
+    curve = curve_of(run, EACH)
+    steps = spaced(float(curve.x[0]), float(curve.x[-1]), POINTS)
+    gaps = np.diff(steps)
+    half = 0.5 * np.minimum(np.append(0.0, gaps), np.append(gaps, 0.0))
+    ends = zip(steps - half, steps + half, strict=True)
+    return steps, np.array([align.mean_height(curve, low, high) for low, high in ends])
 
 
 def commit_of(run: Run) -> str:
