@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from trpo_cli.commands.resume import resumed_config
 from trpo_cli.errors import CannotWrite, UserError
 from trpo_cli.runs import checkpoint
 from trpo_cli.runs.logger import MetricsLogger
+from trpo_cli.training.evaluation import Evaluator
 from trpo_cli.training.loop import train
 
 
@@ -60,9 +62,32 @@ def test_rows_that_are_deleted_meanwhile(tmp_path):
     logger = MetricsLogger(tmp_path, {})
     logger.write({"step": 1, "seconds": 1.0})
     (tmp_path / "metrics.jsonl").unlink()
-    with pytest.raises(CannotWrite, match=r"metrics\.jsonl .* was deleted while the run"):
+    with pytest.raises(CannotWrite, match=r"metrics\.jsonl .* while the run was going on"):
         logger.write({"step": 2, "seconds": 2.0})
     logger.close()
+
+
+@pytest.mark.parametrize("what", ["link", "folder"])
+def test_another_folder_in_the_runs_place(tmp_path, monkeypatch, capsys, what):
+    """What lies there is somebody else's, and the run's checkpoints are not."""
+    run_dir, there = tmp_path / "run", tmp_path / ("run" if what == "folder" else "elsewhere")
+    evaluate = Evaluator.run
+
+    def replaced(*args: Any, **words: Any) -> Any:
+        run_dir.rename(tmp_path / "moved")
+        there.mkdir()
+        (there / "metrics.jsonl").write_text("precious\n")
+        if what == "link":
+            run_dir.symlink_to(there)
+        return evaluate(*args, **words)
+
+    monkeypatch.setattr(Evaluator, "run", replaced)
+    words = running.settings("vpg", "CartPole-v1", total_steps=2 * running.BATCH)
+    assert trpo_run.main([*words, f"hydra.run.dir={run_dir}"]) == 3
+    assert "another was put in its place, while the run" in capsys.readouterr().err
+    assert [path.name for path in there.iterdir()] == ["metrics.jsonl"]
+    assert (there / "metrics.jsonl").read_text() == "precious\n"
+    assert running.count_rows(tmp_path / "moved") == 2
 
 
 def test_a_terminal_that_is_closed(tmp_path):

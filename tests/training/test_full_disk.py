@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import trpo_cli.simulators.mujoco.quiet  # noqa: F401  its import starts a process, which writes
 from tests.support import faulty_envs, running
 from tests.support.failing import fail
 from tests.support.running import BATCH, check_same, lines, result, status

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
@@ -37,6 +36,7 @@ class MetricsLogger:
         self._run_dir, self._start = run_dir, start
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         self._metrics = open_own(run_dir / METRICS, flags)
+        self._file = os.fstat(self._metrics)
         lines = _lines(run_dir / METRICS)
         self._keys = tuple(json.loads(lines[0])) if lines else ()
         self._keys = tuple(key for key in self._keys if key != KEY)
@@ -44,6 +44,20 @@ class MetricsLogger:
         self._left_out: frozenset[str] | None = None
         self._events = _open_events(run_dir, hyperparameters)
         self._closed = False
+
+    def check_place(self) -> None:
+        """Raise `CannotWrite` when the rows were deleted, which would go nowhere, or when another
+        folder or a link is in the run directory's place: nothing of the run belongs there."""
+        path = self._run_dir / METRICS
+        try:
+            mine = os.path.samestat(self._file, os.lstat(path))
+        except FileNotFoundError:
+            mine = False
+        except OSError as error:
+            raise CannotWrite(path, error) from error
+        if not mine:
+            why = "it was deleted, or another was put in its place, while the run was going on"
+            raise CannotWrite(path, OSError(0, why))
 
     def rows(self) -> dict[str, Any] | None:
         """What is known about the rows so far (see `chain`); None in a run without a chain."""
@@ -75,9 +89,8 @@ class MetricsLogger:
         line, digits = json.dumps(values, allow_nan=False).encode() + b"\n", ""
         if self._start is not None:
             line, digits = sealed(values, self._last)
+        self.check_place()
         try:
-            if os.fstat(self._metrics).st_nlink == 0:  # rows would go nowhere, without a word
-                raise FileNotFoundError(errno.ENOENT, "it was deleted while the run was going on")
             write_all(self._metrics, line)
         except OSError as error:
             raise CannotWrite(self._run_dir / METRICS, error) from error
@@ -87,11 +100,13 @@ class MetricsLogger:
     def write_eval(self, record: Mapping[str, Any]) -> None:
         """Append one evaluation to eval.jsonl (keys `EVAL_KEYS`, and lengths), and its means to
         TensorBoard as eval/return_mean, eval/return_std and eval/length_mean."""
+        self.check_place()
         values = append_eval(self._run_dir, record, self._start)
         self._show(lambda events: events.evaluation(values))
 
     def flush(self) -> None:
         """Wait until the disk has every row (before a checkpoint counts them)."""
+        self.check_place()
         try:
             os.fsync(self._metrics)
             sync_folder(self._run_dir)  # it lists the files only then for sure

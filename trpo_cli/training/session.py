@@ -268,6 +268,7 @@ class Session:
             status, reason, self._evaluation, training.clock.total, training.failed_simulations
         )
         try:
+            self._logger.check_place()
             self._manifest.finish(status, reason, training.step, self._logger.rows())
         except CannotWrite as problem:
             if error is None:
