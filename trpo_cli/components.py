@@ -249,9 +249,10 @@ def defaults(group: str, name: str) -> dict[str, Any]:
     return {key: value for key, value in section.items() if key not in ("defaults", "name")}
 
 
-def set_by_rule(folder: Path, rule: str, choice: str) -> dict[str, Any]:
-    """What an update rule's YAML file sets where `choice` (such as value=mlp) was made."""
-    also: dict[str, Any] = read_yaml(folder / "algo" / f"{rule}.yaml").get(ALSO) or {}
+def set_with(folder: Path, chosen: str, choice: str) -> dict[str, Any]:
+    """What the YAML file of `chosen` (such as algo/ppo) sets where `choice` (such as value=mlp) was
+    made as well."""
+    also: dict[str, Any] = read_yaml(folder / f"{chosen}.yaml").get(ALSO) or {}
     return dict(also.get(choice) or {})
 
 

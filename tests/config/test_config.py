@@ -9,7 +9,7 @@ import pytest
 
 from trpo_cli.algos.trpo import TRPOConfig
 from trpo_cli.commands.hydra.compose import config_of
-from trpo_cli.components import conf_dir, set_by_rule
+from trpo_cli.components import conf_dir, set_with
 from trpo_cli.config import Config, config_from_yaml, config_to_yaml, validate
 from trpo_cli.config.schema import all_options
 from trpo_cli.errors import UserError
@@ -24,6 +24,9 @@ COMPANIONS = {
     ("sampler", "perturbations"): {"algo": "es", **WITHOUT_VALUE},
     ("value", "none"): {"advantage": "reward_to_go"},
 }
+
+
+ATARI = "env=atari"
 
 
 class TestComposition:
@@ -44,16 +47,28 @@ class TestComposition:
         config = config_of("env=Swimmer-v5")
         assert (config.env.id, config.discount) == ("Swimmer-v5", 0.9999)
 
+    def test_it_may_set_what_belongs_to_one_advantage(self) -> None:
+        config: Any = config_of("env=Swimmer-v5")
+        assert config.advantage.gae_lambda == 0.98
+        other: Any = config_of("env=Swimmer-v5", "advantage=value_baseline")
+        assert not hasattr(other.advantage, "gae_lambda") and other.discount == 0.9999
+
     def test_the_command_line_wins_over_files(self) -> None:
         assert config_of("env=Swimmer-v5", "discount=0.9").discount == 0.9
+        config: Any = config_of("env=Swimmer-v5", "advantage.gae_lambda=0.9")
+        assert config.advantage.gae_lambda == 0.9
 
     @pytest.mark.parametrize(
         "algo",
-        [name for name in all_options()["algo"] if set_by_rule(conf_dir(), name, "env=atari")],
+        [
+            name
+            for name in all_options()["algo"]
+            if set_with(conf_dir(), f"algo/{name}", "env=atari")
+        ],
     )
     def test_atari_games_have_presets(self, algo: str) -> None:
         """What the rule's file has under with: env=atari, whatever the game; others without."""
-        preset: Any = set_by_rule(conf_dir(), algo, "env=atari")
+        preset: Any = set_with(conf_dir(), f"algo/{algo}", ATARI)
         for env_id in ("ALE/Pong-v5", "BreakoutNoFrameskip-v4", "ale_py:ALE/Qbert-v5"):
             config = config_of(f"algo={algo}", f"env={env_id}")
             assert config.env.id == env_id

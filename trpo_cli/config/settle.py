@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from trpo_cli.components import conf_dir, load, set_by_rule
+from trpo_cli.components import conf_dir, load, set_with
 from trpo_cli.config.schema import Config, is_auto
 from trpo_cli.errors import UserError
 from trpo_cli.settings import check_ranges
@@ -80,7 +80,7 @@ def _decided(group: str, config: Config, images: bool) -> Any:
                 f"{group}={name} is chosen, which has none. Leave it out, or choose a {group} by "
                 "its name."
             )
-    tuned = set_by_rule(conf_dir(), config.algo.name, f"{group}={name}")
+    tuned = set_with(conf_dir(), f"algo/{config.algo.name}", f"{group}={name}")
     decided = dataclasses.replace(kind(), **{**tuned, **section.given})
     check_ranges(decided, f"{group}.")
     return decided

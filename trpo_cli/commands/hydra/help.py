@@ -10,7 +10,7 @@ from typing import Any
 from trpo_cli.commands import arguments
 from trpo_cli.commands.hydra.help_words import EXAMPLES, OPTIONS, SHORT, USAGE
 from trpo_cli.commands.hydra.options import Setting, choices, settings_of
-from trpo_cli.components import conf_dir, load, set_by_rule
+from trpo_cli.components import conf_dir, load, set_with
 from trpo_cli.config import ATARI_ID, Config
 from trpo_cli.config.checks import is_read
 from trpo_cli.config.schema import all_options, default_option
@@ -148,7 +148,7 @@ def _option(group: str, name: str, config: Config, values: Mapping[str, Any]) ->
         yield f"  here it becomes {decided}:"
         kind, name = load(group, decided), decided
     if decided != name:
-        also = set_by_rule(conf_dir(), config.algo.name, f"{group}={name}")
+        also = set_with(conf_dir(), f"algo/{config.algo.name}", f"{group}={name}")
         values = {f"{group}.{key}": value for key, value in also.items()}
     shown = (s for s in settings_of(kind, f"{group}.") if s.key != f"{group}.name")
     yield from _lines(shown, values)

@@ -17,7 +17,7 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
-from trpo_cli.components import ALSO, HOMES, conf_dir, load, set_by_rule
+from trpo_cli.components import ALSO, HOMES, conf_dir, load, set_with
 from trpo_cli.config import ATARI_ID
 from trpo_cli.errors import UserError
 
@@ -27,8 +27,9 @@ NO_FILE = "components"
 class FilesSource(FileConfigSource):
     """A folder of YAML files laid out like conf/.
 
-    What an update rule's file has under ``with`` is no part of the file's own content. It answers
-    as configurations of their own: ``with_value/<rule>/<value>`` and ``with_env/<rule>/<id>``.
+    What the file of an update rule or an environment has under ``with`` is no part of the file's
+    own content. It answers as configurations of their own: ``with_value/<rule>/<value>``,
+    ``with_env/<rule>/<id>`` and ``with_advantage/<id>/<advantage>``.
     """
 
     @staticmethod
@@ -45,7 +46,7 @@ class FilesSource(FileConfigSource):
                 header={"package": "_global_"},
             )
         result = super().load_config(config_path)
-        if config_path.startswith("algo/") and isinstance(result.config, DictConfig):
+        if config_path.startswith(("algo/", "env/")) and isinstance(result.config, DictConfig):
             result.config.pop(ALSO, None)
         return result
 
@@ -54,13 +55,17 @@ class FilesSource(FileConfigSource):
 
     def _also(self, config_path: str) -> dict[str, Any]:
         group, _, rest = config_path.removesuffix(".yaml").partition("/")
-        rule, _, choice = rest.partition("/")
+        chosen, _, choice = rest.partition("/")
         folder = Path(self.path)
         if group == "with_value":
-            also = set_by_rule(folder, rule, f"value={choice}")
+            also = set_with(folder, f"algo/{chosen}", f"value={choice}")
             return {"value": also} if also else {}
         if group == "with_env" and ATARI_ID.search(choice):
-            return set_by_rule(folder, rule, "env=atari")
+            return set_with(folder, f"algo/{chosen}", "env=atari")
+        if group == "with_advantage":
+            chosen, _, choice = rest.rpartition("/")
+            also = set_with(folder, f"env/{chosen}", f"advantage={choice}")
+            return {"advantage": also} if also else {}
         return {}
 
 
