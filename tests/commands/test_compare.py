@@ -224,7 +224,7 @@ class TestErrors:
             (["runs", "--threshold", "Hoper-v4=3"], "no run is on that environment"),
             (["runs", "--allow", "all"], "there are versions, steps, envs"),
             (["runs", "--x", "hours"], "invalid choice"),
-            (["runs", "--curve", "policy/kls"], "Did you mean policy/kl?"),
+            (["runs", "--curve", "policy/kls"], "Did you mean policy/kl or "),
             (["runs", "--normalise", "human"], "no random and no human score"),
             (["runs", "--out", "runs/Hopper-v4/ppo/0/report"], "into the run directory"),
             (["runs", "--out", "file"], "is a file"),

@@ -266,7 +266,7 @@ class TestSignals:
         ("target", "name"),
         [
             (SinglePathSampler, "collect"),
-            (training_module, "estimate"),
+            (training_module, "Estimation"),
             (TRPO, "update"),
             (Value, "fit"),
             (Normalizer, "update"),

@@ -134,7 +134,7 @@ class TestGame:
         config = config_of(*settings(kind, **changes))
         train(config, reference, ["trpo-run"])
         with monkeypatch.context() as context:
-            interrupt_at(context, training_module, "estimate", 2)
+            interrupt_at(context, training_module, "Estimation", 2)
             with pytest.raises(Interrupted):
                 train(config, run_dir, ["trpo-run"])
         assert count_rows(run_dir) == 2
