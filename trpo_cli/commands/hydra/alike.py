@@ -21,17 +21,17 @@ from trpo_cli.config.schema import replaced
 
 
 class Alike:
-    """Composes configurations as `compose` does."""
+    """Composes configurations as `compose` does, which says what `recorded` is."""
 
-    def __init__(self, hydra: Hydra) -> None:
-        self._hydra = hydra
+    def __init__(self, hydra: Hydra, recorded: bool = False) -> None:
+        self._hydra, self._recorded = hydra, recorded
         self._known: dict[tuple[str, ...], tuple[Config, DictConfig]] = {}
 
     def compose(self, overrides: Sequence[str]) -> tuple[Config, DictConfig]:
         """The validated configuration, and Hydra's own settings: those of the first like it, which
         may differ in what is told of the job."""
         if any("${" in text for text in overrides):  # it may stand for anything
-            return compose(self._hydra, overrides)
+            return compose(self._hydra, overrides, self._recorded)
         chosen = choices(overrides)
         plain = [_is_plain(text, chosen) for text in overrides]
         kind = tuple(
@@ -39,14 +39,16 @@ class Alike:
             for text, simple in zip(overrides, plain, strict=True)
         )
         if kind not in self._known:
-            self._known[kind] = compose(self._hydra, overrides)
+            self._known[kind] = compose(self._hydra, overrides, self._recorded)
             return self._known[kind]
         config, settings = self._known[kind]
         values = [text for text, simple in zip(overrides, plain, strict=True) if simple]
-        return changed(self._hydra, config, values), settings
+        return changed(self._hydra, config, values, self._recorded), settings
 
 
-def changed(hydra: Hydra, config: Config, overrides: Sequence[str]) -> Config:
+def changed(
+    hydra: Hydra, config: Config, overrides: Sequence[str], recorded: bool = False
+) -> Config:
     """A configuration with other values of settings that its components have.
 
     Raises `UserError` as `compose` does.
@@ -60,7 +62,8 @@ def changed(hydra: Hydra, config: Config, overrides: Sequence[str]) -> Config:
         parsed = parser.parse_override(text)
         config = replaced(config, parsed.key_or_group, parsed.value())
     validate(config)
-    accept(config, said)
+    if not recorded:
+        accept(config, said)
     return config
 
 

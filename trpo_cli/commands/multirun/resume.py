@@ -6,8 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra._internal.hydra import Hydra
-
+from trpo_cli.commands.hydra.alike import Alike
 from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.commands.hydra.overrides import check_overrides
 from trpo_cli.commands.multirun.powers import of_sweep
@@ -60,8 +59,9 @@ def resume_sweep(
         hydra = start_hydra(listed.config_dir)
         given = _settings_of_hydra(listed, own)
         rows, todo = list[Row](), list[tuple[int, Sequence[str], Config]]()
+        alike = Alike(hydra, recorded=True)
         for job in listed.jobs:
-            config = _config(hydra, job, sweep_dir, listed, changes, trusted)
+            config = _config(alike, job, sweep_dir, listed, changes, trusted)
             row = Row(job.number, job.name, sweep_dir / job.folder, config.total_steps)
             rows.append(row)
             if is_finished(row.folder, row.total):
@@ -87,7 +87,7 @@ def resume_sweep(
 
 
 def _config(
-    hydra: Hydra,
+    alike: Alike,
     job: Job,
     sweep_dir: Path,
     listed: Index,
@@ -99,7 +99,7 @@ def _config(
     with naming(job.number, job.differs):
         if has_begun(folder):
             return resumed_config(folder, changes, listed.config_dir, trusted=trusted)
-        return compose(hydra, [*job.overrides, *changes], recorded=True)[0]
+        return alike.compose([*job.overrides, *changes])[0]
 
 
 def _settings_of_hydra(listed: Index, given: Sequence[str]) -> list[str]:
