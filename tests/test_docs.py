@@ -38,6 +38,7 @@ COMMANDS = {
     "trpo-run": "trpo_cli.commands.run",
     "trpo-eval": "trpo_cli.commands.evaluate",
     "trpo-compare": "trpo_cli.commands.compare",
+    "trpo-export": "trpo_cli.commands.export",
     "trpo-tune": "trpo_cli.commands.tune",
     "trpo-lab": "trpo_cli.commands.lab",
 }
@@ -176,7 +177,7 @@ class TestPages:
         known = {s.key for s in all_settings()} | {"policy.parameters"}  # an attribute
         spans = [span.partition("=")[0] for span in re.findall(r"`([^`\n]+)`", PAGES[page])]
         sections = "algo|sampler|policy|value|advantage|eval|checkpoint|env"
-        keys = [s for s in spans if re.fullmatch(rf"(?:{sections})\.(?!jsonl)(?:\w+\.)*\w+", s)]
+        keys = [s for s in spans if re.fullmatch(rf"(?:{sections})\.(?!jsonl|npz)(?:\w+\.)*\w+", s)]
         keys = [k for k in keys if not k.startswith("env.kwargs.")]  # the environment's own
         assert [k for k in keys if not any(x == k or x.startswith(f"{k}.") for x in known)] == []
         metrics = [

@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1] / "trpo_cli"
 # From the bottom to the top: each package, or file at the top, and which of those above it in this
 # list it may import. Imports within functions and for type checkers count.
 LAYERS = {
-    "__init__": "",
+    "version": "",
     "errors": "",
     "seeding": "",
     "maths": "",
@@ -30,7 +30,7 @@ LAYERS = {
     "system": "errors",
     "distributed": "errors system",
     "data": "maths distributed",
-    "runs": "__init__ errors untrusted system",
+    "runs": "version errors untrusted system",
     "terminal": "errors untrusted system runs",
     "config": "errors untrusted settings components system",
     "simulators": "errors kernels settings components config",
@@ -39,6 +39,7 @@ LAYERS = {
     "samplers": "errors kernels seeding maths settings components distributed data simulators "
     "models",
     "algos": "errors kernels seeding maths settings components data models",
+    "export": "errors data simulators models",
     "lab": "errors untrusted settings runs simulators",
     "compare": "errors untrusted maths runs settings",
     "sweeps": "errors untrusted system runs terminal",
@@ -46,8 +47,10 @@ LAYERS = {
     "reference": "errors runs compare",
     "training": "errors seeding maths settings components system distributed data runs terminal "
     "config simulators models estimators samplers algos",
-    "commands": "__init__ errors untrusted kernels settings components system distributed runs "
-    "terminal config simulators samplers compare lab sweeps tune reference training",
+    "commands": "version errors untrusted kernels settings components system distributed runs "
+    "terminal config simulators samplers export compare lab sweeps tune reference training",
+    "api": "errors runs config simulators models compare sweeps training",
+    "__init__": "version api",
     "__main__": "commands",
 }
 THIRD_PARTY = {

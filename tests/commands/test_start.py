@@ -21,6 +21,7 @@ LINES = {
     ],
     "evaluate": ["--help", "nowhere", "nowhere --episodez=3"],
     "compare": ["--help", "nowhere", "nowhere --byy=seed"],
+    "export": ["--help", "nowhere", "nowhere --formatt=npz"],
     "tune": ["--help", "algo=tpro", "algo.max_kll=1", "env=Hoper-v4"],
     "lab": ["--help", "lqrr", "lqr --statez=3"],
 }

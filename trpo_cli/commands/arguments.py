@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from trpo_cli import __version__
 from trpo_cli.errors import UserError
 from trpo_cli.terminal.display import fitted
+from trpo_cli.version import __version__
 
 SEE_ALSO = (
-    "commands: trpo-run trains, trpo-eval evaluates, trpo-compare compares, trpo-tune searches, "
-    "trpo-lab experiments"
+    "commands: trpo-run trains, trpo-eval evaluates, trpo-compare compares, trpo-export takes the "
+    "policy away, trpo-tune searches, trpo-lab experiments"
 )
 
 

@@ -13,13 +13,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trpo_cli import __version__
 from trpo_cli.commands import arguments
 from trpo_cli.commands.failures import run_command
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import CONFIG, METRICS, OUTPUTS, moment
 from trpo_cli.sweeps.last import named
 from trpo_cli.terminal.display import columns, fitted
+from trpo_cli.version import __version__
 
 if TYPE_CHECKING:
     from trpo_cli.compare.groups import Grouping

@@ -15,11 +15,9 @@ from trpo_cli.commands.arguments import natural, positive
 from trpo_cli.commands.failures import run_command
 from trpo_cli.distributed.processes import process_count, process_number
 from trpo_cli.errors import CannotWrite, ToldElsewhere, UserError
-from trpo_cli.runs.checkpoint import find, step_of
-from trpo_cli.runs.directory import CONFIG, require
+from trpo_cli.runs.checkpoint import step_of
 from trpo_cli.runs.logger import append_eval
-from trpo_cli.runs.manifest import check_config, read
-from trpo_cli.runs.whole import what_is_wrong
+from trpo_cli.runs.manifest import read
 from trpo_cli.sweeps import index
 from trpo_cli.sweeps.index import is_sweep
 from trpo_cli.sweeps.last import run_or_sweep
@@ -42,10 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def evaluate_all(words: list[str]) -> None:
     """Look at all runs, then evaluate them one after another and print the results."""
     refuse_launcher()
+    from trpo_cli.training.stored import open_run
+
     args = make_parser().parse_args(words)
     folders = [run for word in args.run_dirs for run in run_folders(word)]
     # Absolute: an environment may change the working directory.
-    runs = [(name, Path(name).absolute(), *read_run(Path(name), args)) for name in folders]
+    runs = [
+        (name, Path(name).absolute(), *open_run(Path(name), args.checkpoint, args.trust))
+        for name in folders
+    ]
     out = PlainLines(sys.stdout)
     for name, run_dir, config, folder in runs:
         with contextlib.closing(Waiting()) as waiting:
@@ -80,17 +83,6 @@ def refuse_launcher() -> None:
             f"an evaluation takes one process, and the launcher started {count}; leave torchrun "
             "out."
         )
-
-
-def read_run(run_dir: Path, args: argparse.Namespace) -> tuple[Config, Path]:
-    """A run's configuration and the folder of one of its checkpoints."""
-    from trpo_cli.config import read_config
-
-    config = read_config(require(run_dir) / CONFIG, args.trust)
-    check_config(run_dir, read(run_dir))
-    if wrong := what_is_wrong(run_dir):  # the policy is checked by itself, and as good as it was
-        print(f"warning: {run_dir}: {wrong}", file=sys.stderr)
-    return config, find(run_dir, args.checkpoint)
 
 
 def evaluate_run(

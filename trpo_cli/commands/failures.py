@@ -1,4 +1,4 @@
-"""How the five commands run: what goes wrong becomes one paragraph on stderr and an exit status."""
+"""How the six commands run: what goes wrong becomes one paragraph on stderr and an exit status."""
 
 from __future__ import annotations
 

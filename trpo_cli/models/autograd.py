@@ -92,7 +92,7 @@ class ModuleNetwork:
         return outputs
 
 
-class _Affine(nn.Module):
+class Affine(nn.Module):
     """x W + b with W (inputs, outputs), so that the flat vector is laid out as `MLP` has it."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool) -> None:
@@ -122,7 +122,7 @@ def torch_mlp(shape: MLP) -> nn.Module:
             if shape.layer_norm:
                 layers.append(nn.LayerNorm(n, NORM_EPS, elementwise_affine=False))
             layers.append(ACTIVATIONS[shape.activation]())
-        layers.append(_Affine(n, m, shape.bias))
+        layers.append(Affine(n, m, shape.bias))
     return nn.Sequential(*layers)
 
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import trpo_cli
 from trpo_cli.errors import UserError
 from trpo_cli.runs.chain import Known, check_known
 from trpo_cli.runs.directory import CONFIG, MANIFEST, read_json, write_json
 from trpo_cli.system import machine
+from trpo_cli.version import __version__
 
 FORMAT = 2
 """Of runs whose rows carry a chain; those of format 1 have none, and go on without."""
@@ -95,12 +95,12 @@ def start(
         "backend": backend,
         "threads": int(threads),
         "processes": int(processes),
-        "version": trpo_cli.__version__,
+        "version": __version__,
         "versions": machine.versions(),
         "kernels": machine.kernels(),
         "machine": machine.machine(device),
     }
-    if git := machine.checkout(Path(trpo_cli.__file__).resolve().parents[1]):
+    if git := machine.checkout(Path(__file__).resolve().parents[2]):
         content["git"] = git
     if rows is not None:
         content |= {"config": [digest_of_config(run_dir)], "checkpoint": None, "rows": dict(rows)}
@@ -134,7 +134,7 @@ def resume(
         "time": _now(),
         "step": step,
         "command": shlex.join(command),
-        "version": trpo_cli.__version__,
+        "version": __version__,
         "versions": machine.versions(),
         "kernels": machine.kernels(),
         **facts,

@@ -113,6 +113,8 @@ class Simulator(Protocol):
     """'mujoco', 'atari', 'linear' or 'gymnasium', for the start banner."""
     frame_stack: int
     """How many frames an observation stacks, the newest last; 1 where it is no such stack."""
+    action_start: int | np.ndarray
+    """What the environment's own Discrete and MultiDiscrete actions count from; here from 0."""
     failed_simulations: int
     """Episodes so far that were ended because the simulation became unstable or raised."""
     remarks: Sequence[str]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import CHECKPOINTS, CONFIG, LOCK, METRICS, OUTPUTS
-from trpo_cli.sweeps.index import INDEX
+from trpo_cli.sweeps.index import INDEX, is_sweep, read
 
 LAST = "last"
 SEARCH = "tune.json"
@@ -58,6 +58,16 @@ def run_or_sweep(word: str, said: str) -> Path:
             raise UserError(
                 f"{said}: {folder} is no run and no sweep. The newest below it is {found[1]}."
             )
+    return folder
+
+
+def only_run(word: str, said: str) -> Path:
+    """The same where it has to be one run; of a sweep, the error names its runs."""
+    folder = run_or_sweep(word, said)
+    if is_sweep(folder):
+        runs = [str(folder / job.folder) for job in read(folder).jobs]
+        shown = ", ".join(runs[:3]) + (", ..." if len(runs) > 3 else "")
+        raise UserError(f"{said}: {folder} is a sweep. Name one of its runs: {shown}.")
     return folder
 
 

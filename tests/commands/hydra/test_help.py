@@ -120,7 +120,8 @@ def test_lines_fit_a_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None
     assert max(map(len, cli("--help=all").out.splitlines())) <= 100
 
 
-COMMANDS = {"run": "run", "evaluate": "eval", "compare": "compare", "tune": "tune", "lab": "lab"}
+COMMANDS = {"run": "run", "evaluate": "eval", "compare": "compare", "export": "export"}
+COMMANDS |= {"tune": "tune", "lab": "lab"}
 
 
 @pytest.mark.parametrize(("module", "name"), COMMANDS.items())

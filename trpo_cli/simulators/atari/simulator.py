@@ -32,6 +32,7 @@ class AtariSimulator:
     """
 
     backend = "atari"
+    action_start = 0
     failed_simulations = 0
     why_not_restorable = why_not_branchable = ""
     remarks: Sequence[str] = ()

@@ -63,6 +63,7 @@ class GymnasiumSimulator:
         assert isinstance(space, spaces.Box)
         self.observation_space: spaces.Box = space
         self.action_space, self._convert, dtype = _actions(envs[0].action_space)
+        self.action_start: int | np.ndarray = getattr(envs[0].action_space, "start", 0)
         self.max_episode_steps = max_episode_steps
         self._observations = np.zeros((self.num_envs, *space.shape), dtype=space.dtype)
         self._steps = 0

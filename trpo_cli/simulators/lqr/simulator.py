@@ -21,6 +21,7 @@ class LinearSimulator:
 
     backend = "linear"
     frame_stack = 1
+    action_start = 0
     failed_simulations = 0
     why_not_restorable = why_not_branchable = ""
     remarks: Sequence[str] = ()

@@ -33,6 +33,7 @@ class MujocoSimulator:
 
     backend = "mujoco"
     frame_stack = 1
+    action_start = 0
     why_not_restorable = why_not_branchable = ""
     remarks: Sequence[str] = ()
 
