@@ -13,6 +13,7 @@ import pytest
 from gymnasium import spaces
 from torch import nn
 
+from tests.support.small import f32
 from trpo_cli.errors import UserError
 from trpo_cli.export.check import TOLERANCE, differences, outputs_of, regret
 from trpo_cli.export.formats import FORMATS, Acting
@@ -27,7 +28,7 @@ from trpo_cli.models.policies.trpo_cnn import TRPOCNNPolicyConfig
 from trpo_cli.models.policy import Policy
 
 VECTORS = spaces.Box(-10.0, 10.0, (3,))
-BOUNDED = spaces.Box(np.float32([-2.0, 0.0]), np.float32([4.0, np.inf]))
+BOUNDED = spaces.Box(f32([-2.0, 0.0]), f32([4.0, np.inf]))
 ACTIONS: dict[str, tuple[spaces.Space[Any], str]] = {
     **{way: (BOUNDED, way) for way in ("rescale", "clip", "squash", "raw")},
     "matrix": (spaces.Box(-3.0, 5.0, (2, 2)), "rescale"),
@@ -145,7 +146,7 @@ def test_what_the_outputs_mean() -> None:
         ("squash", [1 + 3 * math.tanh(0.5), 0.5], [0.5, 0.5], [e, e]),
     ):
         policy = policy_of(LinearPolicyConfig(actions=way), simulator)
-        policy.parameters[:] = np.float32([0] * 6 + [0.5, 0.5, -1, -1])
+        policy.parameters[:] = f32([0] * 6 + [0.5, 0.5, -1, -1])
         found = outputs_of(policy, seen(VECTORS, 1), 0)
         for key, expected in (("action", action), ("mean", mean), ("std", std)):
             np.testing.assert_allclose(found[key], [expected], rtol=1e-6, err_msg=f"{way} {key}")
@@ -155,7 +156,7 @@ def test_actions_are_the_environment_s_own() -> None:
     """Three choices from 5 on: the largest logit is the second's."""
     simulator = world(VECTORS, spaces.Discrete(3, start=5))
     policy = policy_of(LinearPolicyConfig(), simulator)
-    policy.parameters[:] = np.float32([0] * 9 + [0, 2, 1])
+    policy.parameters[:] = f32([0] * 9 + [0, 2, 1])
     acting = written(policy, simulator, "npz")
     assert acting(seen(VECTORS, 2))["action"].tolist() == [6, 6]
 

@@ -66,6 +66,7 @@ class CountdownSimulator:
     action_space: spaces.Space[Any] = spaces.Box(-1, 1, (1,))
     backend, failed_simulations, frame_stack = "stub", 0, 1
     why_not_restorable = why_not_branchable = ""
+    action_start = 0
     remarks: Sequence[str] = ()
 
     def __init__(self, num_envs: int, max_episode_steps: int | None = 1000) -> None:

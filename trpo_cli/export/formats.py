@@ -35,7 +35,7 @@ class Format:
 def _write_onnx(module: ActingModule, example: np.ndarray, about: dict[str, Any]) -> bytes:
     import onnx
 
-    file = io.BytesIO()
+    file: Any = io.BytesIO()
     with warnings.catch_warnings():  # that torch has a newer exporter, which needs onnxscript
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -99,9 +99,9 @@ def _write_npz(module: ActingModule, example: np.ndarray, about: dict[str, Any])
 def arrays_of(module: ActingModule, shape: tuple[int, ...]) -> dict[str, Any]:
     """All that `export.reader` needs. shape: of an observation."""
     reading, head = module.reading, module.head
-    mean, std, clip = np.float32(0.0), np.float32(255.0), np.inf
+    mean, std, clip = torch.zeros(()), torch.full((), 255.0), np.inf
     if isinstance(reading, Whitening):
-        mean, std = reading.mean.numpy().reshape(shape), 1.0 / reading.scale.numpy().reshape(shape)
+        mean, std = reading.mean.reshape(shape), 1.0 / reading.scale.reshape(shape)
         clip = reading.bound
     arrays: dict[str, Any] = {
         "observation_mean": mean,

@@ -60,6 +60,13 @@ class Pixels(nn.Module):
 
 class GaussianOutputs(nn.Module):
     names = ("action", "mean", "std")
+    factor: Tensor
+    offset: Tensor
+    low: Tensor
+    high: Tensor
+    mean_factor: Tensor
+    mean_offset: Tensor
+    std: Tensor
 
     def __init__(self, head: GaussianHead, log_std: np.ndarray, shape: tuple[int, ...]) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
 """Acts with a file of ``trpo-export --format npz``. It needs numpy alone: copy it."""
+# mypy: ignore-errors
+# The page of trpo-export shows it as it stands here.
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view

@@ -113,12 +113,15 @@ class Simulator(Protocol):
     """'mujoco', 'atari', 'linear' or 'gymnasium', for the start banner."""
     frame_stack: int
     """How many frames an observation stacks, the newest last; 1 where it is no such stack."""
-    action_start: int | np.ndarray
-    """What the environment's own Discrete and MultiDiscrete actions count from; here from 0."""
     failed_simulations: int
     """Episodes so far that were ended because the simulation became unstable or raised."""
     remarks: Sequence[str]
     """What a person should know of these environments, for the start banner: a sentence each."""
+
+    @property
+    def action_start(self) -> int | np.ndarray:
+        """What the environment's own Discrete and MultiDiscrete actions count from; here from 0."""
+        ...
 
     @property
     def why_not_restorable(self) -> str:
