@@ -39,7 +39,7 @@ LAYERS = {
     "samplers": "errors kernels seeding maths settings components distributed data simulators "
     "models",
     "algos": "errors kernels seeding maths settings components data models",
-    "export": "errors data simulators models",
+    "export": "errors maths data simulators models",
     "lab": "errors untrusted settings runs simulators",
     "compare": "errors untrusted maths runs settings",
     "sweeps": "errors untrusted system runs terminal",

@@ -108,6 +108,20 @@ class TestActsAsThePolicy:
         simulator = world(VECTORS, spaces.Discrete(3))
         check(policy_of(config, simulator), simulator, name)
 
+    def test_with_layer_normalisation(self, name: str) -> None:
+        config = MLPPolicyConfig(hidden_sizes=[5, 4], layer_norm=True)
+        simulator = world(VECTORS, BOUNDED)
+        check(policy_of(config, simulator), simulator, name)
+
+    @pytest.mark.parametrize("way", ["rescale", "squash"])
+    def test_with_a_deviation_that_depends_on_the_state(self, name: str, way: str) -> None:
+        config = MLPPolicyConfig(hidden_sizes=[5], log_std="state", actions=way)
+        simulator = world(VECTORS, BOUNDED)
+        policy = policy_of(config, simulator)
+        std = written(policy, simulator, name)(seen(VECTORS))["std"]
+        assert np.ptp(std, axis=0).min() > 0.1
+        check(policy, simulator, name)
+
     def test_that_is_linear_without_bias_or_normaliser(self, name: str) -> None:
         config = LinearPolicyConfig(bias=False, normalize_observations=False)
         simulator = world(spaces.Box(-1.0, 1.0, (3, 2)), BOUNDED)

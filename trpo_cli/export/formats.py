@@ -123,17 +123,20 @@ def _layers(module: ActingModule) -> dict[str, Any]:
     stride0; and the one activation between them."""
     names = {kind: name for name, kind in ACTIVATIONS.items()}
     layers: list[Any] = []
-    used = set()
+    used, normalized = set(), False
     for part in module.network if isinstance(module.network, nn.Sequential) else [module.network]:
         if type(part) in names:
             used.add(names[type(part)])
         elif isinstance(part, Affine | nn.Linear | nn.Conv2d):
             layers.append(part)
+        elif isinstance(part, nn.LayerNorm) and not part.elementwise_affine:
+            normalized = True
         elif not isinstance(part, nn.Flatten):
             raise _no_arrays(part)
     if len(used) > 1:
         raise _no_arrays(module.network)
     found: dict[str, Any] = {"layers": len(layers), "activation": "".join(used) or "tanh"}
+    found["layer_norm"] = normalized
     for number, layer in enumerate(layers):
         weight = layer.weight.T if isinstance(layer, nn.Linear) else layer.weight
         bias = torch.zeros(weight.shape[-1]) if layer.bias is None else layer.bias

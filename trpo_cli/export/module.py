@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from trpo_cli.data.frames import colours_last
 from trpo_cli.errors import UserError
+from trpo_cli.maths.state_gaussian import SPREAD
 from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
 from trpo_cli.models.conv import ConvNet
 from trpo_cli.models.heads import BernoulliHead, CategoricalHead, GaussianHead
@@ -66,11 +67,13 @@ class GaussianOutputs(nn.Module):
     high: Tensor
     mean_factor: Tensor
     mean_offset: Tensor
-    std: Tensor
+    log_std: Tensor
 
     def __init__(self, head: GaussianHead, log_std: np.ndarray, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.by_state = shape, head.first_log_std is not None
+        if head.first_log_std is not None:
+            log_std = np.full(head.size, head.first_log_std)
         factor, offset, low, high = head.affine()
         if head.raw:
             low, high = np.full_like(low, -np.inf), np.full_like(high, np.inf)
@@ -82,16 +85,20 @@ class GaussianOutputs(nn.Module):
             "high": high,
             "mean_factor": np.where(squashed, 1.0, factor),
             "mean_offset": np.where(squashed, 0.0, offset),
-            "std": np.exp(log_std) * np.where(squashed, 1.0, factor),
+            "log_std": log_std,
         }.items():
             setattr(self, name, nn.Buffer(torch.from_numpy(value.astype(np.float32))))
         self.squashed = nn.Buffer(torch.from_numpy(squashed))
 
     def forward(self, outputs: Tensor) -> tuple[Tensor, ...]:
-        a = torch.where(self.squashed, outputs.tanh(), outputs) * self.factor + self.offset
+        size, log_std = len(self.factor), self.log_std
+        if self.by_state:
+            log_std = log_std + SPREAD * (outputs[:, size:] / SPREAD).tanh()
+        z = outputs[:, :size]
+        a = torch.where(self.squashed, z.tanh(), z) * self.factor + self.offset
         action = torch.minimum(torch.maximum(a, self.low), self.high)
-        mean = outputs * self.mean_factor + self.mean_offset
-        std = self.std.expand_as(mean)
+        mean = z * self.mean_factor + self.mean_offset
+        std = (log_std.exp() * self.mean_factor).expand_as(mean)
         return tuple(x.reshape(-1, *self.shape) for x in (action, mean, std))
 
 

@@ -21,6 +21,8 @@ def read_policy(path):
         h = np.clip(h, -a["observation_clip"], a["observation_clip"])
         h = np.moveaxis(h, -1, 1) if a["channels_last"] else h
         for i in range(int(a["layers"])):
+            if i and a["layer_norm"]:
+                h = (h - h.mean(1, keepdims=True)) / np.sqrt(h.var(1, keepdims=True) + 1e-5)
             h = activations[str(a["activation"])](h) if i else h
             w, b = a[f"weight{i}"], a[f"bias{i}"]
             if w.ndim == 4:  # a convolution
@@ -36,9 +38,11 @@ def read_policy(path):
             return {"action": choices + a["start"], "logits": h}
         if "factor" not in a:  # coins
             return {"action": (h > 0).astype(np.int8), "logits": h}
+        h, u = np.split(h, [a["factor"].size], axis=1)
+        log_std = a["log_std"] + 3 * np.tanh(u / 3) if u.size else a["log_std"]
         action = np.where(a["squashed"], np.tanh(h), h) * a["factor"] + a["offset"]
-        mean = h * a["mean_factor"] + a["mean_offset"]
-        action, std = np.clip(action, a["low"], a["high"]), np.broadcast_to(a["std"], h.shape)
+        action, mean = np.clip(action, a["low"], a["high"]), h * a["mean_factor"] + a["mean_offset"]
+        std = np.broadcast_to(np.exp(log_std) * a["mean_factor"], h.shape)
         outputs = {"action": action, "mean": mean, "std": std}
         return {name: x.reshape(-1, *a["shape"]) for name, x in outputs.items()}
 
