@@ -202,6 +202,26 @@ def test_on_a_phone_a_tap_reads_values_and_hides_a_rule(page):
         assert page.place(control)[3] >= 44
 
 
+@pytest.mark.parametrize(("width", "beside"), [(390, False), (1280, False), (1920, True)])
+def test_the_reasoning_stands_beside_the_ranking_where_there_is_room(page, report, width, beside):
+    page.resize(width, 900)
+    page.open(report)
+    (reasoning, ranking) = (
+        page.run(f"(r => [r.left, r.top, r.right])(document.querySelector('{s}')"
+                 ".getBoundingClientRect())")
+        for s in ("details.why", "#table-ranking")
+    )  # fmt: skip
+    assert page.run("document.querySelector('details.why').open") == beside
+    assert (reasoning[0] > ranking[2]) == beside
+
+
+def test_three_panels_beside_each_other_on_paper(page):
+    page.resize(740, 1000)
+    page.look(medium="print")
+    style = "getComputedStyle(document.querySelector('.panels')).gridTemplateColumns"
+    assert len(page.run(style).split()) == 3
+
+
 @pytest.mark.parametrize("width", [390, 1280, 1920])
 def test_names_in_the_headline_are_whole(page, width):
     """Hopper-v4 is not broken at its hyphen."""
@@ -213,8 +233,9 @@ def test_names_in_the_headline_are_whole(page, width):
     ]
 
 
-@pytest.mark.parametrize(("width", "columns"), [(390, 1), (1280, 3), (1920, 4)])
+@pytest.mark.parametrize(("width", "columns"), [(390, 1), (1280, 3), (1920, 3)])
 def test_one_grid_and_nothing_wider_than_the_window(page, width, columns):
+    """No section has more than three panels here, so that three fill the widest line."""
     page.resize(width, 900)
     page.wait(f"innerWidth === {width}")
     assert page.run("document.documentElement.scrollWidth") == width

@@ -39,12 +39,61 @@ def test_a_misspelt_metric_may_be_one_of_several(here, capsys):
     assert " or " in said.split("Did you mean")[1] and "train/return_mean" in said
 
 
-def test_runs_without_a_finished_episode_are_told_why(here, capsys):
-    for seed in range(2):
-        write_run(here / str(seed), seed=seed, row=lambda i: {"train/return_mean": None})
-    assert main([".", "--no-files"]) == 2
-    said = capsys.readouterr().err
-    assert "environments, end before a first episode does. Train longer" in said
+class TestWithoutEpisodes:
+    """On Acrobot-v1 no training episode ends within 6,000 steps of eight environments."""
+
+    @pytest.fixture
+    def sweep(self, here: Path) -> Path:
+        write_sample(here / "runs", {("CartPole-v1", a): [90.0, 80.0] for a in ("trpo", "ppo")})
+        return here / "runs"
+
+    @staticmethod
+    def silent(folder: Path, **more: Any) -> None:
+        """A run whose rows have no return."""
+        row = {"train/return_mean": None, "train/return_recent": None, "train/episodes": 0}
+        write_run(folder, env="Acrobot-v1", row=lambda i: row, **more)
+
+    def test_they_are_left_out_by_name_and_the_rest_is_compared(self, sweep, capsys):
+        for seed in range(2):
+            self.silent(sweep / f"a{seed}", seed=seed, evals=[])
+        assert main(["runs", "--no-files"]) == 0
+        printed = capsys.readouterr().out
+        note = "note: All 2 runs on Acrobot-v1 are left out (e.g. runs/a0): no training episode"
+        assert note in printed and "CartPole-v1" in printed
+
+    @pytest.mark.parametrize("curve", [[], ["--curve", "eval/return_mean"]])
+    def test_a_single_evaluation_is_enough(self, sweep, capsys, curve):
+        for seed, final in enumerate((-480.0, -490.0)):
+            self.silent(sweep / f"a{seed}", seed=seed, evals=[evaluation(24_000, final)])
+        found = as_json(capsys, "runs", "--out", "report", *curve)
+        assert not any("left out" in note for note in found["notes"])
+        finals = {row["env"]: row["final_mean"] for row in found["tables"]["ranking"]}
+        assert finals["Acrobot-v1"] == -485.0
+        page = (sweep.parent / "report" / "report.html").read_text()
+        assert "return of the evaluations during training" in page
+
+    def test_evaluations_do_not_stand_beside_training_returns(self, sweep, capsys):
+        """A run of CartPole-v1 has no evaluation, so that all are judged by training episodes."""
+        write_run(sweep / "bare", "ppo", env="CartPole-v1", seed=9, evals=[])
+        self.silent(sweep / "a0", evals=[evaluation(24_000, -480.0)])
+        found = as_json(capsys, "runs", "--no-files")
+        assert {row["env"] for row in found["tables"]["ranking"]} == {"CartPole-v1"}
+        assert "because other runs have none of the same kind" in found["notes"][0]
+
+    def test_a_part_of_an_environment(self, sweep, capsys):
+        self.silent(sweep / "a0", evals=[])
+        write_run(sweep / "a1", env="Acrobot-v1", seed=1)
+        notes = as_json(capsys, "runs", "--no-files")["notes"]
+        assert "1 of 2 runs on Acrobot-v1 are left out" in notes[0]
+        assert "may flatter" in notes[0]
+
+    def test_where_no_run_has_any_that_is_an_error(self, here, capsys):
+        for seed in range(2):
+            self.silent(here / str(seed), seed=seed, evals=[])
+        assert main([".", "--no-files"]) == 2
+        said = capsys.readouterr().err
+        assert "None of the 2 runs can be compared. All 2 runs on Acrobot-v1" in said
+        assert "Train longer" in said
 
 
 class TestThreshold:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from tests.support.synthetic import write_run
 from trpo_cli.compare.analyse import analyse
 from trpo_cli.compare.charts import Axis, Chart, Line, chart_of_curves, chart_of_measure, to_json
 from trpo_cli.compare.groups import make_groups
+from trpo_cli.compare.metric import AXES
+from trpo_cli.compare.plots import all_plots
 from trpo_cli.compare.read import find_runs
 from trpo_cli.compare.results import EnvResult, Options
 from trpo_cli.compare.trust_region import MEASURES
@@ -54,13 +57,22 @@ class TestCurves:
         assert np.isfinite(ppo[x >= 4000]).all()
 
 
-def test_an_axis_on_which_runs_do_not_meet_is_not_offered(tmp_path):
-    """The second run took longer for its first update than the first one did for all."""
+def test_runs_that_do_not_meet_in_seconds_are_averaged_at_the_same_steps(tmp_path):
+    """The second run took longer for its first update than the first one did for all. At row i
+    they are at 1 + i and 101 + i seconds: on average at 51 + i."""
     write_run(tmp_path / "0", seed=0, row=lambda i: {"seconds": 1.0 + i})
-    write_run(tmp_path / "1", seed=1, row=lambda i: {"seconds": 101.0 + i})
+    write_run(tmp_path / "1", seed=1, row=lambda i: {"seconds": 101.0 + i}, final=2000.0)
     groups = make_groups(find_runs([str(tmp_path)]).runs)
-    env = analyse(groups, Options("steps", None, {}, ""), []).envs[0]
-    assert set(chart_of_curves(env, {}).axes) == {"steps", "updates"}
+    for axis in AXES:
+        found = analyse(groups, Options(axis, None, {}, ""), [])
+        env = found.envs[0]
+        curves = env.groups[0].curves
+        assert set(chart_of_curves(env, {}).axes) == set(AXES)
+        assert curves["seconds"].x[[0, -1]] == pytest.approx([52.0, 62.0])  # row 0 has no return
+        assert (curves["seconds"].mean == curves["steps"].mean).all()
+        # There is no range of seconds over which both have an area.
+        assert math.isnan(env.groups[0].area.value) == (axis == "seconds")
+        assert "averaged at the same steps" in all_plots(found, [], False)[0].caption
 
 
 def test_the_allowed_kl_is_drawn_with_the_kl_alone(tmp_path):

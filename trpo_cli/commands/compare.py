@@ -40,6 +40,7 @@ def parse(words: Sequence[str]) -> None:
 def compare(args: argparse.Namespace) -> None:
     """Read, analyse, and only then write."""
     from trpo_cli.compare.analyse import analyse
+    from trpo_cli.compare.comparable import comparable
     from trpo_cli.compare.formats import to_text
     from trpo_cli.compare.groups import check_keys, make_groups, refuse_mixtures
     from trpo_cli.compare.metric import EVAL_CURVE
@@ -58,6 +59,8 @@ def compare(args: argparse.Namespace) -> None:
     args.dirs = [str(named(word, word, searches=True)) for word in args.dirs]
     found = find_runs(args.dirs, () if args.curve in (None, EVAL_CURVE) else (args.curve,))
     runs, notes = complete(found, args.unfinished)
+    runs, without = comparable(runs)
+    notes += without
     notes += unchecked(runs)
     notes += refuse_mixtures(runs, allowed(args.allow), check_keys(runs, by))
     notes += nothing_published(runs) if args.against == "published" else []

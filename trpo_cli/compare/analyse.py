@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -51,7 +52,8 @@ REACH = 0.8
 
 
 def analyse(grouping: Grouping, options: Options, notes: Sequence[str]) -> Comparison:
-    """Raises `UserError` where a group has no values to compare."""
+    """grouping: of runs that `comparable` kept. Raises `UserError` where one has no value of the
+    metric asked for, and where runs have no range in common."""
     runs = [run for group in grouping.groups.values() for run in group.runs]
     protocol = scores.choose_protocol(runs)
     human = options.normalise != "range" and all(human_scale(env) for env in grouping.envs)
@@ -91,19 +93,20 @@ def analyse_env(
     human: bool,
 ) -> EnvResult:
     runs = [run for group in groups for run in group.runs]
-    metric, returns = choose_metric(runs, options.curve), choose_metric(runs, None)
+    metric, returns = choose_metric(runs, options.curve), choose_metric(runs)
     curves = {group.label: curves_of(group, metric) for group in groups}
     learned = curves
     if metric != returns:
         learned = {group.label: curves_of(group, returns) for group in groups}
     for found in (curves, learned):
-        shared = align.span([c[options.axis] for group in found.values() for c in group])
-        if shared[1] < shared[0]:
+        low, high = align.span([c["steps"] for group in found.values() for c in group])
+        if high < low:
             raise UserError(
-                f"The runs on {env} have no range of {options.axis} in common: a run ends before "
-                "another begins. Leave the short ones out."
+                f"The runs on {env} have no range of steps in common: a run ends before another "
+                "begins. Leave the short ones out."
             )
-    finals = {group.label: finals_of(group, protocol) for group in groups}
+    shared = align.span([c[options.axis] for group in learned.values() for c in group])
+    finals = {g.label: [scores.final_score(run, protocol) for run in g.runs] for g in groups}
     starts = [
         start_of(run, found["steps"])
         for group in groups
@@ -118,8 +121,7 @@ def analyse_env(
     results = [
         analyse_group(
             group,
-            {axis: [c[axis] for c in curves[group.label]] for axis in AXES},
-            grids,
+            drawn_along({a: [c[a] for c in curves[group.label]] for a in AXES}, grids),
             {axis: [c[axis] for c in learned[group.label]] for axis in AXES},
             finals[group.label],
             options.axis,
@@ -157,31 +159,16 @@ def curves_of(group: Group, metric: Metric) -> list[dict[str, Curve]]:
     found = [align.curves_of(run, metric) for run in group.runs]
     for run, curves in zip(group.runs, found, strict=True):
         if curves["steps"].empty:
-            why = "--curve names another metric."
-            if metric.key == TRAIN_CURVE:
-                why = (
-                    f"its {run.reached:,} steps, shared by all its environments, end before a "
-                    "first episode does. Train longer, or name the other runs only."
-                )
-            raise UserError(f"{run.path} has no value of {metric.key} to draw: {why}")
-    return found
-
-
-def finals_of(group: Group, protocol: Protocol) -> list[float]:
-    found = [scores.final_score(run, protocol) for run in group.runs]
-    for run, score in zip(group.runs, found, strict=True):
-        if math.isnan(score):
             raise UserError(
-                f"{run.path} has neither a final evaluation nor a finished episode, so there is "
-                "no final performance to compare. Leave it out."
+                f"--curve {metric.key}: {run.path} has no value of it to draw. Leave --curve out, "
+                "or compare the other runs only."
             )
     return found
 
 
 def analyse_group(
     group: Group,
-    curves: dict[str, list[Curve]],
-    grids: dict[str, Floats],
+    curves: dict[str, Drawn],
     learned: dict[str, list[Curve]],
     finals: list[float],
     axis: str,
@@ -189,21 +176,24 @@ def analyse_group(
     shared: tuple[float, float],
     threshold: float,
 ) -> GroupResult:
-    """curves: what is drawn, on grids. learned: of returns. shared: where the area is."""
+    """learned: the runs' curves of returns. shared: where the area is; its end may lie before its
+    beginning, as a fast run may have ended before a slow one began."""
     bests = [
         scores.best_score(run, protocol, c)
         for run, c in zip(group.runs, learned["steps"], strict=True)
     ]
+    some = shared[0] <= shared[1]
+    areas = [align.mean_height(c, *shared) if some else math.nan for c in learned[axis]]
     updates = trust_region.summarise(group)
     panels = {m.name: trust_region.binned(group, m.values) for m in trust_region.MEASURES}
     panels["allowed"] = trust_region.binned(group, trust_region.allowed_kl)
     return GroupResult(
         group,
-        {a: found for a, c in curves.items() if (found := drawn(c, grids[a])) is not None},
+        curves,
         finals,
         mean_interval(finals),
         mean_interval(bests),
-        mean_interval([align.mean_height(c, *shared) for c in learned[axis]]),
+        mean_interval(areas),
         crossing(learned["steps"], threshold, budget=True),
         crossing(learned["seconds"], threshold, budget=False),
         updates,
@@ -212,14 +202,28 @@ def analyse_group(
     )
 
 
-def drawn(curves: Sequence[Curve], grid: Floats) -> Drawn | None:
-    """None where one ends before another begins, as a fast run may in seconds."""
-    low, high = align.span(curves)
-    x = grid[(grid >= low) & (grid <= high)]
-    if not x.size:
-        return None
-    found = align.on_grid(curves, x)
-    return Drawn(x, found, *mean_band(found))
+def drawn_along(curves: dict[str, list[Curve]], grids: dict[str, Floats]) -> dict[str, Drawn]:
+    """A group's curve along each of `AXES`; none where its runs have no range of steps in common.
+    curves: axis -> those of its runs.
+
+    Along another axis they may have no range in common: a run on an idle machine can end before
+    one on a busy machine has done its first update. They are then averaged at the same steps, and
+    that mean stands at the mean of the places that the runs had reached there.
+    """
+    found: dict[str, Drawn] = {}
+    for axis in AXES:
+        low, high = align.span(curves[axis])
+        if low <= high:
+            x = grids[axis][(grids[axis] >= low) & (grids[axis] <= high)]
+            y = align.on_grid(curves[axis], x)
+            found[axis] = Drawn(x, y, *mean_band(y))
+        elif (steps := found.get("steps")) is not None:
+            places = [
+                np.interp(steps.x, s.x, other.x)
+                for s, other in zip(curves["steps"], curves[axis], strict=True)
+            ]
+            found[axis] = replace(steps, x=np.mean(places, axis=0), by_steps=True)
+    return found
 
 
 def crossing(curves: Sequence[Curve], threshold: float, budget: bool) -> Crossing:

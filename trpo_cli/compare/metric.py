@@ -68,13 +68,17 @@ class Metric:
         return {axis: run.column(key)[good] for axis, key in AXES.items()}, y
 
 
-def choose_metric(runs: Sequence[Run], asked: str | None) -> Metric:
-    """The metric asked for, else the one of every run that follows its policy best."""
+def choose_metric(runs: Sequence[Run], asked: str | None = None) -> Metric:
+    """The metric asked for, else the one that follows the policies best among those that every run
+    has. Where no training episode ended, few evaluations are better than none."""
     if asked is not None:
         return Metric(asked)
-    if all(_evaluations(run)[1].size >= ENOUGH for run in runs):
+    training = Metric(TRAIN_CURVE, smoothed=True)
+    fewest = min(_evaluations(run)[1].size for run in runs)
+    silent = any(not training.values(run)[1].size for run in runs)
+    if fewest >= ENOUGH or (silent and fewest):
         return Metric(EVAL_CURVE)
-    return Metric(TRAIN_CURVE, smoothed=True)
+    return training
 
 
 def smooth(values: Floats, episodes: Floats) -> Floats:

@@ -63,6 +63,11 @@ def curves(c: Comparison, against: bool) -> Plot:
             "curve)."
         )
     caption += " Each group ends with its shortest run."
+    if any(g.curves[a].by_steps for e in c.envs for g in e.drawn for a in g.curves):
+        caption += (
+            " Along seconds, where a run of a group ended before another had begun, its runs are "
+            "averaged at the same steps and drawn at the mean of their seconds."
+        )
     if others:
         caption += " Reference: runs that came with the package, as far as the others go."
     beside = [marks_beside(c, e, against) for e in c.envs]
@@ -98,6 +103,8 @@ def curve_panel(
             marks += [line(d.x, one, look.solid, 0.6, 0.5) for one in d.curves]
     for place, (look, d) in enumerate(drawn):
         marks.append(line(d.x, d.mean, look, every=(7 + 5 * place % 20, 28)))
+        if d.x.size == 1:
+            marks.append(dots(d.x, d.mean, look, 7.0))
     for mark in beside[axis]:
         look, std = looked[mark.group], mark.std or 0.0
         ends = [mark.mean - std, mark.mean + std]

@@ -31,6 +31,8 @@ FIRST, LAST = "ranking", "published"
 """Tables with a place of their own."""
 FEW_NOTES = 3
 """So many stand open: what was left out is part of the answer."""
+FEW_PANELS = 3
+"""So many fill a line even where it has room for more."""
 
 
 def page(
@@ -100,15 +102,17 @@ def heading(
     said = f"{count} note{'s' * (count > 1)}"
     opened = " open" if count <= FEW_NOTES else ""
     return (
-        f'<header id="verdict"><p class="facts">{escape(envs)} &middot; {comparison.runs} runs '
-        f"&middot; {escape(made.date)}</p><h1>{unbroken(headline(comparison))}</h1>"
+        f'<header id="verdict"><div><p class="facts">{escape(envs)} &middot; '
+        f"{comparison.runs} runs &middot; {escape(made.date)}</p>"
+        f"<h1>{unbroken(headline(comparison))}</h1>"
         + (f'<p class="warning">{escape(warning)}</p>' if warning else "")
         + "".join(to_html(t, "h2", keys) for t in first)
-        + f'<details class="why"><summary>The reasoning</summary>{why}</details>'
+        + '</div><div class="grounds"><details class="why"><summary>The reasoning</summary>'
+        + f"{why}</details>"
         + (f'<details class="why"{opened}><summary>{said} on the runs</summary><ul>{notes}</ul>'
            "</details>" if notes else "")
         + f'<p class="made"><code>{escape(made.command)}</code> trpo_cli {escape(made.version)}'
-        "</p></header>\n"
+        "</p></div></header>\n"
     )  # fmt: skip
 
 
@@ -130,11 +134,13 @@ def section(drawing: Drawing, tables: Sequence[Table], extra: str, axis: str) ->
         for label, key in zip(plot.legend, drawing.keys, strict=False)  # none without panels
     )
     bar = f'<div class="bar"><ul class="legend">{keys}</ul></div>' if keys else ""
-    lone = " lone" if len(plot.panels) == 1 else ""
-    grid = f'<div class="panels{lone}">{panels}</div>' if panels else ""
+    few = " lone few" if len(plot.panels) == 1 else " few" if len(plot.panels) <= FEW_PANELS else ""
+    grid = f'<div class="panels{few}">{panels}</div>' if panels else ""
+    beside = "".join(f"<div>{to_html(table)}</div>" for table in tables)
     return (
         f'<section id="{plot.name}"><h2>{escape(plot.title)}</h2>{extra}{bar}{grid}'
-        f'<p class="caption">{escape(plot.caption)}</p>{"".join(map(to_html, tables))}</section>\n'
+        f'<p class="caption">{escape(plot.caption)}</p>'
+        f'<div class="tables">{beside}</div></section>\n'
     )
 
 

@@ -40,18 +40,20 @@ class Crossing:
 @dataclass(frozen=True)
 class Drawn:
     """A group's curve along one axis, on one grid. x, mean, low, high: (points,), the last two the
-    pointwise interval. curves: (runs, points)."""
+    pointwise interval. curves: (runs, points). by_steps: averaged at the same steps, and x is where
+    the runs were on average."""
 
     x: Floats
     curves: Floats
     mean: Floats
     low: Floats
     high: Floats
+    by_steps: bool = False
 
 
 @dataclass(frozen=True)
 class GroupResult:
-    """A group in one environment. curves: along each axis on which its runs have a range in common.
+    """A group in one environment. curves: along each of `AXES`.
     finals, bests: one per run. area: mean height of the returns' curve over the range that all
     groups of the environment share. steps, seconds: to the threshold."""
 

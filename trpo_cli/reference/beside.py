@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trpo_cli.compare import align
-from trpo_cli.compare.analyse import drawn
+from trpo_cli.compare.analyse import drawn_along
 from trpo_cli.compare.formats import Column, Table
 from trpo_cli.compare.groups import show
 from trpo_cli.compare.metric import AXES, EVAL_CURVE, TRAIN_CURVE
@@ -88,8 +88,8 @@ def _shows_returns(env: EnvResult) -> bool:
 def _background(rule: str, stored: Sequence[Result], end: int) -> Background:
     curves = [align.curves_of(as_run(cut(result, end)), EACH) for result in stored]
     found = {axis: [c[axis] for c in curves] for axis in AXES}
-    lines = {axis: drawn(c, align.grid([c])) for axis, c in found.items()}
-    return Background(f"{rule} (reference)", {a: d for a, d in lines.items() if d is not None})
+    grids = {axis: align.grid([c]) for axis, c in found.items()}
+    return Background(f"{rule} (reference)", drawn_along(found, grids))
 
 
 def cut(result: Result, end: int) -> Result:

@@ -37,7 +37,8 @@
   // One uPlot series for each line; ends of a band have no stroke of their own.
   function series(line) {
     const look = looks[line.group];
-    const made = { label: line.group, show: !hidden.has(line.group), spanGaps: true, points: { show: false } };
+    const lone = line.y.filter((value) => value !== null).length === 1; // a dot, not a line
+    const made = { label: line.group, show: !hidden.has(line.group), spanGaps: true, points: { show: lone, size: 9 } };
     if (line.kind === "low" || line.kind === "high") return { ...made, stroke: "transparent", width: 0 };
     if (line.kind === "run") return { ...made, stroke: faint(line.group, 55), width: 1 };
     if (line.kind === "bound") return { ...made, stroke: stroke(line.group), width: 1, dash: [2, 3] };
@@ -309,6 +310,8 @@
   }
 
   root.classList.add("js");
+  // Beside the ranking there is room for what it rests on.
+  if (matchMedia("(min-width: 1700px)").matches) document.querySelector(".why").open = true;
   for (const node of document.querySelectorAll("figure:not(:has(> script))"))
     offerTools(node, [["SVG", "Save this figure", () => saveDrawing(node)]]);
   const nodes = [...document.querySelectorAll("figure:has(> script)")];
