@@ -43,6 +43,7 @@ LAYERS = {
     "lab": "errors untrusted settings runs simulators",
     "compare": "errors untrusted maths runs settings",
     "sweeps": "errors untrusted system runs terminal",
+    "race": "errors runs terminal compare sweeps",
     "tune": "errors untrusted settings system runs terminal sweeps",
     "reference": "errors runs compare",
     "training": "errors seeding maths settings components system distributed data runs terminal "

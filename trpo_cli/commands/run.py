@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trpo_cli.commands import arguments
 from trpo_cli.commands.failures import guarded, run_command
+from trpo_cli.commands.race_arguments import add_race, bounds_of, check_race
 from trpo_cli.distributed.processes import ALONE, Processes, join
 from trpo_cli.errors import UserError
 from trpo_cli.terminal.display import be_quiet
@@ -39,6 +40,7 @@ def make_parser() -> arguments.Parser:
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("-cd", "--config-dir")
     parser.add_argument("-sc", "--shell-completion", action="store_true")
+    add_race(parser)
     infos = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
     parser.add_argument("-i", "--info", nargs="?", const="all", choices=infos)
     return parser
@@ -114,11 +116,16 @@ def prepare_training(args: argparse.Namespace, command: list[str], processes: Pr
     from trpo_cli.commands.resume import split
 
     run_dir, overrides = split(args.overrides)
+    check_race(args, run_dir)
     if args.trust and run_dir is None:
         raise UserError("--trust belongs to resume=, which goes on with somebody's directory.")
     if run_dir is not None:
         return prepare_resumption(run_dir, overrides, args, command, processes)
     if args.multirun:
+        if args.until_decided:
+            from trpo_cli.commands.multirun.race import race
+
+            return lambda: race(args.overrides, args.config_dir, command, bounds_of(args))
         from trpo_cli.commands.multirun.start import sweep
 
         return lambda: sweep(args.overrides, args.config_dir, command)
@@ -142,17 +149,30 @@ def prepare_resumption(
 ) -> Task:
     """Going on with the run or the sweep in a folder."""
     from trpo_cli.commands.resume import require_run, resume, resumed_config
+    from trpo_cli.race.record import is_race
     from trpo_cli.sweeps.index import is_sweep
     from trpo_cli.sweeps.last import run_or_sweep
 
     run_dir = str(run_or_sweep(run_dir, f"resume={run_dir}"))
     if args.multirun:
         raise UserError(f"resume={run_dir} goes on with what is there; leave -m out.")
+    if args.max_hours and not is_race(Path(run_dir)):
+        raise UserError(f"--max-hours bounds a race, and resume={run_dir} is none.")
     if is_sweep(Path(run_dir)):
         if processes.count > 1:
             raise UserError(
                 f"resume={run_dir} is a sweep, whose runs have one process each, and the "
                 f"launcher started {processes.count}. Leave torchrun out."
+            )
+        if is_race(Path(run_dir)):
+            from trpo_cli.commands.multirun.race import resume_race
+
+            return lambda: resume_race(
+                Path(run_dir),
+                overrides,
+                args.config_dir,
+                trusted=args.trust,
+                max_hours=args.max_hours,
             )
         from trpo_cli.commands.multirun.resume import resume_sweep
 

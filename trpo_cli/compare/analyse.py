@@ -17,6 +17,7 @@ from trpo_cli.compare.diagnosis import diagnose
 from trpo_cli.compare.groups import Group, Grouping
 from trpo_cli.compare.metric import AXES, EVAL_CURVE, TRAIN_CURVE, Metric, choose_metric
 from trpo_cli.compare.normalise import human_scale, range_scale
+from trpo_cli.compare.power import seeds_needed
 from trpo_cli.compare.read import Run
 from trpo_cli.compare.results import (
     Comparison,
@@ -256,6 +257,7 @@ def compare_pairs(envs: Sequence[EnvResult]) -> list[Pair]:
             permutation_test(x, y),
             least_permutation_p(len(x), len(y)),
             detectable_difference(x, y, alpha),
+            seeds_needed(x, y, alpha),
         )
         for (env, a, b, x, y), d, p in zip(found, differences, adjusted, strict=True)
     ]

@@ -9,6 +9,7 @@ from trpo_cli.compare.align import Floats
 from trpo_cli.compare.groups import Group
 from trpo_cli.compare.metric import Metric
 from trpo_cli.compare.normalise import Scale
+from trpo_cli.compare.power import Needed
 from trpo_cli.compare.scores import Protocol
 from trpo_cli.compare.statistics import ALPHA, Difference, Interval
 from trpo_cli.compare.trust_region import Binned, Summary
@@ -112,7 +113,8 @@ class EnvResult:
 class Pair:
     """a against b on one environment: difference of mean final performance; p: Welch's after
     Holm's correction over all pairs and environments; p_permutation: of the permutation test, as
-    it is, and least: the smallest value it can have; detectable: what could have been found."""
+    it is, and least: the smallest value it can have; detectable: what could have been found;
+    needed: how many runs would tell the two apart."""
 
     env: str
     a: str
@@ -122,6 +124,7 @@ class Pair:
     p_permutation: float
     least: float
     detectable: float
+    needed: Needed | None
 
     @property
     def likely(self) -> bool:

@@ -124,12 +124,13 @@ class Difference:
     p: float
 
 
-def welch(x: ArrayLike, y: ArrayLike) -> Difference:
+def welch(x: ArrayLike, y: ArrayLike, alpha: float = ALPHA) -> Difference:
     """Welch's t test (Welch 1947): t = (mx - my) / s, s^2 = sx^2/n + sy^2/m, with the degrees of
     freedom s^4 / (sx^4/(n^2 (n-1)) + sy^4/(m^2 (m-1))) of Welch and Satterthwaite.
 
-    x: (n,), y: (m,). Two runs each at least, else only the difference itself. Where neither
-    sample varies there is no t: equal means have p = 1, others NaN (no spread to judge by).
+    x: (n,), y: (m,). alpha: the interval holds with probability 1 - alpha. Two runs each at least,
+    else only the difference itself. Where neither sample varies there is no t: equal means have
+    p = 1, others NaN (no spread to judge by).
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     value = float(x.mean() - y.mean())
@@ -141,7 +142,7 @@ def welch(x: ArrayLike, y: ArrayLike) -> Difference:
         return Difference(value, math.nan, math.nan, p)
     s = math.sqrt(a + b)
     df = (a + b) ** 2 / (a**2 / (x.size - 1) + b**2 / (y.size - 1))
-    half = t_quantile(1.0 - ALPHA / 2.0, df) * s
+    half = t_quantile(1.0 - alpha / 2.0, df) * s
     return Difference(value, value - half, value + half, t_two_sided(value / s, df))
 
 

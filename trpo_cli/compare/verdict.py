@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from trpo_cli.compare.ranking import caution, ranking
+from trpo_cli.compare.power import in_words
+from trpo_cli.compare.ranking import MOST, caution, ranking
 from trpo_cli.compare.results import Comparison, EnvResult, Pair
 from trpo_cli.compare.statistics import Interval
 from trpo_cli.compare.wording import listed, number, p_value, runs, spread
@@ -23,7 +24,7 @@ def reasoning(comparison: Comparison) -> list[str]:
     """A sentence each. A group is said to be ahead only where Welch's test with Holm's correction
     over every pair on every environment says so and the permutation test agrees, to be ahead "if
     runs are normal" where the latter has too few runs to agree; everything else is open."""
-    sentences = [on_env(comparison, env) for env in comparison.envs]
+    sentences = [f"{on_env(comparison, e)}{more_runs(comparison, e)}" for e in comparison.envs]
     return [*sentences, *overall(comparison), *sureness(comparison)]
 
 
@@ -70,6 +71,17 @@ def could_have(behind: Sequence[tuple[object, Pair]]) -> str:
     low, high = number(min(found)), number(max(found))
     size = f"of {low}" if low == high else f"of {low} to {high}, depending on the pair,"
     return f" (a difference {size} would have been found with probability 80%)"
+
+
+def more_runs(comparison: Comparison, env: EnvResult) -> str:
+    """Sentences on the groups that cannot be told from the best: how many runs it would take."""
+    best = ranking(comparison, env)[0]
+    found = [
+        f" For {best.group.label} and {other} {words}."
+        for other, pair in best.below
+        if not pair.likely and (words := in_words(pair.needed))
+    ]
+    return "".join(found[:MOST])
 
 
 def overall(comparison: Comparison) -> list[str]:

@@ -28,8 +28,17 @@ def link_runs(sweep_dir: Path, jobs: Sequence[Job], configs: Sequence[object]) -
     with contextlib.suppress(OSError):
         (sweep_dir / LINKS).mkdir()
         for job, name in zip(jobs, names, strict=True):
-            link = sweep_dir / LINKS / (f"{name}_{job.number}" if name in several else name)
-            link.symlink_to(os.path.join("..", job.folder))
+            _link(sweep_dir, job, f"{name}_{job.number}" if name in several else name)
+
+
+def link_one(sweep_dir: Path, job: Job, config: object) -> None:
+    """The same for a run that a sweep makes beyond those that it began with."""
+    with contextlib.suppress(OSError):
+        _link(sweep_dir, job, _name(job, config))
+
+
+def _link(sweep_dir: Path, job: Job, name: str) -> None:
+    (sweep_dir / LINKS / name).symlink_to(os.path.join("..", job.folder))
 
 
 def logdir(sweep_dir: Path) -> Path:

@@ -72,6 +72,11 @@ class Overview:
         self._told = time.monotonic()
         self._ended: list[int] = []  # in the order of their ends
 
+    def add(self, row: Row) -> None:
+        """One more run, or one that is there already and is to be made now."""
+        row.seen = look(row.folder)
+        self.rows[row.number] = row
+
     def running(self, numbers: Sequence[int]) -> None:
         """Show how far these runs are, which go on now."""
         for number in numbers:

@@ -7,7 +7,8 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from trpo_cli.errors import RunFailed
@@ -24,12 +25,31 @@ LAST_WORDS = 10.0
 """Seconds that the runs have to end after a second Ctrl-C, before they are killed."""
 
 
+@dataclass(frozen=True)
+class Orders:
+    """What is to be done next. begin: runs to make. stop: numbers of runs that need not go on. say:
+    lines for the person."""
+
+    begin: Sequence[tuple[Job, Row]] = ()
+    stop: Sequence[int] = ()
+    say: Sequence[str] = ()
+
+
+Planner = Callable[[Mapping[int, Ended], int], Orders]
+"""From how the runs ended so far, and how many more would start at once, to what is next."""
+
+
 def supervise(
-    jobs: Sequence[Job], rows: Sequence[Row], pool: Pool, changes: Sequence[str] = ()
+    jobs: Sequence[Job],
+    rows: Sequence[Row],
+    pool: Pool,
+    changes: Sequence[str] = (),
+    planner: Planner = lambda ended, idle: Orders(),
 ) -> dict[int, Ended]:
     """Make the runs whose rows say that they wait; returns how each ended, by its number.
 
     rows: one for each job. changes: overrides for every run, also for those that have begun.
+    planner: is asked for more runs whenever there is time; those of `jobs` come first.
 
     A signal is passed on to the runs, which write checkpoints; then `Interrupted` is raised. After
     a second Ctrl-C they end at once.
@@ -45,6 +65,7 @@ def supervise(
             if row.state == WAITING:
                 pool.submit(_run(job, row.folder, changes))
         stopping = False
+        _obey(planner(ended, pool.idle), pool, overview, changes)
         while pool.busy:
             if stop.received is not None and not stopping:
                 stopping = True
@@ -55,7 +76,19 @@ def supervise(
             for one in map(_truly, pool.wait(TICK)):
                 ended[one.run.number] = one
                 overview.ended(one.run.number, _state(one), one.message)
+            if stop.received is None:
+                _obey(planner(ended, pool.idle), pool, overview, changes)
     return ended
+
+
+def _obey(orders: Orders, pool: Pool, overview: Overview, changes: Sequence[str]) -> None:
+    for text in orders.say:
+        overview.note(text)
+    for number in orders.stop:
+        pool.stop(number)
+    for job, row in orders.begin:
+        overview.add(row)
+        pool.submit(_run(job, row.folder, changes))
 
 
 def _run(job: Job, folder: Path, changes: Sequence[str]) -> Run:
@@ -94,10 +127,17 @@ def _second_signal(pool: Pool) -> Iterator[None]:
         raise
 
 
-def conclude(jobs: Sequence[Job], sweep_dir: Path, failed: Mapping[int, str]) -> None:
+def conclude(
+    jobs: Sequence[Job],
+    sweep_dir: Path,
+    failed: Mapping[int, str],
+    goes_on: bool | None = None,
+    by: str = "",
+) -> None:
     """Say how a sweep ended, and what can be done with it.
 
-    failed: why, by the number of the job.
+    failed: why, by the number of the job. goes_on: whether there is more to do, None where there is
+    while not all jobs are finished. by: options for trpo-compare.
     """
     if failed:
         print(f"trpo-run: {len(failed)} of {len(jobs)} runs failed.", file=sys.stderr)
@@ -106,9 +146,11 @@ def conclude(jobs: Sequence[Job], sweep_dir: Path, failed: Mapping[int, str]) ->
             print(f"run {job.number} ({job.name}): {failed[job.number]}", file=sys.stderr)
     folder = shlex.quote(str(sweep_dir))
     print(f"sweep directory {sweep_dir}")
-    if not all(is_finished(sweep_dir / job.folder) for job in jobs):
+    if goes_on is None:
+        goes_on = not all(is_finished(sweep_dir / job.folder) for job in jobs)
+    if goes_on:
         print(f"go on:     trpo-run resume={folder}")
     if len(failed) < len(jobs):
-        print(f"compare:   trpo-compare {folder}")
+        print(f"compare:   trpo-compare {folder}{by}")
     watched = shlex.quote(str(logdir(sweep_dir)))
     print(f"watch:     tensorboard --logdir {watched}", flush=True)

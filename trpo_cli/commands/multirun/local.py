@@ -37,22 +37,14 @@ class LocalLauncher:
                 f"hydra.sweeper.max_batch_size={size}: the workers take one run after the other. "
                 "Say how many go on at a time with hydra.launcher.jobs=N."
             )
-        self._at_once, self.threads = divide_cores(jobs, threads, at_once)
+        self.at_once, self.threads = divide_cores(jobs, threads, at_once)
 
     def run(
         self, index: Index, sweep_dir: Path, rows: Sequence[Row], changes: Sequence[str] = ()
     ) -> int:
         """Run what is not done yet; returns 0, or the worst exit status."""
-        todo, cores = sum(row.state == WAITING for row in rows), usable_cores()
-        how = f"{self._at_once} at a time with {count(self.threads, 'thread')} each"
-        if self._at_once * self.threads > cores:
-            print(
-                f"warning: {how} is more than the {count(cores, 'core')} here; all runs get "
-                "slower.",
-                file=sys.stderr,
-            )
-        print(f"{count(todo, 'run')}, {how}, in {sweep_dir}", flush=True)
-        pool = Pool(self._at_once, threads=self.threads, config_dir=index.config_dir)
+        todo = sum(row.state == WAITING for row in rows)
+        pool = self.pool(index, f"{count(todo, 'run')}, ", sweep_dir)
         try:
             ended = supervise(index.jobs, rows, pool, changes)
         except Interrupted:
@@ -61,3 +53,16 @@ class LocalLauncher:
         failed = {number: one.message for number, one in ended.items() if one.status}
         conclude(index.jobs, sweep_dir, failed)
         return max((one.status for one in ended.values()), default=0)
+
+    def pool(self, index: Index, what: str, sweep_dir: Path) -> Pool:
+        """The processes; says what goes on and where."""
+        cores = usable_cores()
+        how = f"{self.at_once} at a time with {count(self.threads, 'thread')} each"
+        if self.at_once * self.threads > cores:
+            print(
+                f"warning: {how} is more than the {count(cores, 'core')} here; all runs get "
+                "slower.",
+                file=sys.stderr,
+            )
+        print(f"{what}{how}, in {sweep_dir}", flush=True)
+        return Pool(self.at_once, threads=self.threads, config_dir=index.config_dir)

@@ -46,6 +46,31 @@ def sweep(overrides: Sequence[str], config_dir: str | None, command: list[str]) 
     """Run every combination; returns 0, or the exit status of the worst run."""
     hydra = start_hydra(config_dir)
     own, task = split_own(check_overrides(overrides))
+    jobs, checked, master = combinations(hydra, own, task)
+    threads = max((c.config.threads for c in checked if c.config.threads), default=None)
+    launcher = make_launcher(hydra, master, len(jobs), threads)
+    subdirs = [job.subdir for job in checked]
+    listed = index.new(command, config_dir, own, launcher.threads, jobs, subdirs)
+    with take_sweep_dir(master) as place:
+        folder = place.folder
+        listed.write(folder)
+        link_runs(folder, listed.jobs, [good.config for good in checked])
+        of_sweep(listed).remember()
+        rows = [
+            Row(job.number, job.name, folder / job.folder, good.config.total_steps)
+            for job, good in zip(listed.jobs, checked, strict=True)
+        ]
+        return launcher.run(listed, folder, rows)
+
+
+def combinations(
+    hydra: Hydra, own: Sequence[str], task: Sequence[str]
+) -> tuple[list[list[str]], list[Checked], DictConfig]:
+    """The overrides of every combination, all of them checked, and the configuration of sweeper
+    and launcher. own: Hydra's settings; task: those of the runs.
+
+    Raises `UserError` for one that could not run, and where there is none.
+    """
     jobs = expand(hydra, task)
     checked = check_jobs(hydra, own, jobs)
     master = make_master(hydra, own, task, jobs[0] if jobs else None)
@@ -63,20 +88,7 @@ def sweep(overrides: Sequence[str], config_dir: str | None, command: list[str]) 
             f"{' '.join(task)}: no runs to make. A glob that matches nothing gives none, and"
             " an interval cannot be enumerated: list the values, key=A,B, or search with trpo-tune."
         )
-    threads = max((c.config.threads for c in checked if c.config.threads), default=None)
-    launcher = make_launcher(hydra, master, len(jobs), threads)
-    subdirs = [job.subdir for job in checked]
-    listed = index.new(command, config_dir, own, launcher.threads, jobs, subdirs)
-    with _take_sweep_dir(master) as place:
-        folder = place.folder
-        listed.write(folder)
-        link_runs(folder, listed.jobs, [good.config for good in checked])
-        of_sweep(listed).remember()
-        rows = [
-            Row(job.number, job.name, folder / job.folder, good.config.total_steps)
-            for job, good in zip(listed.jobs, checked, strict=True)
-        ]
-        return launcher.run(listed, folder, rows)
+    return jobs, checked, master
 
 
 def make_launcher(
@@ -202,7 +214,8 @@ def make_master(
     return master
 
 
-def _take_sweep_dir(master: DictConfig) -> Place:
+def take_sweep_dir(master: DictConfig) -> Place:
+    """The folder of a new sweep, made and locked."""
     if master.hydra.sweep.dir != AUTO:
         return take(Path(master.hydra.sweep.dir), "hydra.sweep.dir", "sweep", _check_sweep_dir)
     place = take_unnamed(OUTPUTS / "multirun" / moment(), "sweep")
