@@ -49,7 +49,7 @@ LAYERS = {
     "training": "errors seeding maths settings components system distributed data runs terminal "
     "config simulators models estimators samplers algos",
     "commands": "version errors untrusted kernels settings components system distributed runs "
-    "terminal config simulators samplers export compare lab sweeps tune reference training",
+    "terminal config simulators samplers export compare lab sweeps race tune reference training",
     "api": "errors runs config simulators models compare sweeps training",
     "__init__": "version api",
     "__main__": "commands",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from trpo_cli.compare.power import in_words, seeds_needed
@@ -52,10 +53,12 @@ def decision(
                  for s in _on_env([p for p in pairs if p.a.env == env], finals, plan)]  # fmt: skip
     head = "Decided" if all(p.settled for p in pairs) else f"Not decided: {why_not}"
     among = f" among the {len(pairs)} pairs" if len(pairs) > 1 else ""
+    kinds = (
+        "wrong order" if math.isnan(pairs[0].path.p_smaller) else "wrong decision of either kind"
+    )
     return (
-        f"{head}. {' '.join(sentences)} A wrong decision of either kind{among} has a probability of "
-        f"{plan.error_rate:.3g} at most, however often one looks, and so has an interval that is "
-        "wrong at any look."
+        f"{head}. {' '.join(sentences)} A {kinds}{among} has probability {plan.error_rate:.3g} at "
+        "most, however often one looks; intervals hold at all looks together."
     )
 
 

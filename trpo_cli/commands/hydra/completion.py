@@ -12,7 +12,8 @@ from trpo_cli.components import conf_dir
 from trpo_cli.config.schema import all_options, default_option
 
 FLAGS = ("--help", "--help=all", "--multirun", "--quiet", "--watch", "--selftest", "--restorable",
-         "--config-dir", "--cfg", "--info", "--trust", "--version")  # fmt: skip
+         "--config-dir", "--cfg", "--info", "--trust", "--until-decided", "--max-seeds",
+         "--max-hours", "--difference", "--error-rate", "--version")  # fmt: skip
 FOLDERS = ("resume", "hydra.run.dir", "hydra.sweep.dir")
 """Keys whose values are folders; so are the words behind these flags:"""
 FOLDER_FLAGS = ("--watch", "--config-dir", "-cd")

@@ -18,6 +18,7 @@ examples
   trpo-run algo=ppo env=CartPole-v1 seed=1        any Gymnasium id, registered or module:Id-v0
   trpo-run algo.max_kl=0.01 total_steps=3e6       settings by their dotted key
   trpo-run -m algo=trpo,ppo seed=1,2,3            six runs, as many at a time as there are cores
+  trpo-run -m algo=trpo,ppo --until-decided       as many seeds as it takes to tell who is ahead
   trpo-run resume=last                            go on with the last run or sweep
   trpo-run resume=SWEEP_DIR                       go on with a sweep: what is left of its runs
   trpo-run env=ALE/Pong-v5 algo=ppo               Atari (pip install "trpo_cli[atari]")
@@ -31,6 +32,10 @@ examples
 OPTIONS = """\
 options
   -m, --multirun              a sweep: one run for each combination of comma-separated values
+  --until-decided             with -m: a race, which adds seeds until the order of the groups is
+                              decided, or --max-seeds N (20) or --max-hours H are used up;
+                              --difference 10% (or 100) is the smallest that matters,
+                              --error-rate P (0.05) the probability of a wrong decision
   -q, --quiet                 print results and warnings only, no progress
   --watch DIR                 show how far the run or sweep in a folder is, until it ends
   -cd, --config-dir DIR       a folder of your own YAML files, laid out like conf/
