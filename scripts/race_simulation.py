@@ -70,23 +70,23 @@ def race(samples: Floats, plan: Design, difference: float = np.nan) -> Outcome:
     order_valid = np.minimum(1.0, len(plan.looks) * best)
     smaller_valid = np.minimum(1.0, len(plan.looks) * np.minimum.accumulate(p_smaller, axis=0))
     order, x_leads, smaller = np.zeros((3, count, len(pairs)), dtype=bool)
-    found = Outcome(order, x_leads, smaller, np.zeros(count))
+    seeds = np.zeros(count)
     for r in range(count):
         used = np.full(groups, plan.looks[-1])
         open_ = set(range(groups))
         for k, n in enumerate(plan.looks):
             marks = decided(order_valid[k, r], smaller_valid[k, r], plan.error_rate)
-            for j, (order, smaller) in enumerate(marks):
-                if order and not found.order[r, j]:
-                    found.x_leads[r, j] = leads[int(p_order[: k + 1, r, j].argmin()), r, j]
-                found.order[r, j], found.smaller[r, j] = order, smaller
+            for j, mark in enumerate(marks):
+                if mark[0] and not order[r, j]:
+                    x_leads[r, j] = leads[int(p_order[: k + 1, r, j].argmin()), r, j]
+                order[r, j], smaller[r, j] = mark
             busy = {g for pair, mark in zip(pairs, marks, strict=True) if not any(mark)
                     for g in pair}  # fmt: skip
             for g in open_ - busy:
                 used[g] = n
             open_ &= busy
-        found.seeds[r] = used.mean()
-    return found
+        seeds[r] = used.mean()
+    return Outcome(order, x_leads, smaller, seeds)
 
 
 def fixed_power(samples: Floats, n: int) -> float:
