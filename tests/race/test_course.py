@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +47,7 @@ class Made:
         final: Final,
         groups: Sequence[str] = ("trpo", "ppo"),
         envs: Sequence[str] = ("Hopper-v4",),
-        **bounds: float,
+        **bounds: Any,
     ) -> None:
         self.folder, self.final = folder, final
         folder.mkdir()
@@ -224,7 +227,7 @@ def test_a_failed_run_stops_its_group_and_is_tried_again(tmp_path: Path) -> None
 def test_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     race = Made(tmp_path / "r", alike, max_hours=2.0)
     race.step()
-    now = __import__("time").monotonic() + 7300.0
+    now = time.monotonic() + 7300.0
     monkeypatch.setattr("trpo_cli.race.course.time.monotonic", lambda: now)
     race.step()
     assert race.going == [] and not race.course.over
@@ -257,10 +260,9 @@ def test_labels() -> None:
         {"more": 1},
     ],
 )
-def test_a_record_from_somebody_else(tmp_path: Path, change: Mapping[str, object]) -> None:
-    import json
-
-    content = {"format": 1, "bounds": {"max_seeds": 20}, "first_seed": 0, "cells": 2} | change
+def test_a_record_from_somebody_else(tmp_path: Path, change: dict[str, Any]) -> None:
+    good = {"format": 1, "bounds": {"max_seeds": 20}, "first_seed": 0, "cells": 2}
+    content: dict[str, Any] = {**good, **change}
     (tmp_path / "race.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="cannot be read as the record of a race"):
         read(tmp_path)
