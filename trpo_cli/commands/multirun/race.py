@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from trpo_cli.commands.hydra.alike import Alike
 from trpo_cli.commands.hydra.compose import start_hydra
 from trpo_cli.commands.hydra.launcher_schema import is_workers
 from trpo_cli.commands.hydra.overrides import check_overrides
@@ -102,8 +103,8 @@ def resume_race(
         record = dataclasses.replace(
             record, bounds=dataclasses.replace(record.bounds, max_hours=hours)
         )
-        firsts = listed.jobs[: record.cells]
-        configs = [config_of_job(hydra, job, sweep_dir, listed, changes, trusted) for job in firsts]
+        firsts, alike = listed.jobs[: record.cells], Alike(hydra, recorded=True)
+        configs = [config_of_job(alike, job, sweep_dir, listed, changes, trusted) for job in firsts]
         check_all_surroundings(
             ((j.number, j.differs, c) for j, c in zip(firsts, configs, strict=True)), recorded=True
         )
