@@ -81,7 +81,7 @@ class TestRenormalize:
         policy = training.policy
         observations = np.random.default_rng(0).normal(2.0, 3.0, (64, 11)).astype(np.float32)
         old = policy.distribution(policy.normalize(observations))
-        found = renormalize(policy, observations, WHOLE, whole=True)
+        found = renormalize(policy, observations, 8, WHOLE, whole=True)
         training.close()
         new = policy.distribution(policy.normalize(observations))
         expected = float(mean_kl(old, new))

@@ -12,12 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from trpo_cli.distributed.split import Split
 from trpo_cli.maths.distributions import Distribution, mean_kl
 from trpo_cli.models.policy import Policy
 
 STATES = 64
-"""States that the KL is a mean over: two passes over as many cost a twentieth of a millisecond."""
+"""About so many states the KL is a mean over: two passes over as many cost a twentieth of a
+millisecond."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,18 @@ class Renormalized:
     metrics: dict[str, float]
 
 
-def renormalize(policy: Policy, observations: Any, split: Split, whole: bool) -> Renormalized:
-    """Merge a batch of raw observations (B, *obs) into the policy's normaliser.
+def renormalize(
+    policy: Policy, observations: Any, steps: int, split: Split, whole: bool
+) -> Renormalized:
+    """Merge a batch of raw observations (B, *obs), step-major, into the policy's normaliser.
 
-    whole: ask for `acted`.
+    steps: T. whole: ask for `acted`.
     """
     if not policy.normalizer.enabled:
         return Renormalized(None, {})
-    some = slice(None, None, max(1, len(observations) // STATES))
+    some = _some(len(observations), steps, split)
 
-    def distribution(rows: slice) -> Distribution:
+    def distribution(rows: Any) -> Distribution:
         return policy.distribution(policy.to_device(policy.normalize(observations[rows])))
 
     acted = distribution(slice(None) if whole else some).detach()
@@ -47,3 +52,11 @@ def renormalize(policy: Policy, observations: Any, split: Split, whole: bool) ->
     policy.normalizer.update(observations, split)
     kl = float(split.average(mean_kl(before, distribution(some))))
     return Renormalized(acted if whole else None, {"policy/normalizer_kl": kl})
+
+
+def _some(rows: int, steps: int, split: Split) -> np.ndarray:
+    """Rows of some steps of all environments, the same however these are spread over processes."""
+    envs = rows // steps
+    count = min(steps, max(1, STATES * steps // split.size(rows)))
+    times = np.arange(count) * steps // count
+    return np.asarray((times[:, None] * envs + np.arange(envs)).ravel())

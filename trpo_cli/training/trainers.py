@@ -75,7 +75,11 @@ class BatchTrainer:
         self._use_threads(self._threads)
         with clock("estimate"):
             moved = renormalize(
-                policy, trajectories.flat_observations, split, config.algo.traits.bounds_kl
+                policy,
+                trajectories.flat_observations,
+                len(trajectories.rewards),
+                split,
+                whole=config.algo.traits.bounds_kl,
             )
             estimation = Estimation(
                 trajectories,
