@@ -162,3 +162,16 @@ def suggestion(word: str, known: Sequence[str]) -> str:
     folded = {k.casefold(): k for k in known}
     close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
     return f" Did you mean {folded[close[0]]}?" if close else ""
+
+
+def as_typed(value: Any) -> str:
+    """A value as a person writes it on the command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ",".join(as_typed(v) for v in value) + "]"
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return str(value)

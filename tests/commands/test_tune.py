@@ -88,7 +88,7 @@ def test_settings_that_nothing_reads_are_left_out_of_our_spaces_and_refused_in_o
     (tmp_path / "mine.yaml").write_text("policy.init_log_std: {low: -2.0, high: 0.0}")
     assert main(["env=CartPole-v1", "--space", "mine.yaml"]) == 2
     error = capsys.readouterr().err
-    assert "mine.yaml: policy.init_log_std=-2.0 would change nothing" in error
+    assert "mine.yaml: policy.init_log_std=-2 would change nothing" in error
 
 
 def test_a_search_is_stopped_continued_and_reported(

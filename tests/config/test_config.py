@@ -112,6 +112,11 @@ class TestComposition:
         assert type(config.env.kwargs) is dict
 
 
+    def test_what_changes_nothing_is_told_as_it_was_written(self) -> None:
+        with pytest.raises(UserError, match="algo.recompute_advantages=true would change nothing"):
+            config_of("algo=ppo", "algo.epochs=1", "algo.recompute_advantages=true")
+
+
 class TestRoundTrip:
     @pytest.mark.parametrize("algo", all_options()["algo"])
     def test_text_and_back(self, algo: str) -> None:

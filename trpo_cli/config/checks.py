@@ -9,7 +9,7 @@ from typing import Any
 from trpo_cli.components import HOMES, load
 from trpo_cli.config.schema import Config, is_auto
 from trpo_cli.errors import UserError
-from trpo_cli.settings import CONTINUOUS, check_ranges, walk
+from trpo_cli.settings import CONTINUOUS, as_typed, check_ranges, walk
 
 KINDS = {
     "trajectories": "trajectories",
@@ -131,8 +131,8 @@ def check_read(config: Config, said: Iterable[str], continuous: bool = True) -> 
         if not is_read(config, key, continuous):
             when = field.metadata["when"]
             raise UserError(
-                f"{key}={value} would change nothing here: it is read {_in_words(key, when)}. "
-                "Leave it out."
+                f"{key}={as_typed(value)} would change nothing here: it is read "
+                f"{_in_words(key, when)}. Leave it out."
             )
 
 

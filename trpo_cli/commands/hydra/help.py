@@ -16,7 +16,7 @@ from trpo_cli.config.checks import is_read
 from trpo_cli.config.schema import all_options, default_option
 from trpo_cli.config.settle import settle
 from trpo_cli.errors import UserError
-from trpo_cli.settings import range_text, walk
+from trpo_cli.settings import as_typed, range_text, walk
 from trpo_cli.terminal.display import columns, fitted
 
 WIDEST = 110
@@ -89,7 +89,7 @@ def _others(config: Config, continuous: bool, width: int) -> Iterator[str]:
         known = key in ("debug", "resume", "env.id") or name == "name" or section == "algo"
         needless = section == "env.atari" and not ATARI_ID.search(config.env.id)
         if not known and not needless and is_read(config, key, continuous):
-            sections.setdefault(section, []).append(f"{name}={_show(value)}")
+            sections.setdefault(section, []).append(f"{name}={as_typed(value)}")
     for section, pairs in sections.items():
         line = f"  {section + '.' if section else '':12}{'  '.join(pairs)}"
         yield from _wrapped(line, width, " " * 14)
@@ -179,7 +179,7 @@ def _line(
     allowed = range_text(setting.field.metadata) if with_range else ""
     allowed = re.sub(r"([<>]=?) ", "\\1\N{NO-BREAK SPACE}", allowed)
     text = setting.field.metadata.get("help", "") + (f" ({allowed})" if allowed else "")
-    left, width = f"  {setting.key}={_show(default)}", min(columns(), WIDEST)
+    left, width = f"  {setting.key}={as_typed(default)}", min(columns(), WIDEST)
     if width < 80:
         indent = 6  # the words stand below
     lines = _wrapped(text, width - indent, "") or [""]
@@ -190,15 +190,3 @@ def _line(
     yield left.ljust(indent) + lines[0]
     for line in lines[1:]:
         yield " " * indent + line
-
-
-def _show(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + ",".join(_show(v) for v in value) + "]"
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return str(value)
