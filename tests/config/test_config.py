@@ -113,7 +113,7 @@ class TestComposition:
 
 
     def test_what_changes_nothing_is_told_as_it_was_written(self) -> None:
-        with pytest.raises(UserError, match="algo.recompute_advantages=true would change nothing"):
+        with pytest.raises(UserError, match=r"recompute_advantages=true would change nothing"):
             config_of("algo=ppo", "algo.epochs=1", "algo.recompute_advantages=true")
 
 
