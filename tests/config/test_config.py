@@ -111,7 +111,6 @@ class TestComposition:
         assert type(config) is Config and type(config.policy.hidden_sizes) is list
         assert type(config.env.kwargs) is dict
 
-
     def test_what_changes_nothing_is_told_as_it_was_written(self) -> None:
         with pytest.raises(UserError, match=r"recompute_advantages=true would change nothing"):
             config_of("algo=ppo", "algo.epochs=1", "algo.recompute_advantages=true")
