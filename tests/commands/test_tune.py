@@ -60,6 +60,20 @@ def test_mistakes_are_told_before_anything_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["space.yaml"]
 
 
+@pytest.mark.parametrize("arguments", [[], ["total_steps=4096"], ["--trials", "3"]])
+def test_a_search_for_nothing_named_is_refused_with_an_example(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "example: trpo-tune algo=ppo env=CartPole-v1" in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_space_that_does_not_fit_the_rule(
     space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +112,8 @@ def test_a_search_is_stopped_continued_and_reported(
     command = [sys.executable, "-m", "trpo_cli.commands.tune", *TINY, *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
+    begun = process.stdout.readline()
+    assert begun.startswith("4 trials of 2 seeds: at most 8 runs of 2,048 steps, 1 at a time")
     for line in process.stdout:
         if line.startswith("trial 0:"):
             break

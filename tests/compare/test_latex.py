@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -51,11 +51,13 @@ def test_booktabs_parts_leads_and_aligned_points():
 def test_latex_sets_it(tmp_path):
     program = shutil.which("pdflatex")
     if program is None:
-        pytest.skip("no pdflatex here: Debian's package texlive-latex-recommended has one")
-    head = r"\documentclass{article}\usepackage{booktabs}\usepackage[T1]{fontenc}"
-    text = f"{head}\\begin{{document}}\n{to_latex([TABLE])}\n\\end{{document}}\n"
+        pytest.skip("no pdflatex here: Debian's package texlive-latex-extra has one with adjustbox")
+    wide = replace(TABLE, name="wide", columns=TABLE.columns[:-1] * 8)
+    head = r"\documentclass{article}\usepackage{booktabs,adjustbox}\usepackage[T1]{fontenc}"
+    text = f"{head}\\begin{{document}}\n{to_latex([TABLE, wide])}\n\\end{{document}}\n"
     (tmp_path / "paper.tex").write_text(text)
     command = [program, "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
-    assert not re.findall("Missing character", (tmp_path / "paper.log").read_text())
+    log = (tmp_path / "paper.log").read_text()
+    assert "Missing character" not in log and "Overfull" not in log

@@ -22,13 +22,16 @@ from trpo_cli.runs.chain import DIGITS
 from trpo_cli.runs.directory import OUTPUTS, check_run_dir, moment
 from trpo_cli.sweeps.last import search_named
 from trpo_cli.system.signals import Stop
-from trpo_cli.terminal.display import be_quiet, count, is_quiet
+from trpo_cli.terminal.display import be_quiet, count, is_quiet, on_screen
 from trpo_cli.tune.settings import FILE, Settings, read
 
 DESCRIPTION = """\
 Search for good settings of trpo-run: every trial draws some, trains on several seeds and is worth
 the mean of their final evaluations. Optuna chooses what to try next; trials whose learning curve
 lies below the median of the others are given up early."""
+
+TASK = {"algo", "env", "env.id", "experiment"}
+"""Choices of which a search wants one named: without any, the default task would be searched."""
 
 EXAMPLES = """\
   trpo-tune algo=ppo env=CartPole-v1 total_steps=100000 --trials 40 --seeds 3
@@ -168,8 +171,9 @@ def search(folder: Path, settings: Settings, args: argparse.Namespace, config: A
         if args.resumed and args.trials is not None:
             settings.write(folder)
         say(
-            f"{count(settings.trials, 'trial')} of {count(settings.seeds, 'seed')}, "
-            f"{count(at_once, 'run')} at a time with {count(threads, 'thread')} each, in {folder}"
+            f"{count(settings.trials, 'trial')} of {count(settings.seeds, 'seed')}: at most "
+            f"{count(settings.trials * settings.seeds, 'run')} of {config.total_steps:,} steps, "
+            f"{at_once} at a time with {count(threads, 'thread')} each, in {folder}"
         )
         if not found.journal.chained:
             print(
@@ -195,7 +199,7 @@ def search(folder: Path, settings: Settings, args: argparse.Namespace, config: A
 def say(text: str) -> None:
     """A line of progress."""
     if not is_quiet():
-        print(text, flush=True)
+        print(on_screen(text, sys.stdout), flush=True)
 
 
 def conclude(folder: Path, settings: Settings, found: Any) -> None:
@@ -225,6 +229,13 @@ def powers_of(settings: Settings, folder: Path) -> Any:
 
 
 def _refuse(overrides: Sequence[str]) -> None:
+    named = {text.partition("=")[0].lstrip("+") for text in overrides}
+    if not named & TASK:
+        raise UserError(
+            "What to search settings for is not said, and a search is many runs. Name the update "
+            "rule or the environment, for example: "
+            "trpo-tune algo=ppo env=CartPole-v1 total_steps=100000 --trials 40 --seeds 3"
+        )
     for text in overrides:
         key = text.partition("=")[0].lstrip("+~")
         if key == "seed":

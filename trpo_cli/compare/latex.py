@@ -1,4 +1,4 @@
-"""Tables for LaTeX, with the rules of its package booktabs."""
+"""Tables for LaTeX, with the rules of its package booktabs, no wider than the text by adjustbox."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SPECIAL |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\text
 SPECIAL |= {"±": r"$\pm$", "∞": r"$\infty$", "<": "$<$", ">": "$>$", "|": r"\textbar{}"}
 SPECIAL |= {"'": "{'}", "`": "{`}", '"': r"\textquotedbl{}"}
 MINUS = "\u2212"
-HEAD = "% \\usepackage{booktabs}  \\usepackage[T1]{fontenc}\n\n"
+HEAD = "% \\usepackage{booktabs}  \\usepackage{adjustbox}  \\usepackage[T1]{fontenc}\n\n"
 
 
 def to_latex(tables: Sequence[Table]) -> str:
@@ -20,8 +20,8 @@ def to_latex(tables: Sequence[Table]) -> str:
 
 
 def one(table: Table) -> str:
-    """A floating table; numbers below each other at their points, leads in bold. Lists of single
-    runs have no room in a paper's column."""
+    """A floating table, no wider than the text; numbers below each other at their points, leads in
+    bold. Lists of single runs have no room in a paper's column."""
     columns = [c for c in table.seen(parted=True) if c.key != "finals"]
     cells = [[written(text) for text in c.aligned(FIGURE_SPACE, POINT_SPACE)] for c in columns]
     parts, lines = table.parts(), []
@@ -37,9 +37,10 @@ def one(table: Table) -> str:
     return "\n".join([
         r"\begin{table}", r"\centering\small", rf"\caption{{{escaped(table.caption)}}}",
         rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', table.name)}}}",
+        r"\begin{adjustbox}{max width=\linewidth}",
         rf"\begin{{tabular}}{{@{{}}{form}@{{}}}}", r"\toprule",
         " & ".join(escaped(c.title) for c in columns) + r" \\", r"\midrule", *lines,
-        r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
+        r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}", r"\end{table}", "",
     ])  # fmt: skip
 
 
