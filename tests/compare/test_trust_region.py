@@ -253,3 +253,9 @@ class TestDiagnosis:
 
     def test_every_rule_has_a_case(self):
         assert list(RULES) == [case[0] for case in CASES]
+
+
+def test_labels_fit_beside_their_panels():
+    """A figure of the page is 250 pixels high, of which 200 are beside the axes; a letter of its
+    label has about 6."""
+    assert max(len(measure.unit) for measure in MEASURES) <= 200 // 6

@@ -100,7 +100,7 @@ MEASURES = (
     Measure("Improvement of the surrogate, in sample", "after - before the update", gain),
     Measure(
         "Linear model of the surrogate",
-        "achieved / expected improvement, in sample",
+        "achieved / expected, in sample",
         improvement_against_model,
     ),
     Measure("Gain held out", "share of the gain in sample", held_out_share),
