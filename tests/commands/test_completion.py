@@ -39,6 +39,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("trpo-compare --format pdf,p", ["pdf,png"]),
         ("trpo-compare --allow ", ["envs", "steps", "versions"]),
         ("trpo-compare --out ", ["runs/"]),
+        ("trpo-compare sb", ["sb3="]),
+        ("trpo-compare tb=ru", ["tb=runs/"]),
         ("trpo-tune algo=tr", ["algo=trpo"]),
         ("trpo-tune --space ", ["mine.yaml", "runs/"]),
         ("trpo-tune --sampler=r", ["--sampler=random"]),

@@ -41,11 +41,12 @@ def compare(args: argparse.Namespace) -> None:
     """Read, analyse, and only then write."""
     from trpo_cli.compare.analyse import analyse
     from trpo_cli.compare.comparable import comparable
+    from trpo_cli.compare.foreign import find_foreign, source_of
     from trpo_cli.compare.formats import to_text
     from trpo_cli.compare.groups import check_keys, make_groups, refuse_mixtures
     from trpo_cli.compare.metric import EVAL_CURVE
     from trpo_cli.compare.ranking import headline
-    from trpo_cli.compare.read import find_runs, unchecked
+    from trpo_cli.compare.read import Found, find_runs, unchecked
     from trpo_cli.compare.record import Made, as_json
     from trpo_cli.compare.results import Options
     from trpo_cli.compare.sweep import find_sweeps
@@ -56,8 +57,15 @@ def compare(args: argparse.Namespace) -> None:
     out, files = output_folder(args.out), kinds(args.format)
     by = [key for keys in args.by for key in keys.split(",") if key]
     options = Options(args.x, args.curve, thresholds(args.threshold), args.normalise)
-    args.dirs = [str(named(word, word, searches=True)) for word in args.dirs]
-    found = find_runs(args.dirs, () if args.curve in (None, EVAL_CURVE) else (args.curve,))
+    sources = [source for word in args.dirs if (source := source_of(word)) is not None]
+    ours = [word for word in args.dirs if word not in {source.word for source in sources}]
+    args.dirs = [str(named(word, word, searches=True)) for word in ours]
+    found = Found([], [])
+    if args.dirs:
+        found = find_runs(args.dirs, () if args.curve in (None, EVAL_CURVE) else (args.curve,))
+    if sources:
+        theirs = find_foreign(sources)
+        found = Found([*found.runs, *theirs.runs], [*found.notes, *theirs.notes])
     runs, notes = complete(found, args.unfinished)
     runs, without = comparable(runs)
     notes += without
@@ -220,7 +228,14 @@ def make_parser() -> arguments.Parser:
         "trpo-compare", "Compare runs: learning curves, tables, tests and a verdict, over seeds."
     )
     add = parser.add_argument
-    add("dirs", nargs="+", metavar="DIR", help="a folder with runs below it; last: the newest")
+    add(
+        "dirs",
+        nargs="+",
+        metavar="DIR",
+        help="a folder with runs below it; last: the newest; other tools' runs: sb3=DIR "
+        "(stable-baselines3), tb=DIR[:TAG] (TensorBoard), csv=FILE (step,return,seed), each with "
+        ",env=ID and ,label=NAME behind it where the files do not tell them",
+    )
     add(
         "--by",
         action="append",

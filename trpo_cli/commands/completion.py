@@ -102,7 +102,8 @@ def candidates(line: str) -> list[str]:
     if found is not None:
         return found
     if command in LAST:
-        return sorted(folders(word, last=True))
+        there = sorted(folders(word, last=True))
+        return [*there, *_of_other_tools(word)] if command == "trpo-compare" else there
     return overrides.candidates(line)
 
 
@@ -114,6 +115,19 @@ def _of_lab(words: Sequence[str], word: str) -> list[str]:
     if (key := words[0].replace("-", "_")) not in lab.EXPERIMENTS:
         return []
     return _of_parser(lab.make_parser(key, lab.experiment_named(key)), words[1:], word) or []
+
+
+def _of_other_tools(word: str) -> list[str]:
+    """sb3=, tb= and csv= with what may stand behind them."""
+    from trpo_cli.compare.foreign import FORMS
+
+    kind, equals, begun = word.partition("=")
+    if not equals:
+        return [f"{name}=" for name in FORMS if name.startswith(word)]
+    if kind not in FORMS:
+        return []
+    ending = ".csv" if kind == "csv" else ""
+    return [f"{kind}={path}" for path in sorted(folders(begun, ending=ending))]
 
 
 def _of_parser(parser: Parser, words: Sequence[str], word: str) -> list[str] | None:

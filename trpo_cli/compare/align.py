@@ -34,9 +34,10 @@ class Curve:
 
 
 def curves_of(run: Run, metric: Metric) -> dict[str, Curve]:
-    """A run's curve of a metric on each of `AXES`."""
+    """A run's curve of a metric on each of `AXES`, empty on one that its files do not tell."""
     places, y = metric.values(run)
-    return {axis: Curve(x, y) for axis, x in places.items()}
+    known = {axis: np.isfinite(x) for axis, x in places.items()}
+    return {axis: Curve(x[known[axis]], y[known[axis]]) for axis, x in places.items()}
 
 
 def span(curves: Sequence[Curve]) -> tuple[float, float]:
@@ -46,8 +47,11 @@ def span(curves: Sequence[Curve]) -> tuple[float, float]:
 
 def grid(groups: Sequence[Sequence[Curve]], points: int = POINTS) -> Floats:
     """One grid for the groups of a panel: equal steps from the first beginning to the last end,
-    and each group's own beginning and end."""
-    ends = np.array([span(curves) for curves in groups]).ravel()
+    and each group's own beginning and end. A group with an empty curve has no part in it."""
+    known = [span(curves) for curves in groups if not any(c.empty for c in curves)]
+    if not known:
+        return np.empty(0)
+    ends = np.array(known).ravel()
     return np.union1d(np.linspace(ends.min(), ends.max(), points), ends)
 
 

@@ -6,7 +6,7 @@ import difflib
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -50,6 +50,8 @@ from trpo_cli.runs.directory import METRICS
 
 REACH = 0.8
 """Default threshold: this part of the way from the start to the best group's end of the curve."""
+
+UNTOLD = "nothing is known of its updates"
 
 
 def analyse(grouping: Grouping, options: Options, notes: Sequence[str]) -> Comparison:
@@ -99,6 +101,7 @@ def analyse_env(
     learned = curves
     if metric != returns:
         learned = {group.label: curves_of(group, returns) for group in groups}
+    refuse_unknown(groups, curves, options.axis)
     for found in (curves, learned):
         low, high = align.span([c["steps"] for group in found.values() for c in group])
         if high < low:
@@ -137,6 +140,18 @@ def analyse_env(
     return EnvResult(env, metric, returns, reached, threshold, results, scale)
 
 
+def refuse_unknown(
+    groups: Sequence[Group], curves: Mapping[str, Sequence[Mapping[str, Curve]]], axis: str
+) -> None:
+    """Raise `UserError` for a run of which nobody tells where it was along the axis."""
+    for group in groups:
+        for run, found in zip(group.runs, curves[group.label], strict=True):
+            if found[axis].empty:
+                raise UserError(
+                    f"--x {axis}: the files of {run.path} tell no {axis}. Compare it over steps."
+                )
+
+
 def start_of(run: Run, learned: Curve) -> float:
     """The return with which a run began: of its first training episodes, of `learned` where no
     episode of training ended. The first evaluation may come late in training."""
@@ -145,13 +160,18 @@ def start_of(run: Run, learned: Curve) -> float:
     return float(values[0] if values.size else learned.y[0])
 
 
+def known_metrics(run: Run) -> list[str]:
+    if run.tool:
+        return [TRAIN_CURVE]
+    with open(run.path / METRICS, encoding="utf-8") as file:
+        return [*(key for key in json.loads(file.readline()) if key != chain.KEY), EVAL_CURVE]
+
+
 def curves_of(group: Group, metric: Metric) -> list[dict[str, Curve]]:
     """A run's curves, axis -> curve; raises `UserError` for a run that has none."""
     for run in group.runs:
         if metric.key not in (EVAL_CURVE, TRAIN_CURVE) and metric.key not in run.columns:
-            with open(run.path / METRICS, encoding="utf-8") as file:
-                known = [key for key in json.loads(file.readline()) if key != chain.KEY]
-            known.append(EVAL_CURVE)
+            known = known_metrics(run)
             close = difflib.get_close_matches(metric.key, known, 3, 0.6)
             hint = (
                 f"Did you mean {' or '.join(close)}?" if close else f"There are {', '.join(known)}."
@@ -198,14 +218,14 @@ def analyse_group(
         crossing(learned["steps"], threshold, budget=True),
         crossing(learned["seconds"], threshold, budget=False),
         updates,
-        diagnose(updates),
+        [UNTOLD] if group.tool else diagnose(updates),
         {name: panel for name, panel in panels.items() if panel is not None},
     )
 
 
 def drawn_along(curves: dict[str, list[Curve]], grids: dict[str, Floats]) -> dict[str, Drawn]:
-    """A group's curve along each of `AXES`; none where its runs have no range of steps in common.
-    curves: axis -> those of its runs.
+    """A group's curve along each of `AXES`; none where its runs have no range of steps in common,
+    or their files do not tell where they were. curves: axis -> those of its runs.
 
     Along another axis they may have no range in common: a run on an idle machine can end before
     one on a busy machine has done its first update. They are then averaged at the same steps, and
@@ -213,6 +233,8 @@ def drawn_along(curves: dict[str, list[Curve]], grids: dict[str, Floats]) -> dic
     """
     found: dict[str, Drawn] = {}
     for axis in AXES:
+        if any(c.empty for c in curves[axis]):
+            continue
         low, high = align.span(curves[axis])
         if low <= high:
             x = grids[axis][(grids[axis] >= low) & (grids[axis] <= high)]
@@ -230,7 +252,10 @@ def drawn_along(curves: dict[str, list[Curve]], grids: dict[str, Floats]) -> dic
 def crossing(curves: Sequence[Curve], threshold: float, budget: bool) -> Crossing:
     """budget: along an axis on which runs end at a budget, so that one that was stopped early may
     be taken as censored there. On the other, a run that uses up its budget soon would be: it would
-    leave the risk set because it is fast, so that it counts as never arriving instead."""
+    leave the risk set because it is fast, so that it counts as never arriving instead. Where the
+    axis of a run is not known, nothing is."""
+    if any(c.empty for c in curves):
+        return Crossing(math.nan, 0, 0, math.nan)
     found = [align.first_crossing(c, threshold) for c in curves]
     reached = [r for _, r in found]
     times = [t if r or budget else math.inf for t, r in found]

@@ -24,6 +24,9 @@ BOOKKEEPING = re.compile(r"(seed|threads|device|debug|resume|checkpoint\..*|eval
 """Settings that do not change what a run is a sample of."""
 
 KWARGS = "env.kwargs."
+UNFINISHED = 0.05
+"""Part of the steps by which another tool's run may end early: its files count the finished
+episodes, and its last batch may go further than ours."""
 ABSENT = object()
 """The value of a setting that a run does not have."""
 
@@ -37,6 +40,11 @@ class Group:
     env: str
     label: str
     runs: tuple[Run, ...]
+
+    @property
+    def tool(self) -> str:
+        """Whose runs these are, empty for ours."""
+        return self.runs[0].tool
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ def grouped(runs: Sequence[Run], keys: Iterable[Key]) -> dict[Key, list[Run]]:
 def setting(run: Run, key: str) -> Any:
     """A run's value of a key that groups may be told apart by, or `ABSENT`."""
     if key in FROM_MANIFEST:
-        return run.folder if key == "folder" else run.manifest.get("version")
+        return run.folder if key == "folder" else run.manifest.get("version", ABSENT)
     if key.startswith(KWARGS):
         return (run.config.get("env.kwargs") or {}).get(key.removeprefix(KWARGS), ABSENT)
     return run.config.get(key, ABSENT)
@@ -166,6 +174,8 @@ def one_per_seed(runs: Sequence[Run], notes: list[str]) -> list[Run]:
     for run in runs:
         ignored = {k: v for k, v in run.config.items() if not BOOKKEEPING.match(k)}
         key = (run.seed, repr(sorted(ignored.items())), run.manifest.get("version"))
+        if run.tool:  # its settings are not known, so that they may well differ
+            key = (run.path, run.seed, "")
         if key in kept:
             notes.append(
                 f"{run.path} is left out: same seed and settings as {kept[key].path}, so it adds "
@@ -251,19 +261,33 @@ def mixed_budgets(runs: Sequence[Run], by: Collection[str]) -> Iterable[str]:
     if "total_steps" in by:
         return
     for env, same in grouped(runs, [run.env for run in runs]).items():
-        found = grouped(same, [f"{int(run.config['total_steps']):,} steps" for run in same])
+        ours = [run for run in same if not run.tool]
+        found = grouped(ours, [f"{int(run.config['total_steps']):,} steps" for run in ours])
         if len(found) > 1:
             yield f"The runs on {env} have different total_steps: {examples(found)}."
+            continue
+        made = [run.reached for run in same]
+        if len(ours) < len(same) and min(made) < (1.0 - UNFINISHED) * max(made):
+            found = grouped(same, [f"{run.reached:,} steps" for run in same])
+            yield f"The runs on {env} made different numbers of steps: {some_of(found)}."
 
 
 def mixed_versions(runs: Sequence[Run], by: Collection[str]) -> Iterable[str]:
-    """Versions that change results: ours, Gymnasium's, and the simulator's that was used."""
+    """Versions that change results: ours, Gymnasium's, and the simulator's that was used. Other
+    tools' runs do not tell theirs."""
+    runs = [run for run in runs if not run.tool]
     ours = () if "version" in by else ("trpo_cli",)
     for name in (*ours, "gymnasium", "mujoco", "ale-py"):
         users = [run for run in runs if used(run, name)]
         found = grouped(users, [f"{name} {run.versions.get(name)}" for run in users])
         if len(found) > 1:
             yield f"The runs were made with different versions: {examples(found)}."
+
+
+def some_of(found: Mapping[str, Sequence[Run]]) -> str:
+    """Examples of the shortest and the longest."""
+    ends = sorted(found.items(), key=lambda item: item[1][0].reached)
+    return examples(dict([ends[0], ends[-1]]))
 
 
 def used(run: Run, library: str) -> bool:

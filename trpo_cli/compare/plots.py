@@ -43,7 +43,7 @@ def all_plots(c: Comparison, sweeps: Sequence[Sweep], against: bool) -> list[Plo
     looked = looks(c.labels)
     plots = [curves(c, against), finals(c, looked)]
     plots += [across(c, looked)] if len(c.labels) > 1 else []
-    plots += [diagnostics(env, looked) for env in c.envs]
+    plots += [diagnostics(e, looked) for e in c.envs if not all(g.group.tool for g in e.groups)]
     return plots + [effects(sweep) for sweep in sweeps]
 
 

@@ -101,15 +101,22 @@ def is_settled(ranks: Sequence[Rank]) -> bool:
 
 
 def caution(c: Comparison) -> str:
-    """What a reader of the ranking must know of few runs; empty with enough."""
-    if c.fewest >= FEW_RUNS:
-        return ""
-    words = (
-        f"As few as {runs(c.fewest)} in a group: below {FEW_RUNS} only very large differences can "
-        "be found, and intervals lean on normality."
-    )
-    if c.fewest == 1:
-        words += " A single run says nothing about the spread."
-    if any(pair.likely and not pair.clear for pair in c.pairs):
-        words += " * ahead if runs vary normally, which so few cannot show."
-    return words
+    """What a reader of the ranking must know of few runs, and of other tools'; empty with enough of
+    ours."""
+    words = ""
+    if c.fewest < FEW_RUNS:
+        words = (
+            f"As few as {runs(c.fewest)} in a group: below {FEW_RUNS} only very large differences "
+            "can be found, and intervals lean on normality."
+        )
+        if c.fewest == 1:
+            words += " A single run says nothing about the spread."
+        if any(pair.likely and not pair.clear for pair in c.pairs):
+            words += " * ahead if runs vary normally, which so few cannot show."
+    others = list(dict.fromkeys(g.label for e in c.envs for g in e.groups if g.group.tool))
+    if others:
+        words += (
+            f" Runs of other tools ({some(others)}): of other versions and settings, compared by "
+            "their training episodes; the notes say what was assumed."
+        )
+    return words.strip()

@@ -54,13 +54,14 @@ LONGEST_REASON = 300
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """What a run directory says.
 
     folder: the argument it was found under. config: flat, "algo.max_kl": 0.01. columns: key ->
     (rows,), NaN where a row has no number. words: key -> how often each text. evals: the lines of
-    eval.jsonl.
+    eval.jsonl. tool: whose files it was read from, empty for ours; of another tool's run most
+    settings and columns are missing, its budget and versions among them.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Run:
     columns: Mapping[str, Floats]
     words: Mapping[str, Counter[str]]
     evals: Sequence[Mapping[str, Any]]
+    tool: str = ""
 
     @property
     def env(self) -> str:
@@ -90,7 +92,7 @@ class Run:
     @property
     def reached(self) -> int:
         """Steps of its budget that it made; the last batch may end behind it."""
-        return min(self.steps, int(self.config["total_steps"]))
+        return min(self.steps, int(self.config.get("total_steps", self.steps)))
 
     @property
     def evaluations(self) -> list[Mapping[str, Any]]:
@@ -154,7 +156,7 @@ def find_runs(folders: Sequence[str], extra: Iterable[str] = ()) -> Found:
 
 def unchecked(runs: Sequence[Run]) -> list[str]:
     """A sentence about runs whose rows carry no chain, if there are any."""
-    older = sum("rows" not in run.manifest for run in runs)
+    older = sum("rows" not in run.manifest and not run.tool for run in runs)
     words = f"{older} of {len(runs)} runs were begun by an older version: a change to their rows"
     return [f"{words} would go unnoticed."] if older else []
 

@@ -30,7 +30,8 @@ class Options:
 @dataclass(frozen=True)
 class Crossing:
     """Time to the threshold: median over runs (infinite: half of them did not get there), how
-    many of the runs got there, and the end of the longest run, up to which it is known."""
+    many of the runs got there, and the end of the longest run, up to which it is known. No runs:
+    their files do not tell the time."""
 
     median: float
     reached: int

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from trpo_cli.compare.align import Curve
+from trpo_cli.compare.metric import TRAIN_CURVE
 from trpo_cli.compare.read import RETURN, Run
 
 FINAL_EVALUATION = "final evaluation of the last policy"
 TRAINING_RETURN = "mean return of the last 100 training episodes"
+LAST_TENTH = "mean return over the last tenth of the steps"
+TAIL = 0.1
 FRESH_BEST = "best policy by evaluations in training, evaluated again on fresh episodes"
 PEAK = (
     "highest point of the curve of returns (chosen and reported on the same episodes: optimistic)"
@@ -30,8 +33,9 @@ class Protocol:
 
 
 def choose_protocol(runs: Sequence[Run]) -> Protocol:
-    """Final evaluations if every run has one of the same kind, else training returns for all: two
-    kinds of numbers are never compared with each other."""
+    """Final evaluations if every run has one of the same kind, else training returns for all, of
+    the last 100 episodes if every run tells them: two kinds of numbers are never compared with
+    each other."""
     notes = []
     without = [run for run in runs if final_evaluation(run) is None]
     kinds = {run.config.get("eval.deterministic") for run in runs}
@@ -43,7 +47,11 @@ def choose_protocol(runs: Sequence[Run]) -> Protocol:
             if without
             else "some runs were evaluated with sampled and some with deterministic actions"
         )
-        notes.append(f"Final performance is the {TRAINING_RETURN}, because {why}.")
+        untold = [run for run in runs if run.tool and RETURN not in run.columns]
+        if untold:
+            final = LAST_TENTH
+            why += f", and {untold[0].path} does not tell the returns of single episodes"
+        notes.append(f"Final performance is the {final}, because {why}.")
     else:
         episodes = sorted({int(final_evaluation(run)["episodes"]) for run in runs})
         if len(episodes) > 1:
@@ -73,9 +81,24 @@ def best_evaluation(run: Run) -> Any:
 def final_score(run: Run, protocol: Protocol) -> float:
     if protocol.final == FINAL_EVALUATION:
         return float(final_evaluation(run)["return_mean"])
+    if protocol.final == LAST_TENTH:
+        return last_tenth(run)
     values = run.column(RETURN)
     finite = values[np.isfinite(values)]
     return float(finite[-1]) if finite.size else math.nan
+
+
+def last_tenth(run: Run) -> float:
+    """Mean of the training returns behind nine tenths of the steps, weighted by the episodes behind
+    them; of the last one where none lies there, NaN without any."""
+    returns = run.column(TRAIN_CURVE)
+    good = np.isfinite(returns)
+    if not good.any():
+        return math.nan
+    steps, returns = run.columns["step"][good], returns[good]
+    weights = np.fmax(run.column("train/episodes")[good], 1.0)
+    late = steps > min((1.0 - TAIL) * run.steps, steps[-2] if steps.size > 1 else -1.0)
+    return float(np.average(returns[late], weights=weights[late]))
 
 
 def best_score(run: Run, protocol: Protocol, returns: Curve) -> float:

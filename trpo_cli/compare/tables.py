@@ -78,6 +78,8 @@ def for_terminal(c: Comparison) -> Table:
 
 
 def crossing(found: Crossing, otherwise: str) -> str:
+    if not found.runs:
+        return "-"
     when = number(found.median) if math.isfinite(found.median) else otherwise
     return f"{when} ({found.reached} of {found.runs})"
 
@@ -226,7 +228,7 @@ def updates(c: Comparison) -> Table:
                 for key, title, form in UPDATES
             ),
         ],
-        [g for e in c.envs for g in e.groups],
+        [g for e in c.envs for g in e.groups if not g.group.tool],
         part="env",
     )
 

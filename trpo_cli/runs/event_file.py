@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2, summary_pb2, types_pb2
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
@@ -167,6 +168,34 @@ def records(data: bytes) -> Iterator[bytes]:
             return
         yield content
         start = end + 4
+
+
+def scalars(data: bytes) -> Iterator[tuple[float, int, str, float]]:
+    """Time, step, tag and value of every scalar in an events file, as any tool writes them: plain
+    numbers, or tensors of one. Raises ValueError for a record that is no event."""
+    for record in records(data):
+        try:
+            event = event_pb2.Event.FromString(record)
+        except DecodeError:
+            raise ValueError("a record of it is no event") from None
+        for value in event.summary.value:
+            if value.WhichOneof("value") == "simple_value":
+                yield event.wall_time, event.step, value.tag, value.simple_value
+            elif (number := _of_tensor(value.tensor)) is not None:
+                yield event.wall_time, event.step, value.tag, number
+
+
+def _of_tensor(tensor: Any) -> float | None:
+    """None for anything but one floating-point number."""
+    form, numbers = {
+        types_pb2.DT_FLOAT: ("<f", tensor.float_val),
+        types_pb2.DT_DOUBLE: ("<d", tensor.double_val),
+    }.get(tensor.dtype, ("", ()))
+    if len(numbers) == 1:
+        return float(numbers[0])
+    if form and len(tensor.tensor_content) == struct.calcsize(form):
+        return float(struct.unpack(form, tensor.tensor_content)[0])
+    return None
 
 
 def _events(data: bytes) -> list[event_pb2.Event]:
