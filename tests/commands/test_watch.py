@@ -95,6 +95,25 @@ class TestWatch:
         assert "run 0 finished: return 1000 ± 1, 24,000 steps" in said
         assert "run 1 failed" in said and "3 runs: 1 finished, 1 waiting, 1 failed" in said
 
+    def test_a_race_adds_runs(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        jobs = [["seed=1"], ["seed=2"]]
+        index.new(["trpo-run"], None, [], 1, jobs[:1], ["0"]).write(tmp_path)
+        make_run(tmp_path / "0", seed=1)
+        lock = Lock(tmp_path, "sweep")
+
+        def sleep(_seconds: float) -> None:
+            """Another run is added and ends, and so does the race."""
+            index.new(["trpo-run"], None, [], 1, jobs, ["0", "1"]).write(tmp_path)
+            make_run(tmp_path / "1", seed=2)
+            lock.release()
+
+        monkeypatch.setattr(watch.time, "sleep", sleep)
+        assert run.main(["--watch", str(tmp_path)]) == 0
+        said = capsys.readouterr().out
+        assert "run 1 finished: return 1000 ± 1" in said and "2 runs: 2 finished" in said
+
     @pytest.mark.parametrize(
         ("words", "said"),
         [

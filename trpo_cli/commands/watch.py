@@ -98,16 +98,15 @@ def _complete(
 
 def watch_sweep(folder: Path) -> None:
     """Show the table of a sweep's runs."""
-    listed, rows = index.read(folder), list[Row]()
-    for job in listed.jobs:
-        where = folder / job.folder
-        total = begun(where).total if has_begun(where) else 1
-        rows.append(Row(job.number, job.name, where, total))
+    rows = [_row(folder, job) for job in index.read(folder).jobs]
     ended = set[int]()
     at_once = sum(holder(row.folder) is not None for row in rows)
     with contextlib.closing(Overview(rows, max(1, at_once))) as overview:
         while True:
             going = holder(folder) is not None
+            for job in index.read(folder).jobs[len(rows) :]:  # a race adds some
+                rows.append(_row(folder, job))
+                overview.add(rows[-1])
             for row in rows:
                 content = manifest.read(row.folder)
                 status = str(content.get("status", ""))
@@ -122,6 +121,12 @@ def watch_sweep(folder: Path) -> None:
                 break
             time.sleep(TICK)
     PlainLines(sys.stdout).print(overview.summary())
+
+
+def _row(sweep_dir: Path, job: index.Job) -> Row:
+    """Of a run that may have begun."""
+    folder = sweep_dir / job.folder
+    return Row(job.number, job.name, folder, begun(folder).total if has_begun(folder) else 1)
 
 
 def holder(folder: Path) -> str | None:

@@ -9,8 +9,8 @@ examples: trpo-run env=CartPole-v1 seed=1
   trpo-run -m algo=trpo,ppo env=CartPole-v1 seed=1,2,3   a sweep of six runs
   trpo-run resume=last                                   go on with the last one
   trpo-run algo=ppo env=ALE/Pong-v5 --help               what that would run
-options: -m, -q, -cd DIR, --watch DIR, --selftest, --restorable, --cfg job,
-  --version; --help=all explains these, and all settings of all groups"""
+options: -m, -q, -cd DIR, --watch DIR, --until-decided, --selftest,
+  --restorable, --cfg job, --version; --help=all has these and all settings"""
 
 EXAMPLES = """\
 examples
@@ -18,7 +18,7 @@ examples
   trpo-run algo=ppo env=CartPole-v1 seed=1        any Gymnasium id, registered or module:Id-v0
   trpo-run algo.max_kl=0.01 total_steps=3e6       settings by their dotted key
   trpo-run -m algo=trpo,ppo seed=1,2,3            six runs, as many at a time as there are cores
-  trpo-run -m algo=trpo,ppo --until-decided       as many seeds as it takes to tell who is ahead
+  trpo-run -m algo=trpo,ppo --until-decided       as many seeds as it takes
   trpo-run resume=last                            go on with the last run or sweep
   trpo-run resume=SWEEP_DIR                       go on with a sweep: what is left of its runs
   trpo-run env=ALE/Pong-v5 algo=ppo               Atari (pip install "trpo_cli[atari]")
@@ -32,10 +32,11 @@ examples
 OPTIONS = """\
 options
   -m, --multirun              a sweep: one run for each combination of comma-separated values
-  --until-decided             with -m: a race, which adds seeds until the order of the groups is
-                              decided, or --max-seeds N (20) or --max-hours H are used up;
-                              --difference 10% (or 100) is the smallest that matters,
-                              --error-rate P (0.05) the probability of a wrong decision
+  --until-decided             with -m: a race, which adds seeds until the order of
+                              the groups is decided; --max-seeds N (20) and
+                              --max-hours H bound it, --difference 10% (or 100)
+                              is the smallest that matters, --error-rate P (0.05)
+                              the probability of a wrong decision
   -q, --quiet                 print results and warnings only, no progress
   --watch DIR                 show how far the run or sweep in a folder is, until it ends
   -cd, --config-dir DIR       a folder of your own YAML files, laid out like conf/
