@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ from trpo_cli.sweeps.index import Index, Job
 from trpo_cli.sweeps.names import link_one, link_runs
 from trpo_cli.sweeps.supervise import conclude, supervise
 from trpo_cli.system.signals import Interrupted
+from trpo_cli.terminal.display import on_screen
 
 
 def race(
@@ -154,7 +156,7 @@ def run(
     except Interrupted:
         conclude(course.index.jobs, sweep_dir, {}, goes_on=True, by=words)
         raise
-    print(course.decision())
+    print(on_screen(course.decision(), sys.stdout))
     conclude(course.index.jobs, sweep_dir, course.failed, goes_on=not course.over, by=words)
     return 3 if course.failed and not course.settled else 0
 
