@@ -149,10 +149,11 @@ def order_p(x: ArrayLike, y: ArrayLike) -> Floats:
     return np.maximum(2.0 * _welch_below(-np.abs(_t(x, y)), x, y), extreme.mean(axis=-1))
 
 
-def smaller_p(x: ArrayLike, y: ArrayLike, difference: float) -> Floats:
+def smaller_p(x: ArrayLike, y: ArrayLike, difference: ArrayLike) -> Floats:
     """P-value of one look against |mean of x - mean of y| >= difference: the larger of two
-    one-sided ones. x, y: (..., n) -> (...)."""
+    one-sided ones. x, y: (..., n), difference: () or (..., 1) -> (...)."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    difference = np.asarray(difference, dtype=np.float64)
     return np.maximum(_below_p(x - difference, y), _below_p(y - difference, x))
 
 
