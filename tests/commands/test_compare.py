@@ -19,6 +19,7 @@ import yaml
 
 from tests.support.synthetic import evaluation, write_run, write_sample
 from trpo_cli.commands.compare import main
+from trpo_cli.errors import CannotWrite
 
 REPOSITORY = Path(__file__).parents[2]
 CLEAR = {
@@ -109,6 +110,24 @@ class TestReport:
         (pair,) = [p for p in found["tables"]["pairs"] if p["env"] == "Hopper-v4"]
         assert pair["difference"] == pytest.approx(-1000.0) and pair["p_holm"] < 1e-6
         assert found["verdict"].startswith("On Hopper-v4 ppo")
+
+    def test_a_place_that_cannot_be_written_is_refused_at_once(self, here, capsys):
+        (here / "notes.txt").write_text("")
+        assert main(["runs", "--out", "notes.txt/report"]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == "" and "--out=notes.txt/report cannot be written" in printed.err
+        assert "--no-files" in printed.err
+        assert main(["runs", "--out", "notes.txt/report", "--no-files"]) == 0
+
+    def test_the_words_come_before_files_that_a_full_disk_refuses(self, here, capsys, monkeypatch):
+        def full(*args):
+            raise CannotWrite(Path("report"), OSError(28, "No space left on device"))
+
+        monkeypatch.setattr("trpo_cli.compare.output.write", full)
+        assert main(["runs", "--out", "report"]) == 3
+        printed = capsys.readouterr()
+        assert "On Hopper-v4 ppo has the highest mean" in printed.out
+        assert "No space left on device" in printed.err
 
     def test_the_same_input_gives_the_same_files(self, here):
         for name in ("one", "two"):

@@ -136,7 +136,7 @@ def test_one_paragraph_and_no_warning_of_numpys(tmp_path):
         (["sampler=vine", f"sampler.actions={2**63}"], "must be below 2^63"),
         (["policy=mlp", "policy.hidden_sizes=[[64]]"], "policy.hidden_sizes=[[64]]"),
         (["policy=mlp", "policy.hidden_sizes=[1e30]"], "policy.hidden_sizes=[1e30]"),
-        (["hydra.run.dir=" + 300 * "a"], "too long"),
+        (["hydra.run.dir=" + 300 * "a"], "hydra.run.dir=" + 60 * "a" + "...: the name is too long"),
     ],
 )
 def test_a_users_mistakes(cli: Cli, words, said):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from trpo_cli.commands import arguments
 from trpo_cli.commands.failures import run_command
 from trpo_cli.errors import UserError
-from trpo_cli.runs.directory import CONFIG, METRICS, OUTPUTS, moment
+from trpo_cli.runs.directory import CONFIG, METRICS, OUTPUTS, check_writable, moment
 from trpo_cli.sweeps.last import named
 from trpo_cli.terminal.display import columns, fitted
 from trpo_cli.version import __version__
@@ -54,7 +54,7 @@ def compare(args: argparse.Namespace) -> None:
     from trpo_cli.compare.verdict import verdict
 
     started = time.monotonic()
-    out, files = output_folder(args.out), kinds(args.format)
+    out, files = output_folder(args.out, args.no_files), kinds(args.format)
     by = [key for keys in args.by for key in keys.split(",") if key]
     options = Options(args.x, args.curve, thresholds(args.threshold), args.normalise)
     sources = [source for word in args.dirs if (source := source_of(word)) is not None]
@@ -87,6 +87,17 @@ def compare(args: argparse.Namespace) -> None:
         tables.append(beside.table(placed))
         said = [in_words(p) for p in placed]
     record = {**as_json(comparison, sweeps, tables, words), "reference": said}
+    if not args.json:  # before the files, whose disk may be full
+        room = columns() if sys.stdout.isatty() else 10**6
+        for note in comparison.notes:
+            print(fitted(f"note: {note}", room))
+        table = to_text(for_terminal(comparison), room)
+        print(f"\n{fitted(headline(comparison), room)}\n\n{table}\n\n{fitted(words, room)}\n")
+        for sentence in said:
+            print(f"{fitted(sentence, room)}\n")
+        for sweep in sweeps:
+            warnings = f"Settings of {sweep.algo} on {sweep.env}: {' '.join(sweep.warnings)}"
+            print(fitted(warnings, room))
     if not args.no_files:
         from trpo_cli.compare.output import Asked, write
 
@@ -95,18 +106,7 @@ def compare(args: argparse.Namespace) -> None:
         record = write(out, record, comparison, sweeps, tables, asked, made)
     if args.json:
         print(json.dumps(record, allow_nan=False))
-        return
-    room = columns() if sys.stdout.isatty() else 10**6
-    for note in comparison.notes:
-        print(fitted(f"note: {note}", room))
-    table = to_text(for_terminal(comparison), room)
-    print(f"\n{fitted(headline(comparison), room)}\n\n{table}\n\n{fitted(words, room)}\n")
-    for sentence in said:
-        print(f"{fitted(sentence, room)}\n")
-    for sweep in sweeps:
-        warnings = f"Settings of {sweep.algo} on {sweep.env}: {' '.join(sweep.warnings)}"
-        print(fitted(warnings, room))
-    if not args.no_files:
+    elif not args.no_files:
         print(f"{out / 'report.html'}  ({comparison.runs} runs, "
               f"{time.monotonic() - started:.1f} s)")  # fmt: skip
 
@@ -157,8 +157,9 @@ def among_reference(grouping: Grouping, notes: list[str]) -> list[Placed]:
     return placed
 
 
-def output_folder(given: str | None) -> Path:
-    """Where the files go; raises `UserError` for a file and for a place inside a run."""
+def output_folder(given: str | None, no_files: bool) -> Path:
+    """Where the files go; raises `UserError` for a file, for a place inside a run and, unless there
+    are no files to write, for one that cannot be written."""
     out = OUTPUTS / "compare" / moment() if given is None else Path(given)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {given} is a file; give a folder.")
@@ -168,6 +169,13 @@ def output_folder(given: str | None) -> Path:
                 f"The report would be written into the run directory {folder}. Give another "
                 "folder with --out."
             )
+    if not no_files:
+        try:
+            check_writable(out, "--out")
+        except UserError as error:
+            raise UserError(
+                f"{error} Give another folder with --out, or --no-files to have the words alone."
+            ) from None
     return out
 
 

@@ -90,7 +90,7 @@ def is_remains(name: str) -> bool:
 def check_run_dir(folder: Path, key: str = "hydra.run.dir") -> None:
     """Raise `UserError` unless a run may be written there: new, or empty but for what a process
     left that was killed before it began; and writable."""
-    if folder.exists() and not folder.is_dir():
+    if _exists(folder, key) and not folder.is_dir():
         raise UserError(f"{key}={folder} is a file; a run needs a folder of its own.")
     if folder.is_dir() and not all(is_remains(path.name) for path in folder.iterdir()):
         raise UserError(
@@ -100,9 +100,21 @@ def check_run_dir(folder: Path, key: str = "hydra.run.dir") -> None:
     check_writable(folder, key)
 
 
+def _exists(folder: Path, key: str) -> bool:
+    try:
+        return folder.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UserError(
+            f"{key}={str(folder)[:60]}...: the name is too long for the file system. Choose a "
+            "shorter one."
+        ) from None
+
+
 def check_writable(folder: Path, key: str) -> None:
     """Raise `UserError` when the folder could not be created or written."""
-    nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if _exists(p, key))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise UserError(f"{key}={folder} cannot be written: no permission to write in {nearest}.")
 
