@@ -44,7 +44,7 @@ COMMANDS = {
 }
 OVERRIDE = re.compile(r"[+~]?[\w./@-]+=.*")
 PLACEHOLDER = re.compile(r"=\.\.\.$|\b[A-Z_]{2,}\b(?!/)|<\w+>|=$")
-UNFINISHED = ("...", "resume=")  # an ellipsis; a run that is there
+UNFINISHED = ("...", "resume=", "init=")  # an ellipsis; a run that is there
 
 
 @pytest.fixture(autouse=True, scope="module")

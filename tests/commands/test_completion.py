@@ -1,4 +1,4 @@
-"""What Tab offers in the five commands, and what the shells make of it."""
+"""What Tab offers in the six commands, and what the shells make of it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("trpo-compare --out ", ["runs/"]),
         ("trpo-compare sb", ["sb3="]),
         ("trpo-compare tb=ru", ["tb=runs/"]),
+        ("trpo-run init=", ["init=last", "init=runs/"]),
+        ("trpo-export ", ["last", "runs/"]),
+        ("trpo-export --fo", ["--format"]),
+        ("trpo-export --format n", ["npz"]),
+        ("trpo-export --out ", ["runs/"]),
         ("trpo-tune algo=tr", ["algo=trpo"]),
         ("trpo-tune --space ", ["mine.yaml", "runs/"]),
         ("trpo-tune --sampler=r", ["--sampler=random"]),

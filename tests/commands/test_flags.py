@@ -1,4 +1,4 @@
-"""What `trpo-eval` and `trpo-compare` say before they look at anything."""
+"""What `trpo-eval`, `trpo-export` and `trpo-compare` say before they look at anything."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from trpo_cli.commands import compare, evaluate
+from trpo_cli.commands import compare, evaluate, export
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ from trpo_cli.commands import compare, evaluate
         (evaluate.main, "nowhere --episodez=3 --seed=x", "--episodez=3. Did you mean --episodes?"),
         (evaluate.main, "--episodes", "--episodes: expected one argument"),
         (evaluate.main, "-- --episodez", "--episodez"),
+        (export.main, "nowhere --formatt=npz", "--formatt=npz. Did you mean --format?"),
         (compare.main, "--byy=3", "--byy=3. Did you mean --by?"),
         (compare.main, "--by=seed", "required: DIR"),
     ],

@@ -148,6 +148,7 @@ class TestSweeps:
             ({"hydra": ["hydra.searchpath=[file:///tmp]"]}, "can run programs"),
             ({"hydra": ["hydra.sweep.subdir=../.."]}, "can run programs"),
             ({"config_dir": "/tmp/conf"}, "config_dir=/tmp/conf"),
+            ({"jobs": [{**JOB, "overrides": ["init=/home/me/run"]}]}, "or read files"),
             ({"jobs": [{**JOB, "overrides": ["hydra.job.chdir=true"]}]}, "can run programs"),
             ({"jobs": [{**JOB, "overrides": ["+env.kwargs.a=${oc.env:HOME}"]}]}, "oc.env"),
             ({"jobs": [{**JOB, "overrides": ["env=evil:Evil-v0"]}]}, "the module evil"),

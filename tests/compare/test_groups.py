@@ -39,6 +39,15 @@ class TestGroups:
         assert [group.label for group in grouping.of("CartPole-v1")] == ["trpo"]
         assert grouping.notes == []
 
+    def test_runs_that_began_with_another_policy_are_a_group_of_their_own(self, make):
+        """Two that began with different ones are told."""
+        runs = make({}, {"init": "a"}, {"init": "b"}, {"init": "a", "sampler__name": "vine"})
+        grouping = make_groups(runs)
+        assert grouping.labels == ["trpo", "trpo+init", "trpo+vine+init"]
+        assert [len(group.runs) for group in grouping.of("Hopper-v4")] == [1, 2, 1]
+        (note,) = grouping.notes
+        assert "trpo+init on Hopper-v4 mixes runs of different settings (init: a, b)" in note
+
     def test_by_a_key(self, make):
         runs = make(*({"algo__max_kl": kl} for kl in (0.1, 0.005, 0.02, 0.1)))
         grouping = make_groups(runs, ["algo.max_kl"])

@@ -1,4 +1,4 @@
-"""Tab completion of the five commands: what a shell is told once, and what a press of Tab offers.
+"""Tab completion of the six commands: what a shell is told once, and what a press of Tab offers.
 
 ``trpo-run -sc query=SHELL`` answers for all of them, so that one line in a shell's start file is
 enough. A press has to be quick: no Hydra, no torch, and what a parser knows comes from the parser.
@@ -17,9 +17,14 @@ from trpo_cli.commands.hydra.completion import folders
 from trpo_cli.commands.hydra.options import known_settings
 from trpo_cli.errors import UserError
 
-MODULES = {"trpo-eval": "evaluate", "trpo-compare": "compare", "trpo-tune": "tune"}
+MODULES = {
+    "trpo-eval": "evaluate",
+    "trpo-compare": "compare",
+    "trpo-export": "export",
+    "trpo-tune": "tune",
+}
 COMMANDS = ("trpo-run", *MODULES, "trpo-lab")
-LAST = ("trpo-eval", "trpo-compare")
+LAST = ("trpo-eval", "trpo-compare", "trpo-export")
 """Commands whose folders may be called last."""
 
 BASH = r"""
@@ -144,7 +149,7 @@ def _of_parser(parser: Parser, words: Sequence[str], word: str) -> list[str] | N
 def _values(action: argparse.Action, begun: str) -> Iterable[str]:
     """What an option's value may become."""
     if action.metavar in ("DIR", "FOLDER", "FILE"):
-        return folders(begun, ending=".yaml" if action.metavar == "FILE" else "")
+        return folders(begun, ending=".yaml" if action.dest == "space" else "")
     head, comma, rest = begun.rpartition(",")  # the last of several values
     said = head.split(",")
     return [head + comma + v for v in _known(action) if v.startswith(rest) and v not in said]

@@ -40,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def export(words: list[str]) -> None:
     """Look at the run, make the file, hold it against the policy, and only then write it."""
+    args = make_parser().parse_args(words)
     from trpo_cli.training.stored import open_run
 
-    args = make_parser().parse_args(words)
     run_dir = only_run(args.run_dir, args.run_dir)
     config, folder = open_run(run_dir, args.checkpoint, args.trust)
     require_packages(args.format)

@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 AUTO = "auto"
 
 
-def check_surroundings(config: Config, words: Sequence[str] = ()) -> Prepared:
+def check_surroundings(
+    config: Config, words: Sequence[str] = (), *, begun: bool = False
+) -> Prepared:
     """Raise `UserError` for what this machine, the environment or the networks chosen for it
     cannot do, and for a setting among the words of the command line that nothing would read;
-    writes nothing. Returns what a run of the configuration is built from."""
+    writes nothing. Returns what a run of the configuration is built from.
+
+    begun: the run has begun, so that what it began with does not matter any more."""
     from trpo_cli.training.build import prepare
 
     with contextlib.chdir(os.curdir):  # and back: an environment may go elsewhere
@@ -37,6 +41,10 @@ def check_surroundings(config: Config, words: Sequence[str] = ()) -> Prepared:
     said = [word.lstrip("+").partition("=")[0] for word in words]
     continuous = type(prepared.simulator.action_space).__name__ == "Box"
     check_read(prepared.config, said, continuous)
+    if config.init is not None and not begun:
+        from trpo_cli.training.initial import check
+
+        check(prepared.config, prepared.simulator)
     return prepared
 
 

@@ -76,7 +76,7 @@ def resume(run_dir: str, config: Config, command: list[str], processes: Processe
             raise UserError(f"resume={config.resume} is written on the command line only.")
         if processes.is_main:
             check_writable(folder, "resume")
-        prepared = check_surroundings(config)
+        prepared = check_surroundings(config, begun=True)
     if processes.is_main:
         warn_threads(config.threads)
     from trpo_cli.training.loop import train  # heavy: no error above should pay for it

@@ -124,9 +124,11 @@ def setting(run: Run, key: str) -> Any:
 
 
 def rule_of(run: Run) -> str:
-    """The algorithm, +sampler where it is not single_path."""
+    """The algorithm, +sampler where it is not single_path, +init where it began with another run's
+    policy."""
     rule, sampler = run.config["algo.name"], run.config.get("sampler.name")
-    return str(rule) if sampler in (None, "single_path") else f"{rule}+{sampler}"
+    words = [str(rule), *([] if sampler in (None, "single_path") else [str(sampler)])]
+    return "+".join([*words, *(["init"] if run.config.get("init") else [])])
 
 
 def make_labels(runs: Sequence[Run], keys: Sequence[str]) -> list[str]:

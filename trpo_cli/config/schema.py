@@ -74,6 +74,10 @@ class Config:
         help="directory of a run, or of a sweep, to go on with in its own configuration; only "
         "total_steps, device, threads, debug, checkpoint.* and eval.* may be given with it",
     )
+    init: str | None = setting(
+        help="directory of a run whose policy, normaliser and value function this one begins with, "
+        "at its newest checkpoint, or RUN/checkpoints/best; last: the newest run",
+    )
     env: EnvConfig = field(default_factory=EnvConfig)
     sampler: SamplerSettings = field(default_factory=_default_of("sampler"))
     algo: RuleSettings = field(default_factory=_default_of("algo"))

@@ -33,7 +33,7 @@ MEETING = timedelta(minutes=10)
 PATIENCE = timedelta(days=7)
 """How long they wait later: the first one's evaluations may take hours. A process that dies is
 noticed at once, as its connections close."""
-ORDERS = ("end", "iterate", "state", "load_state")
+ORDERS = ("end", "iterate", "state", "load_state", "start_from")
 CLAIM = "trpo_cli/told"
 CLAIM_SECONDS = 2.0
 """The head start of the first process in telling how the run ended."""

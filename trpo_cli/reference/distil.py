@@ -114,6 +114,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
         key: value
         for key, value in config.items()
         if key not in ELSEWHERE
+        and (key, value) != ("init", None)  # older runs did not know it
         and not BOOKKEEPING.match(key)
         and (game or not key.startswith("env.atari."))
     }

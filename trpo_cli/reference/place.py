@@ -99,6 +99,12 @@ def place_all(grouping: Grouping, where: Traversable) -> tuple[list[Placed], lis
     placed, notes = list[Placed](), list[str]()
     for (env, label), group in grouping.groups.items():
         rule = rule_of(group.runs[0])
+        if group.runs[0].config.get("init"):
+            notes.append(
+                f"{label} on {env} began with other runs' policies, and reference runs did not: "
+                "nothing is said about it there."
+            )
+            continue
         same = [r for r in store.read(where, env) if (r.algo, r.sampler) == rule]
         if not same:
             notes.append(

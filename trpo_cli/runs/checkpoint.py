@@ -178,6 +178,12 @@ def damage(folder: Path) -> str:
     return ""
 
 
+def digest(folder: Path) -> str:
+    """Digits over a checkpoint's contents, after every check."""
+    _verified(folder)
+    return hashlib.sha256((folder / INDEX).read_bytes()).hexdigest()[:16]
+
+
 def exists(run_dir: Path) -> bool:
     """Whether a run has any checkpoint, whole or damaged."""
     return bool(_newest_first(run_dir))

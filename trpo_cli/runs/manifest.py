@@ -75,12 +75,13 @@ def start(
     threads: int,
     processes: int = 1,
     rows: Known | None = None,
+    init: dict[str, Any] | None = None,
 ) -> Manifest:
     """Write the manifest of a run that begins now and return it; config.yaml is there already.
 
     command: the command line, program first. device: cpu or cuda. backend: the simulator's.
     processes: how many train together, with `threads` threads each. rows: what is known about the
-    rows (see `chain`); None in a run without a chain.
+    rows (see `chain`); None in a run without a chain. init: the checkpoint that it begins with.
     """
     content: dict[str, Any] = {
         "format": 1 if rows is None else FORMAT,
@@ -102,6 +103,8 @@ def start(
     }
     if git := machine.checkout(Path(__file__).resolve().parents[2]):
         content["git"] = git
+    if init is not None:
+        content["init"] = init
     if rows is not None:
         content |= {"config": [digest_of_config(run_dir)], "checkpoint": None, "rows": dict(rows)}
     manifest = Manifest(run_dir, content)
@@ -197,6 +200,7 @@ def _content(content: dict[str, Any]) -> dict[str, Any]:
         ("config", (list,)),
         ("resumed", (list,)),
         ("versions", (dict,)),
+        ("init", (dict,)),
     ):
         if key in content and not isinstance(content[key], kinds):
             raise ValueError(f"{key}={content[key]!r}")

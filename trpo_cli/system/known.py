@@ -63,8 +63,9 @@ def check_settings(settings: Iterable[str], source: str) -> None:
     for text in settings:
         if _line(text) not in known:
             raise UserError(
-                f"{source} has {text}, which can run programs, and no sweep of yours on this "
-                "machine has used that. If you trust whoever made the directory, add --trust."
+                f"{source} has {text}, which can run programs or read files, and no sweep of yours "
+                "on this machine has used that. If you trust whoever made the directory, add "
+                "--trust."
             )
 
 

@@ -54,6 +54,7 @@ def train(
             Session(training, evaluator, run_dir, command, resume=resume) as session,
         ):
             processes.watch(stop)
+            session.save_beginning()
             while True:
                 if evaluator.due(training.step):
                     session.evaluate(stop)

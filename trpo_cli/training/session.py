@@ -22,6 +22,7 @@ from trpo_cli.settings import walk
 from trpo_cli.system.clock import due
 from trpo_cli.system.signals import Stop
 from trpo_cli.terminal.progress import Progress
+from trpo_cli.training import initial
 from trpo_cli.training.evaluation import Abandoned, Evaluator
 from trpo_cli.training.memory import observation_bytes, size_in_words
 from trpo_cli.training.resumption import (
@@ -61,6 +62,12 @@ class Session:
         self._rows: chain.Known | None = chain.begin()
         notes = self._restore() if resume else []
         self._saved, self._saved_at = self._moment(), time.monotonic()
+        origin: dict[str, Any] | None = None
+        if self.config.init is not None and self._checkpoint is None:
+            known = manifest.read(run_dir).get("init") if resume else None
+            origin, words = initial.begin(training, known)
+            notes.append(words)
+            self._saved = (-1, -1)
         facts: dict[str, Any] = {
             "seed": training.seed,
             "device": training.parts.device,
@@ -75,7 +82,9 @@ class Session:
             notes += self._cut()
         write_atomically(run_dir / CONFIG, config)
         if not resume:
-            self._manifest = manifest.start(run_dir, command=command, rows=self._rows, **facts)
+            self._manifest = manifest.start(
+                run_dir, command=command, rows=self._rows, init=origin, **facts
+            )
         hyperparameters = {key: value for key, _, value in walk(self.config)}
         start = self._rows["start"] if self._rows is not None else None
         self._start: str | None = start
@@ -168,6 +177,11 @@ class Session:
         self._logger.write_eval(record)
         self._progress.evaluated(record)
         if evaluator.note(record):
+            self.save()
+
+    def save_beginning(self) -> None:
+        """A run that begins with another's policy keeps it: it needs the other run no more."""
+        if self._saved[0] < 0:
             self.save()
 
     def save_due(self) -> bool:

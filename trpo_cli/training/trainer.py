@@ -117,6 +117,25 @@ class Training:
                 self.sampler.restart(self.generators["restarts"])
         return why
 
+    def start_from(self, arrays: dict[str, np.ndarray]) -> None:
+        """Begin with what another run has learned: arrays under policy/, value/ and rewards/, of
+        those learners that are to be as they were there."""
+        with self.processes.order("start_from"):
+            self._start_from(arrays)
+
+    def _start_from(self, arrays: dict[str, np.ndarray]) -> None:
+        arrays = self.processes.broadcast(arrays)
+        with self.processes.agreed():
+            try:
+                for name, learner in self._learners().items():
+                    if state := part(arrays, name):
+                        learner.load_state(state)
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"init={self.config.init} does not fit this run ({type(error).__name__}: "
+                    f"{error}); was it written by another version?"
+                ) from error
+
     def _take_over(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> str:
         """Returns why this process's episodes cannot go on."""
 
@@ -144,6 +163,8 @@ class Training:
                     self._iterate()
                 elif order == "state":
                     self._state()
+                elif order == "start_from":
+                    self._start_from({})
                 else:
                     self._load_state({}, {})
 

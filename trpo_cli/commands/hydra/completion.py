@@ -14,7 +14,7 @@ from trpo_cli.config.schema import all_options, default_option
 FLAGS = ("--help", "--help=all", "--multirun", "--quiet", "--watch", "--selftest", "--restorable",
          "--config-dir", "--cfg", "--info", "--trust", "--until-decided", "--max-seeds",
          "--max-hours", "--difference", "--error-rate", "--version")  # fmt: skip
-FOLDERS = ("resume", "hydra.run.dir", "hydra.sweep.dir")
+FOLDERS = ("resume", "init", "hydra.run.dir", "hydra.sweep.dir")
 """Keys whose values are folders; so are the words behind these flags:"""
 FOLDER_FLAGS = ("--watch", "--config-dir", "-cd")
 
@@ -34,7 +34,7 @@ def candidates(line: str) -> list[str]:
     begun, comma, rest = value.rpartition(",")  # of a sweep, the last of several values
     head = f"{key}={begun}{comma}"
     if key in FOLDERS:
-        return sorted(head + one for one in folders(rest, last=key == "resume"))
+        return sorted(head + one for one in folders(rest, last=key in ("resume", "init")))
     return [head + v for v in _values(key.lstrip("+"), rest, chosen) if v.startswith(rest)]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import HydraException
 
 from trpo_cli.commands.hydra.options import (
@@ -30,6 +30,7 @@ from trpo_cli.components import HOMES, conf_dir
 from trpo_cli.config.schema import all_options, default_option
 from trpo_cli.errors import UserError
 from trpo_cli.settings import ALSO_CALLED, range_text, suggestion
+from trpo_cli.sweeps.last import only_run
 
 _FLOAT_INTEGER = re.compile(r"(?<![\w.])\d+(?:\.\d*)?[eE]\+?\d+(?![\w.])")
 
@@ -50,12 +51,33 @@ def check_overrides(overrides: Sequence[str]) -> list[str]:
             )
         if key in group_names():
             _check_choice(parsed, text)
+        if key == "init":
+            text = f"init={','.join(map(_found, _values(parsed)))}"
         setting = find_setting(key, chosen)
         if text[0] in "+~" or not _takes_any_name(key, chosen):
             checked.append(text if setting is None else _whole_numbers(setting, text))
         else:
             checked.append(f"++{text}")  # Hydra would ask for the plus signs
     return checked
+
+
+def _values(parsed: Override) -> list[str | None]:
+    """The texts that are given to a setting: one, or those of a sweep."""
+    value: Any = parsed.value()
+    given = value.list if isinstance(value, ChoiceSweep) else [value]
+    texts = [v.text if isinstance(v, QuotedString) else v for v in given]
+    return [None if v is None else str(v) for v in texts]
+
+
+def _found(init: str | None) -> str:
+    """A run as a value of ``init``: `last` is looked up before a new folder is the last one, and
+    another working directory finds it as well."""
+    if init is None:
+        return "null"
+    if not init:
+        raise UserError("init= needs a run directory: the folder that trpo-run printed.")
+    folder = str(only_run(init, f"init={init}").absolute())
+    return folder if re.fullmatch(r"[\w./+-]+", folder) else quoted(folder)
 
 
 def check_settings(overrides: Sequence[str], is_group: Any) -> list[str]:
@@ -256,3 +278,9 @@ def _plain_colons(text: str) -> str:
 def _as_integer(match: re.Match[str]) -> str:
     number = float(match.group())
     return str(int(number)) if number.is_integer() and number < 2**53 else match.group()
+
+
+def quoted(text: str) -> str:
+    """Text as a value of Hydra's: in quotes, with backslashes in front of quotes only."""
+    inner = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
+    return f"'{inner}'"

@@ -15,8 +15,9 @@ from trpo_cli.system.known import check_modules, check_settings, remember
 
 PLAIN = re.compile(r"hydra/launcher=workers|hydra\.launcher\.jobs=\d+|hydra\.sweep\.dir=[^$]*")
 """Settings of Hydra's that are nobody's business; the folder is taken from where the sweep is."""
-SPECIAL = re.compile(r"^[+~]*hydra|\$\{|_target_")
-"""Overrides that choose what Hydra runs, or are filled in from this machine."""
+SPECIAL = re.compile(r"^[+~]*(hydra|init=)|\$\{|_target_")
+"""Overrides that choose what Hydra runs, are filled in from this machine, or begin with one of its
+policies."""
 
 
 class Powers(NamedTuple):

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 from trpo_cli.commands.hydra.alike import Alike
 from trpo_cli.commands.hydra.compose import CONFIG_NAME, compose, start_hydra
 from trpo_cli.commands.hydra.launcher_schema import is_workers
-from trpo_cli.commands.hydra.overrides import check_overrides
+from trpo_cli.commands.hydra.overrides import check_overrides, quoted
 from trpo_cli.commands.launch import AUTO, check_surroundings
 from trpo_cli.commands.multirun.local import LocalLauncher
 from trpo_cli.commands.multirun.plugins import PluginLauncher, refuse_interpolation
@@ -175,11 +175,12 @@ def check_all_surroundings(
     """
     kinds = dict[str, tuple[int, Sequence[str], Config]]()
     for number, job, config in jobs:
-        parts = config.env, config.device, config.algo.name, config.policy, config.value
+        networks = config.policy, config.value, config.init
+        parts = config.env, config.device, config.algo.name, *networks
         kinds.setdefault(str(parts), (number, job, config))
     for number, job, config in kinds.values():
         with naming(number, job):
-            check_surroundings(config, () if recorded else job)
+            check_surroundings(config, () if recorded else job, begun=recorded)
 
 
 @contextlib.contextmanager
@@ -232,9 +233,3 @@ def set_sweep_dir(master: DictConfig, folder: Path) -> None:
         refuse_interpolation(folder)
     master.hydra.sweep.dir = str(folder)
     master.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(folder.as_posix())}")
-
-
-def quoted(text: str) -> str:
-    """Text as a value of Hydra's: in quotes, with backslashes in front of quotes only."""
-    inner = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
-    return f"'{inner}'"
