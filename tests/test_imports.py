@@ -40,6 +40,7 @@ LAYERS = {
     "models",
     "algos": "errors kernels seeding maths settings components data models",
     "export": "errors maths data simulators models",
+    "video": "errors simulators",
     "lab": "errors untrusted settings runs simulators",
     "compare": "errors untrusted maths runs settings",
     "sweeps": "errors untrusted system runs terminal",
@@ -47,9 +48,10 @@ LAYERS = {
     "tune": "errors untrusted settings system runs terminal sweeps",
     "reference": "errors runs compare",
     "training": "errors seeding maths settings components system distributed data runs terminal "
-    "config simulators models estimators samplers algos",
+    "config simulators models estimators samplers algos video",
     "commands": "version errors untrusted kernels settings components system distributed runs "
-    "terminal config simulators samplers export compare lab sweeps race tune reference training",
+    "terminal config simulators samplers export compare lab sweeps race tune reference training "
+    "video",
     "api": "errors runs config simulators models compare sweeps training",
     "__init__": "version api",
     "__main__": "commands",

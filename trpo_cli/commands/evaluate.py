@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trpo_cli.commands import arguments
+from trpo_cli.commands import arguments, videos
 from trpo_cli.commands.arguments import natural, positive
 from trpo_cli.commands.failures import run_command
 from trpo_cli.distributed.processes import process_count, process_number
@@ -43,22 +43,25 @@ def evaluate_all(words: list[str]) -> None:
     from trpo_cli.training.stored import open_run
 
     args = make_parser().parse_args(words)
+    videos.check(args)
     folders = [run for word in args.run_dirs for run in run_folders(word)]
     # Absolute: an environment may change the working directory.
     runs = [
         (name, Path(name).absolute(), *open_run(Path(name), args.checkpoint, args.trust))
         for name in folders
     ]
+    shown = [videos.folder_for(name, run_dir, args) for name, run_dir, _, _ in runs]
     out = PlainLines(sys.stdout)
-    for name, run_dir, config, folder in runs:
+    for (name, run_dir, config, folder), films in zip(runs, shown, strict=True):
         with contextlib.closing(Waiting()) as waiting:
-            records = evaluate_run(run_dir, config, folder.absolute(), args, waiting)
+            records = evaluate_run(run_dir, config, folder.absolute(), args, waiting, films)
         for record in records:
-            out.print(
-                json.dumps({"run_dir": name, **record})
-                if args.json
-                else f"{name}  step {record['step']:,}  {describe(record, args.max_steps)}"
-            )
+            if args.json:
+                out.print(json.dumps({"run_dir": name, **record}))
+                continue
+            out.print(f"{name}  step {record['step']:,}  {describe(record, args.max_steps)}")
+            for path in record.get("videos", ()):
+                out.print(f"  {path}")
 
 
 def run_folders(word: str) -> list[str]:
@@ -86,12 +89,19 @@ def refuse_launcher() -> None:
 
 
 def evaluate_run(
-    run_dir: Path, config: Config, folder: Path, args: argparse.Namespace, waiting: Waiting
+    run_dir: Path,
+    config: Config,
+    folder: Path,
+    args: argparse.Namespace,
+    waiting: Waiting,
+    films: Path | None,
 ) -> list[dict[str, Any]]:
     """Evaluate one checkpoint as the command line says and append to the run's eval.jsonl.
 
-    Returns one record per kind of actions, with "capped": episodes cut for want of a limit.
+    films: the folder for videos. Returns one record per kind of actions, with "capped": episodes
+    cut for want of a limit, and with "videos": the files, where some were written.
     """
+    from trpo_cli.samplers.whole_episodes import Watched
     from trpo_cli.simulators.make import make_simulator
     from trpo_cli.training.evaluation import MAX_ENVS, evaluate, evaluation_streams, load_policy
     from trpo_cli.training.memory import check_parts, evaluation_bytes
@@ -102,11 +112,12 @@ def evaluate_run(
     simulator = make_simulator(config.env, min(args.episodes, MAX_ENVS), threads)
     start = read(run_dir).get("rows", {}).get("start")
     records = []
-    try:
+    with contextlib.closing(simulator), videos.open_screen(config.env, args) as screen:
         policy = load_policy(folder, config, simulator)
         for deterministic in args.kinds:
             seeds, generator = evaluation_streams(seed, args.episodes)
             how = "deterministic" if deterministic else "sampled"
+            watched = Watched(videos.count(args))
             result = evaluate(
                 policy,
                 simulator,
@@ -116,15 +127,22 @@ def evaluate_run(
                 generator,
                 args.max_steps,
                 told=waiting.teller(f"{run_dir.name} {how}", args.episodes),
+                watched=watched,
             )
             record = {**result.record(step_of(folder)), "by": NAME}
             try:
                 append_eval(run_dir, record, start)
             except CannotWrite as error:  # the answer is worth more than its record
                 print(f"warning: {error}", file=sys.stderr)
-            records.append({**record, "capped": result.capped})
-    finally:
-        simulator.close()
+            record["capped"] = result.capped
+            episodes = list(zip(seeds, watched.episodes(), result.returns, strict=False))
+            if args.render:
+                videos.play(screen, episodes)
+            elif films is not None:
+                stem = f"eval_{record['step']}_{how}"
+                told = waiting.teller(f"{run_dir.name} {how} videos", len(episodes))
+                record["videos"] = videos.record(screen, films, stem, episodes, args, told)
+            records.append(record)
     return records
 
 
@@ -168,6 +186,7 @@ def make_parser() -> arguments.Parser:
         default=MAX_STEPS,
         help=f"cut episodes here if the environment has no time limit ({MAX_STEPS})",
     )
+    videos.add_flags(parser)
     add("--trust", action="store_true", help="import the modules that a stranger's run names")
     add("--json", action="store_true", help="print one JSON object per evaluation")
     kinds = parser.add_mutually_exclusive_group()

@@ -23,6 +23,25 @@ STRETCH = 256
 """Steps of one episode whose noise is drawn at once, and between two looks at `each`."""
 
 
+class Watched:
+    """The actions of the first `count` episodes, as the environment took them: with the seed they
+    are the episode, and it can be played again where it is drawn."""
+
+    def __init__(self, count: int) -> None:
+        self._parts: list[list[np.ndarray]] = [[] for _ in range(count)]
+
+    def __contains__(self, episode: int) -> bool:
+        return episode < len(self._parts)
+
+    def took(self, episode: int, actions: np.ndarray) -> None:
+        """actions: (T, *act), what comes next in one of these episodes."""
+        self._parts[episode].append(actions.copy())
+
+    def episodes(self) -> list[np.ndarray]:
+        """(T, *act) for each of them."""
+        return [np.concatenate(parts) for parts in self._parts]
+
+
 def run_episodes(
     policy: Policy,
     simulator: Simulator,
@@ -30,15 +49,16 @@ def run_episodes(
     generators: Sequence[np.random.Generator] | None,
     limit: int | None,
     each: Each,
+    watched: Watched | None = None,
 ) -> Played:
     """One episode for each seed. Which one an environment runs when changes none of them.
 
     simulator: environments whose episodes in progress are given up, at most as many as seeds.
     generators: of the episodes' noise; None: the most likely actions. limit: where an episode is
-    cut, or None.
+    cut, or None. watched: gets the actions of its episodes; None: nobody does.
     """
     run = _play if can_be_compiled(policy, simulator) else _step
-    return run(policy, simulator, seeds, generators, limit, each)
+    return run(policy, simulator, seeds, generators, limit, each, watched or Watched(0))
 
 
 def _step(
@@ -48,6 +68,7 @@ def _step(
     generators: Sequence[np.random.Generator] | None,
     limit: int | None,
     each: Each,
+    watched: Watched,
 ) -> Played:
     """All environments side by side; one that has finished an episode takes the next."""
     n, count = simulator.num_envs, len(seeds)
@@ -71,7 +92,11 @@ def _step(
             noise = [left[1:] for left in noise]
         # As in training, the policy acts on float32 observations, or on images.
         seen = observations if images else np.asarray(observations, dtype=np.float32)
-        step = simulator.step(policy.to_env(policy.act(seen, drawn)))
+        actions = policy.to_env(policy.act(seen, drawn))
+        for i in np.flatnonzero(busy).tolist():
+            if current[i] in watched:
+                watched.took(current[i], actions[i : i + 1])
+        step = simulator.step(actions)
         observations = step.observations
         numbers = np.array(current)[busy]
         returns[numbers] += step.rewards[busy]
@@ -100,6 +125,7 @@ def _play(
     generators: Sequence[np.random.Generator] | None,
     limit: int | None,
     each: Each,
+    watched: Watched,
 ) -> Played:
     """In compiled loops, one block of episodes after the other."""
     from trpo_cli.simulators.mujoco.stepping import restart
@@ -121,13 +147,17 @@ def _play(
             if generators is not None:
                 for k in rows.tolist():
                     noise[:, first + k] = policy.noise(generators[k], (STRETCH,))
-            before, going = int(record.lengths.sum()), len(rows)
+            before, going = record.lengths.copy(), rows
             steps = min(STRETCH, limit - done)
             rows = play_out(
                 simulator, simulations, rows, first, actor, noise, record, steps, places, work
             )
             done += steps
-            each(going - len(rows), int(record.lengths.sum()) - before)
+            made = record.lengths - before
+            for k in going.tolist():
+                if k in watched:
+                    watched.took(k, policy.to_env(record.actions[: made[first + k], first + k]))
+            each(len(going) - len(rows), int(made.sum()))
         cut[rows] = True
         failed[own] = record.failed
 

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
 from trpo_cli.config import EnvConfig
 from trpo_cli.errors import FOREIGN, UserError
@@ -45,16 +46,7 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
         return AtariSimulator(settings, env.id, actions, num_envs, threads, first)
 
     def build() -> gymnasium.Env[Any, Any]:
-        try:
-            made = gymnasium.make(
-                spec,
-                max_episode_steps=env.max_episode_steps,
-                disable_env_checker=True,
-                **env.kwargs,
-            )
-        except FOREIGN as error:
-            raise UserError(_failed(env, error)) from error
-        return wrapped(made, env)
+        return build_env(env, spec)
 
     family = None if env.wrappers else mujoco_class(spec)
     if family is not None:
@@ -97,6 +89,23 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
         return _TRIED[kind, way]
 
     return GymnasiumSimulator(envs, env.id, limit, why_not, first, remarks(template, env))
+
+
+def build_env(env: EnvConfig, spec: EnvSpec, **more: Any) -> gymnasium.Env[Any, Any]:
+    """One environment in its wrappers. more: what its constructor gets besides `env.kwargs`.
+
+    Raises `UserError` when it cannot be constructed.
+    """
+    try:
+        made = gymnasium.make(
+            spec,
+            max_episode_steps=env.max_episode_steps,
+            disable_env_checker=True,
+            **{**env.kwargs, **more},
+        )
+    except FOREIGN as error:
+        raise UserError(_failed(env, error)) from error
+    return wrapped(made, env)
 
 
 def _try_out(env: EnvConfig, made: gymnasium.Env[Any, Any]) -> None:

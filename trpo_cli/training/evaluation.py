@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from trpo_cli.config import Config
     from trpo_cli.models.policy import Policy
+    from trpo_cli.samplers.whole_episodes import Watched
     from trpo_cli.simulators.base import Simulator
 
 Told = Callable[[int, int], None]
@@ -82,6 +83,7 @@ def evaluate(
     max_steps: int = MAX_STEPS,
     abandon: Callable[[], bool] = lambda: False,
     told: Told = lambda ended, steps: None,
+    watched: Watched | None = None,
 ) -> EvalResult:
     """Run exactly `episodes` episodes, number k started with `seeds[k]`, each to its end.
 
@@ -95,6 +97,7 @@ def evaluate(
     max_steps: the length at which an episode is cut where the simulator has no time limit.
     abandon: asked now and then; once it says yes, `Abandoned` is raised.
     told: called as often with the number of episodes that have ended, and of steps.
+    watched: gets the actions of the first episodes.
     Raises `RunFailed` for a return that is not finite.
     """
     import numpy as np  # not before a command has set the number of its threads
@@ -120,6 +123,7 @@ def evaluate(
         None if deterministic else generator.spawn(episodes),
         max_steps if simulator.max_episode_steps is None else None,
         each,
+        watched,
     )
     for number, paid in enumerate(returns.tolist()):
         if not np.isfinite(paid):

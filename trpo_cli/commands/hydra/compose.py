@@ -83,8 +83,8 @@ def accept(config: Config, said: Sequence[str]) -> None:
     # Nothing here opens a window: most environments are simulated without their own step.
     if config.env.kwargs.get("render_mode") == "human":
         raise UserError(
-            "env.kwargs.render_mode=human: nothing is drawn in training. Leave it out; a trained "
-            "policy can be watched with gymnasium.make in a script of your own."
+            "env.kwargs.render_mode=human: nothing is drawn in training. Leave it out; trpo-eval "
+            "RUN_DIR --render human shows a trained policy."
         )
 
 

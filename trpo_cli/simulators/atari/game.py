@@ -38,15 +38,18 @@ class AtariGame:
     `fire_reset` presses FIRE for one step at the start of an episode, in games that know the
     button, and again within the step in which a life was lost: both count as emulated frames and
     their rewards belong to the step. The observation is then the one after FIRE.
+
+    window: show the game in one, for people to watch.
     """
 
-    def __init__(self, settings: GameSettings, stack: np.ndarray) -> None:
+    def __init__(self, settings: GameSettings, stack: np.ndarray, window: bool = False) -> None:
         self._settings, self._stack = settings, stack
         self._flat, self._newest = stack.reshape(-1), stack[-1]
         ale = self._ale = ale_py.ALEInterface()
         ale.setFloat("repeat_action_probability", settings.sticky)
         ale.setInt("max_num_frames_per_episode", settings.max_frames)
         ale.setInt("random_seed", 0)  # until the first reset
+        ale.setBool("display_screen", window)
         self._load()
         minimal = ale.getMinimalActionSet()
         chosen = ale.getLegalActionSet() if settings.full_actions else minimal
@@ -177,6 +180,10 @@ class AtariGame:
     def _look(self) -> None:
         self._ale.getScreenGrayscale(self._pooled)
         self._before.fill(0)
+
+    def screen(self) -> np.ndarray:
+        """(210, 160, 3) uint8, or of the game's own size: the colours of the last frame."""
+        return self._ale.getScreenRGB()
 
     def _show(self, first: bool) -> None:
         """Resize the screen to be seen into the stack: as its newest frame, or as all."""

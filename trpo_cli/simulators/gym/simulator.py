@@ -62,7 +62,7 @@ class GymnasiumSimulator:
         space = envs[0].observation_space
         assert isinstance(space, spaces.Box)
         self.observation_space: spaces.Box = space
-        self.action_space, self._convert, dtype = _actions(envs[0].action_space)
+        self.action_space, self._convert, dtype = counted_actions(envs[0].action_space)
         self.action_start: int | np.ndarray = getattr(envs[0].action_space, "start", 0)
         self.max_episode_steps = max_episode_steps
         self._observations = np.zeros((self.num_envs, *space.shape), dtype=space.dtype)
@@ -238,7 +238,7 @@ class GymnasiumSimulator:
             env.close()
 
 
-def _actions(
+def counted_actions(
     space: spaces.Space[Any],
 ) -> tuple[spaces.Space[Any], Callable[[np.ndarray], Any], Any]:
     """The action space that counts from 0, the map of one action to the environment's own, and
