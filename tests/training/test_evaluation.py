@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 import subprocess
@@ -240,8 +241,13 @@ class TestCommand:
         main([str(run_dir.path), "--episodes", "1"])
         assert contents() == before
 
-    def test_a_run_that_cannot_be_written_to_is_evaluated_all_the_same(self, run_dir, capsys):
-        (run_dir.path / "eval.jsonl").mkdir()  # opening it fails, for root too
+    def test_a_run_that_cannot_be_written_to_is_evaluated_all_the_same(
+        self, run_dir, capsys, monkeypatch
+    ):
+        def refuse(*args):  # permissions are nothing to root
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        monkeypatch.setattr("trpo_cli.runs.logger.append_row", refuse)
         assert main([str(run_dir.path), "--episodes", "1"]) == 0
         captured = capsys.readouterr()
         assert captured.out.count("return ") == 2

@@ -445,8 +445,8 @@ class TestResume:
     def test_missing_rows_are_an_error(self, tmp_path: Path) -> None:
         train(running.config(), tmp_path, ["trpo-run"])
         path = tmp_path / "metrics.jsonl"
-        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:5]))
-        with pytest.raises(UserError, match="5 of the 8 rows"):
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:1]))
+        with pytest.raises(UserError, match="1 of the 8 rows"):
             train(running.config(total_steps=10**4), tmp_path, ["trpo-run"], resume=True)
         assert status(tmp_path) == ("finished", None)
 
