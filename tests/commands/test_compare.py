@@ -55,6 +55,7 @@ class TestReport:
             "report.html",
             "tables.md",
             "tables.tex",
+            *(f"methods.{kind}" for kind in ("txt", "md", "tex")),
             "comparison.json",
             *(f"{name}.csv" for name in tables),
             *(f"{name}.{kind}" for name in figures for kind in ("png", "svg")),

@@ -99,10 +99,15 @@ def compare(args: argparse.Namespace) -> None:
             warnings = f"Settings of {sweep.algo} on {sweep.env}: {' '.join(sweep.warnings)}"
             print(fitted(warnings, room))
     if not args.no_files:
+        from trpo_cli.commands.defaults import defaults_of
+        from trpo_cli.compare.methods import methods
         from trpo_cli.compare.output import Asked, write
 
         asked = Asked(args.against == "published", files, args.width)
-        made = Made(args.command, f"{datetime.now():%-d %B %Y, %H:%M}", __version__)
+        date = f"{datetime.now():%-d %B %Y, %H:%M}"
+        paragraphs = methods(comparison, __version__, defaults_of)
+        made = Made(args.command, date, __version__, paragraphs)
+        record["methods"] = paragraphs
         record = write(out, record, comparison, sweeps, tables, asked, made)
     if args.json:
         print(json.dumps(record, allow_nan=False))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trpo_cli.compare import methods
 from trpo_cli.compare.drawing import draw
 from trpo_cli.compare.formats import Table, to_csv, to_markdown
 from trpo_cli.compare.latex import to_latex
@@ -20,6 +21,7 @@ from trpo_cli.errors import CannotWrite
 from trpo_cli.untrusted import markdown, parse_json
 
 RECORD = "comparison.json"
+METHODS = {"txt": methods.plain, "md": methods.to_markdown, "tex": methods.to_latex}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ def write(
     text = [f"# trpo-compare\n\n{markdown(record['verdict'])}\n", *map(to_markdown, tables)]
     files["tables.md"] = "\n".join(text).encode()
     files["tables.tex"] = to_latex(tables).encode()
+    for kind, written in METHODS.items():
+        files[f"methods.{kind}"] = written(made.methods).encode()
     drawings = []
     for plot in all_plots(comparison, sweeps, asked.against):
         kinds = asked.kinds or (["svg", "png"] if plot.main else ["svg"])

@@ -17,11 +17,13 @@ KINDS = ("svg", "png", "pdf")
 
 @dataclass(frozen=True)
 class Made:
-    """How a page came to be. command: as it was typed. date: in words. version: of the package."""
+    """How a page came to be. command: as it was typed. date: in words. version: of the package.
+    methods: the paragraphs of `methods`."""
 
     command: str
     date: str
     version: str
+    methods: Sequence[str]
 
 
 def as_json(

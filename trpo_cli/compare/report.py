@@ -15,6 +15,7 @@ from importlib.resources import files
 from trpo_cli.compare.charts import in_script, to_json
 from trpo_cli.compare.drawing import Drawing
 from trpo_cli.compare.formats import Table, to_html
+from trpo_cli.compare.methods import marked
 from trpo_cli.compare.panels import Panel
 from trpo_cli.compare.ranking import caution, headline
 from trpo_cli.compare.record import Made
@@ -111,9 +112,19 @@ def heading(
         + f"{why}</details>"
         + (f'<details class="why"{opened}><summary>{said} on the runs</summary><ul>{notes}</ul>'
            "</details>" if notes else "")
+        + methods_of(made)
         + f'<p class="made"><code>{escape(made.command)}</code> trpo_cli {escape(made.version)}'
         "</p></div></header>\n"
     )  # fmt: skip
+
+
+def methods_of(made: Made) -> str:
+    """The methods paragraph, folded."""
+    paragraphs = "".join(
+        f"<p>{marked(p, escape, lambda name: f'<code>{escape(name)}</code>')}</p>"
+        for p in made.methods
+    )
+    return f'<details class="why"><summary>Methods, for a paper</summary>{paragraphs}</details>'
 
 
 def unbroken(text: str) -> str:
