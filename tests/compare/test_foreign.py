@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import struct
 import time
 from pathlib import Path
@@ -367,7 +368,7 @@ class TestCommand:
         assert "csv: =1+1 is ahead of trpo on A-v1: 201 ± 1." in said  # 200, 201, 202
         assert f"note: {foreign.CAVEAT}" in said
         assert "nobody says how it was measured" in said
-        assert "Runs of other tools (csv: =1+1): of other versions and settings" in said
+        assert "Runs of other tools (csv: =1+1): their versions and settings are not known" in said
 
     def test_labels_and_json(self, three, capsys):
         words = ["ours", "csv=t.csv,env=A-v1", "--no-files", "--json", "--by", "version,folder"]
@@ -401,6 +402,7 @@ class TestCommand:
         page = (three / "o" / "report.html").read_text()
         assert "Runs of other tools (csv: =1+1 and sb3: ppo)" in page
         assert "<b>csv: =1+1 and sb3: ppo</b>: nothing is known of its updates." in page
+        assert re.search(r'<details class="why" open><summary>\d+ notes on the runs', page)
         assert "Other tools&#x27; files tell neither versions nor settings" in page
 
     def test_none_of_ours(self, three, capsys):

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from trpo_cli.compare.episodes import ROWS
 from trpo_cli.compare.groups import BOOKKEEPING, differing, show, used
 from trpo_cli.compare.latex import escaped
 from trpo_cli.compare.read import Run
@@ -54,7 +55,8 @@ def methods(c: Comparison, version: str, defaults: Defaults) -> list[str]:
     if theirs:
         found.append(
             f"The runs of {listed([code(label) for label in theirs])} were made with other tools "
-            "and read from their files, which tell neither the versions nor the settings."
+            "and read from their files, which tell neither the versions nor the settings; their "
+            f"curves are means of the returns over at most {ROWS} stretches of steps."
         )
     return found
 

@@ -116,7 +116,7 @@ def caution(c: Comparison) -> str:
     others = list(dict.fromkeys(g.label for e in c.envs for g in e.groups if g.group.tool))
     if others:
         words += (
-            f" Runs of other tools ({some(others)}): of other versions and settings, compared by "
-            "their training episodes; the notes say what was assumed."
+            f" Runs of other tools ({some(others)}): their versions and settings are not known, "
+            "and final evaluations have no part; the notes say what was assumed."
         )
     return words.strip()

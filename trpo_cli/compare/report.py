@@ -31,7 +31,8 @@ PLACES |= {"reference": "curves"}
 FIRST, LAST = "ranking", "published"
 """Tables with a place of their own."""
 FEW_NOTES = 3
-"""So many stand open: what was left out is part of the answer."""
+"""So many stand open: what was left out is part of the answer. So is what was assumed of other
+tools' runs."""
 FEW_PANELS = 3
 """So many fill a line even where it has room for more."""
 
@@ -101,7 +102,8 @@ def heading(
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
     count = len(comparison.notes)
     said = f"{count} note{'s' * (count > 1)}"
-    opened = " open" if count <= FEW_NOTES else ""
+    assumed = any(g.group.tool for e in comparison.envs for g in e.groups)
+    opened = " open" if count <= FEW_NOTES or assumed else ""
     return (
         f'<header id="verdict"><div><p class="facts">{escape(envs)} &middot; '
         f"{comparison.runs} runs &middot; {escape(made.date)}</p>"
