@@ -35,9 +35,11 @@ def check_surroundings(
 
     begun: the run has begun, so that what it began with does not matter any more."""
     from trpo_cli.training.build import prepare
+    from trpo_cli.training.filming import check_video
 
     with contextlib.chdir(os.curdir):  # and back: an environment may go elsewhere
         prepared = prepare(config)
+        check_video(prepared.config)
     said = [word.lstrip("+").partition("=")[0] for word in words]
     continuous = type(prepared.simulator.action_space).__name__ == "Box"
     check_read(prepared.config, said, continuous)

@@ -102,7 +102,7 @@ def record(
     told: gets the number of videos that are done, and of steps.
     """
     from trpo_cli.video.encode import Gif
-    from trpo_cli.video.film import film, hertz
+    from trpo_cli.video.film import film, hertz, other_course
 
     make(folder, "--out")
     written, steps = list[str](), 0
@@ -123,14 +123,6 @@ def record(
         if made.total != paid:
             print(f"warning: {written[-1]}: {other_course(made.total, paid)}", file=sys.stderr)
     return written
-
-
-def other_course(total: float, paid: float) -> str:
-    """What to say of an episode that another one came out of when it was played again."""
-    return (
-        f"played again, the episode paid {total:.6g} instead of {paid:.6g}. The environment "
-        "depends on more than its seed and the actions, and the video shows another course."
-    )
 
 
 def play(screen: Screen, episodes: Sequence[tuple[int, np.ndarray, float]]) -> None:

@@ -34,6 +34,12 @@ def validate(config: Config) -> None:
             f"eval.every={config.eval.every} asks for evaluations and eval.episodes=0 for none; "
             "give eval.episodes a number, or leave eval.every out."
         )
+    most = config.eval.episodes
+    if most is not None and config.eval.video > most:
+        raise UserError(
+            f"eval.video={config.eval.video} records more episodes than an evaluation has "
+            f"(eval.episodes={most}); lower it, or raise eval.episodes."
+        )
     _check_records(config)
     estimates = config.sampler.traits.gives == "trajectories"
     if estimates and config.advantage.traits.needs_value and not config.value.traits.learned:

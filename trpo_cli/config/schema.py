@@ -29,6 +29,9 @@ class EvalConfig:
         low=0,
     )
     deterministic: bool = setting(help="take the most likely action instead of sampling")
+    video: int = setting(
+        help="episodes of each evaluation to record as videos/<step>_<n>.mp4; 0: none", low=0
+    )
 
 
 @from_file("checkpoint")

@@ -52,9 +52,15 @@ class EventFile:
         """Write the numbers of a row of metrics.jsonl."""
         self.scalars(int(row["step"]), _numbers(row))
 
-    def evaluation(self, record: Mapping[str, Any]) -> None:
-        """Write the means of a line of eval.jsonl, as eval/return_mean and so on."""
-        self.scalars(int(record["step"]), _means(record))
+    def evaluation(self, record: Mapping[str, Any], gif: bytes | None = None) -> None:
+        """Write the means of a line of eval.jsonl, as eval/return_mean and so on, and an animated
+        GIF as the image eval/video."""
+        event = _event(time.time(), int(record["step"]), _means(record))
+        if gif is not None:
+            image = event.summary.value.add(tag="eval/video").image
+            image.width, image.height = struct.unpack("<HH", gif[6:10])
+            image.colorspace, image.encoded_image_string = 3, gif
+        self._write(event)
 
     def session_start(self, hyperparameters: Mapping[str, bool | int | float | str]) -> None:
         """Write the hyperparameters into this same run.

@@ -97,12 +97,14 @@ class MetricsLogger:
         self._count, self._last = self._count + 1, digits
         self._show(lambda events: events.row(values))
 
-    def write_eval(self, record: Mapping[str, Any]) -> None:
+    def write_eval(self, record: Mapping[str, Any], gif: bytes | None = None) -> None:
         """Append one evaluation to eval.jsonl (keys `EVAL_KEYS`, and lengths), and its means to
-        TensorBoard as eval/return_mean, eval/return_std and eval/length_mean."""
+        TensorBoard as eval/return_mean, eval/return_std and eval/length_mean.
+
+        gif: an animated one, which TensorBoard shows as eval/video."""
         self.check_place()
         values = append_eval(self._run_dir, record, self._start)
-        self._show(lambda events: events.evaluation(values))
+        self._show(lambda events: events.evaluation(values, gif))
 
     def flush(self) -> None:
         """Wait until the disk has every row (before a checkpoint counts them)."""

@@ -177,8 +177,12 @@ class Evaluator:
         stream: str = "evaluation",
         abandon: Callable[[], bool] = lambda: False,
         told: Told = lambda ended, steps: None,
+        watched: Watched | None = None,
     ) -> dict[str, Any]:
-        """One record of eval.jsonl; raises `Abandoned` once `abandon` says yes."""
+        """One record of eval.jsonl; raises `Abandoned` once `abandon` says yes.
+
+        watched: gets the actions of the first episodes.
+        """
         config = self._config
         assert config.seed is not None and config.eval.episodes is not None
         seeds, generator = evaluation_streams(config.seed, config.eval.episodes, stream)
@@ -191,6 +195,7 @@ class Evaluator:
             generator,
             abandon=abandon,
             told=told,
+            watched=watched,
         )
         return result.record(step)
 

@@ -24,6 +24,7 @@ from trpo_cli.system.signals import Stop
 from trpo_cli.terminal.progress import Progress
 from trpo_cli.training import initial
 from trpo_cli.training.evaluation import Abandoned, Evaluator
+from trpo_cli.training.filming import Filmer
 from trpo_cli.training.memory import observation_bytes, size_in_words
 from trpo_cli.training.resumption import (
     check_origin,
@@ -55,6 +56,7 @@ class Session:
         shown, run_dir = run_dir, run_dir.absolute()  # an environment may change the folder
         self.run_dir = run_dir
         self.config = training.config
+        self._filmer = Filmer(training.config, run_dir)
         self._evaluation: dict[str, Any] | None = None
         self._checkpoint: Path | None = None
         if not resume and (run_dir / MANIFEST).exists():
@@ -166,18 +168,32 @@ class Session:
     def evaluate(self, stop: Stop) -> None:
         """Evaluate in training; the best policy so far gets its checkpoint. A run that is to stop
         gives the evaluation up, and makes it when it is resumed."""
-        training, evaluator = self.training, self.evaluator
+        evaluator = self.evaluator
         try:
-            with self._progress.evaluation("evaluation", self._episodes) as told:
-                record = evaluator.run(
-                    training.policy, training.step, abandon=stop.requested, told=told
-                )
+            record = self._evaluated("evaluation", stop)
         except Abandoned:
             return
-        self._logger.write_eval(record)
         self._progress.evaluated(record)
         if evaluator.note(record):
             self.save()
+
+    def _evaluated(self, name: str, stop: Stop, announced: str = "") -> dict[str, Any]:
+        """Evaluate the policy as it is; its record, once it is written, and so are its videos.
+        Raises `Abandoned` when the run is to stop: a resumption makes all of it."""
+        from trpo_cli.samplers.whole_episodes import Watched
+
+        training, filmer, step = self.training, self._filmer, self.training.step
+        watched = Watched(filmer.count)
+        with self._progress.evaluation(name, self._episodes, announced) as told:
+            record = self.evaluator.run(
+                training.policy, step, abandon=stop.requested, told=told, watched=watched
+            )
+        episodes = list(zip(record["seeds"], watched.episodes(), record["returns"], strict=False))
+        if episodes:
+            with self._progress.evaluation("videos", len(episodes)) as told:
+                filmer.record(step, episodes, stop.requested, told)
+        self._logger.write_eval(record, filmer.gif)
+        return record
 
     def save_beginning(self) -> None:
         """A run that begins with another's policy keeps it: it needs the other run no more."""
@@ -239,11 +255,7 @@ class Session:
         else:
             how = "the most likely" if self.config.eval.deterministic else "sampled"
             announced = f"with {how} actions"
-            with self._progress.evaluation("final evaluation", self._episodes, announced) as told:
-                self._evaluation = evaluator.run(
-                    training.policy, training.step, abandon=stop.requested, told=told
-                )
-            self._logger.write_eval(self._evaluation)
+            self._evaluation = self._evaluated("final evaluation", stop, announced)
         if evaluator.best is not None:
             folder = checkpoint.path(self.run_dir, evaluator.best["step"])
             name = "evaluation of the best checkpoint"
@@ -277,6 +289,7 @@ class Session:
             if not isinstance(error, UserError):
                 failure = self._failure(error)
         training = self.training
+        self._filmer.close()
         self._logger.close(status == "finished")
         self._progress.summary(
             status, reason, self._evaluation, training.clock.total, training.failed_simulations

@@ -65,6 +65,14 @@ def film(
     return Film(mp4.finish(), None if gif is None else gif.finish(), total)
 
 
+def other_course(total: float, paid: float) -> str:
+    """What to say of an episode that another one came out of when it was played again."""
+    return (
+        f"played again, the episode paid {total:.6g} instead of {paid:.6g}. The environment "
+        "depends on more than its seed and the actions, and the video shows another course."
+    )
+
+
 def hertz(screen: Screen) -> float:
     """Images a second of a film."""
     return screen.steps_per_second / math.ceil(screen.steps_per_second / MAX_HERTZ)
