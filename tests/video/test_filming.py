@@ -25,9 +25,17 @@ ENV = "tests.support.drawn_env:{}"
 STEPS = 2 * running.BATCH
 
 
-def trained(folder: Path, name: str = "Drawn-v0", *, resume: bool = False, **said: Any) -> Path:
+def trained(
+    folder: Path,
+    video: int = 0,
+    *,
+    name: str = "Drawn-v0",
+    steps: int = STEPS,
+    resume: bool = False,
+) -> Path:
     folder.mkdir(exist_ok=True)
-    settings = {"total_steps": STEPS, "eval.every": running.BATCH, "eval.episodes": 2, **said}
+    settings = {"total_steps": steps, "eval.every": running.BATCH, "eval.episodes": 2}
+    settings["eval.video"] = video
     train(running.config("ppo", ENV.format(name), **settings), folder, ["trpo-run"], resume=resume)
     return folder
 
@@ -42,7 +50,7 @@ def names(run_dir: Path) -> list[str]:
 
 
 def test_the_numbers_are_those_of_a_run_without(tmp_path):
-    without, filmed = trained(tmp_path / "a"), trained(tmp_path / "b", **{"eval.video": 1})
+    without, filmed = trained(tmp_path / "a"), trained(tmp_path / "b", 1)
     for name in ("metrics.jsonl", "eval.jsonl"):
         assert numbers(filmed, name) == numbers(without, name)
     assert names(filmed) == ["128_0.mp4", "256_0.mp4"] and not (without / "videos").exists()
@@ -54,9 +62,9 @@ def test_the_numbers_are_those_of_a_run_without(tmp_path):
 
 
 def test_a_resumed_run_records_what_was_missing(tmp_path):
-    whole = trained(tmp_path / "whole", **{"eval.video": 2})
-    parts = trained(tmp_path / "parts", total_steps=running.BATCH, **{"eval.video": 2})
-    trained(parts, resume=True, **{"eval.video": 2})
+    whole = trained(tmp_path / "whole", 2)
+    parts = trained(tmp_path / "parts", 2, steps=running.BATCH)
+    trained(parts, 2, resume=True)
     assert names(parts) == names(whole) == [f"{s}_{n}.mp4" for s in (128, 256) for n in (0, 1)]
     assert numbers(parts, "eval.jsonl")[:1] == numbers(whole, "eval.jsonl")[:1]
 
@@ -65,19 +73,20 @@ def test_a_run_goes_on_without_videos_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "outside").mkdir()
     (tmp_path / "run" / "videos").symlink_to(tmp_path / "outside")
-    trained(tmp_path / "run", **{"eval.video": 1})
+    trained(tmp_path / "run", 1)
     assert capsys.readouterr().err.count("warning: no more videos from here on") == 1
     assert running.status(tmp_path / "run")[0] == "finished"
     assert list((tmp_path / "outside").iterdir()) == []
 
 
 def test_another_course_is_told_once(tmp_path, capsys):
-    trained(tmp_path / "run", "Moody-v0", **{"eval.video": 1})
+    trained(tmp_path / "run", 1, name="Moody-v0")
     assert capsys.readouterr().err.count("the video shows another course") == 1
 
 
 def test_a_run_that_is_to_stop_leaves_no_part_of_a_video(tmp_path):
-    filmer = Filmer(running.config("ppo", ENV.format("Drawn-v0"), **{"eval.video": 1}), tmp_path)
+    settings: dict[str, Any] = {"eval.video": 1}
+    filmer = Filmer(running.config("ppo", ENV.format("Drawn-v0"), **settings), tmp_path)
     episode = (3, np.zeros(4, dtype=np.int64), 0.0)
     with pytest.raises(Abandoned):
         filmer.record(64, [episode], lambda: True, lambda ended, steps: None)
