@@ -9,6 +9,7 @@ import os
 import re
 import struct
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -252,8 +253,30 @@ class TestBounds:
     def test_a_large_file(self, tmp_path, monkeypatch):
         (tmp_path / "monitor.csv").write_text(GOOD)
         monkeypatch.setattr(foreign_files, "LARGEST_FILE", len(GOOD) - 1)
-        with pytest.raises(UserError, match="it has more than"):
+        with pytest.raises(UserError, match=r"are read\."):
             read(f"sb3={tmp_path}")
+
+    def test_runs_of_a_table(self, tmp_path, monkeypatch):
+        path = tmp_path / "a.csv"
+        path.write_text("step,return,seed\n" + "".join(f"1,{i},{i}\n" for i in range(4)))
+        monkeypatch.setattr(foreign_files, "MOST_RUNS", 3)
+        with pytest.raises(UserError, match="it has more than 3 runs"):
+            read(f"csv={path},env=A-v1")
+        path.write_text("step,return\n")
+        with pytest.raises(UserError, match="it has no row"):
+            read(f"csv={path},env=A-v1")
+
+    def test_memory_is_a_small_multiple_of_the_file(self, tmp_path):
+        (tmp_path / "monitor.csv").write_text(GOOD + "1,1,1\n" * 100_000)
+        tracemalloc.start()
+        try:
+            read(f"sb3={tmp_path}")
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert (
+            most < 40 * 600_000
+        )  # bytes of the file; 16 times here, 224 where rows were kept as dicts
 
     def test_a_pipe_is_not_waited_for(self, tmp_path):
         os.mkfifo(tmp_path / "monitor.csv")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,10 @@ from trpo_cli.compare.episodes import EPISODES, POINTS, WINDOW, Measured
 from trpo_cli.runs.directory import EVENTS
 from trpo_cli.untrusted import harmless, parse_json, printable
 
-LARGEST_FILE = 128 << 20
+LARGEST_FILE = 64 << 20
 """Bytes of a file that is read."""
+MOST_RUNS = 1000
+"""Runs of one table."""
 LONGEST_NAME = 80
 """Characters of an environment's or a group's name in a file."""
 TAGS = {
@@ -41,27 +45,30 @@ SHOWN = 5
 def bounded(path: Path) -> bytes:
     """Raises ValueError for a file that is too large, OSError for one that cannot be read."""
     with open(path, "rb") as file:
-        data = file.read(LARGEST_FILE + 1)
-    if len(data) > LARGEST_FILE:
-        raise ValueError(f"it has more than {LARGEST_FILE >> 20} MiB")
-    return data
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_FILE:
+            raise ValueError(f"it has {size:,} bytes, and at most {LARGEST_FILE:,} are read")
+        return file.read(size)
 
 
-def table(data: bytes, whole: bool) -> list[dict[str, str]]:
+def table(data: bytes, whole: bool) -> Iterator[dict[str, str]]:
     """The rows of a CSV file, names of columns and cells without blanks around them. whole: the
     last line counts although it does not end."""
     text = data.decode("utf-8-sig")
     if not whole:
         text = text[: text.rfind("\n") + 1]
+    names: list[str] = []
     try:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text)) if row]
+        for row in csv.reader(io.StringIO(text)):
+            cells = [cell.strip() for cell in row]
+            if not names:
+                names = cells
+            elif cells:
+                if len(cells) != len(names):
+                    raise ValueError("its rows are not all as long as its first one")
+                yield dict(zip(names, cells, strict=True))
     except csv.Error as error:
         raise ValueError(f"it is no CSV ({error})") from None
-    if len(rows) < 2:
-        raise ValueError("it has no row")
-    if any(len(row) != len(rows[0]) for row in rows):
-        raise ValueError("its rows are not all as long as its first one")
-    return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
 
 
 def number(row: Mapping[str, str], key: str) -> float:
@@ -77,7 +84,7 @@ def number(row: Mapping[str, str], key: str) -> float:
 def monitors(paths: Sequence[Path]) -> tuple[Measured, str]:
     """The monitor files of one run's environments, and the environment's name, empty where none of
     them tells it. Episodes stand in the order in which they ended."""
-    episodes: list[tuple[float, float, float]] = []
+    episodes = array("d")  # t, l and r of each in turn
     names = set[str]()
     for path in paths:
         head, _, rest = bounded(path).partition(b"\n")
@@ -88,17 +95,15 @@ def monitors(paths: Sequence[Path]) -> tuple[Measured, str]:
         if isinstance(begun, bool) or not isinstance(begun, (int, float)):
             raise ValueError(f"{path.name} has t_start={begun!r}")
         names.add(name_in(told.get("env_id")))
-        if rest.count(b"\n") < 2:
-            continue  # no episode has ended
-        rows = table(rest, whole=False)
-        for row in rows:
+        for row in table(rest, whole=False):
             r, length, t = (number(row, key) for key in "rlt")
             if not (length >= 1 and length == int(length) and math.isfinite(t)):
                 raise ValueError(f"{path.name} has an episode of {length:g} steps that ends at {t}")
-            episodes.append((begun + t, length, r))
+            episodes.extend((begun + t, length, r))
     if len(names) > 1:
         raise ValueError(f"its environments are {' and '.join(sorted(names))}")
-    times, lengths, returns = np.array(sorted(episodes, key=lambda e: e[0])).reshape(-1, 3).T
+    ended = np.array(episodes).reshape(-1, 3)
+    times, lengths, returns = ended[np.argsort(ended[:, 0], kind="stable")].T
     seconds = times - (times[0] if times.size else 0.0)
     how = (
         "monitor files: steps are the lengths of finished episodes added up, environments of one "
@@ -156,16 +161,20 @@ def no_tag(tag: str, there: Sequence[str]) -> str:
 def runs_in_table(path: Path) -> Iterator[tuple[dict[str, str], Measured]]:
     """A table with the columns step and return, and maybe seconds, and seed, env, algo and label,
     by which its rows are those of different runs."""
-    grouped: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    grouped: dict[tuple[str, ...], array[float]] = {}
     for row in table(bounded(path), whole=True):
         key = tuple(name_in(row.get(name)) for name in ("env", "seed", "algo", "label"))
-        grouped.setdefault(key, []).append(row)
+        time = number(row, "seconds") if "seconds" in row else math.nan
+        values = (number(row, "step"), time, number(row, "return"))
+        grouped.setdefault(key, array("d")).extend(values)
+        if len(grouped) > MOST_RUNS:
+            raise ValueError(f"it has more than {MOST_RUNS:,} runs")
+    if not grouped:
+        raise ValueError("it has no row")
     how = "a table: each row is a return at its step, and nobody says how it was measured"
-    for (env, seed, *names), rows in grouped.items():
+    for (env, seed, *names), found in grouped.items():
         said = {"env": env, "seed": seed, "algo": " ".join(filter(None, names))}
-        steps, returns = ([number(row, key) for row in rows] for key in ("step", "return"))
-        times = [number(row, "seconds") if "seconds" in row else math.nan for row in rows]
-        yield said, Measured(np.array(steps), np.array(times), np.array(returns), POINTS, how)
+        yield said, Measured(*np.array(found).reshape(-1, 3).T, POINTS, how)
 
 
 def name_in(value: Any) -> str:
