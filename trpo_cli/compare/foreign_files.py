@@ -174,7 +174,8 @@ def runs_in_table(path: Path) -> Iterator[tuple[dict[str, str], Measured]]:
     how = "a table: each row is a return at its step, and nobody says how it was measured"
     for (env, seed, *names), found in grouped.items():
         said = {"env": env, "seed": seed, "algo": " ".join(filter(None, names))}
-        yield said, Measured(*np.array(found).reshape(-1, 3).T, POINTS, how)
+        steps, times, returns = np.array(found).reshape(-1, 3).T
+        yield said, Measured(steps, times, returns, POINTS, how)
 
 
 def name_in(value: Any) -> str:
