@@ -91,6 +91,7 @@ class TestWords:
         write_run(tmp_path / "a" / "b", env="A-v1", steps=1000, backend="gym")
         (tmp_path / "t.csv").write_text("step,return\n500,1\n1000,2\n")
         found = paragraphs(tmp_path / "a", f"csv={tmp_path / 't.csv'},env=A-v1")
+        assert found[0].endswith("1 run of each), those of trpo_cli with the seed 0.")
         assert "mean return over the last tenth of the steps" in found[1]
         assert found[-1].startswith("The runs of `csv: t` were made with other tools")
 

@@ -94,10 +94,13 @@ def seeds(c: Comparison) -> str:
     """Named where they are few, and the same everywhere."""
     groups = [g.group.runs for e in c.envs for g in e.groups if not g.group.tool]
     found = {tuple(sorted({run.seed for run in runs}, key=str)) for runs in groups}
-    same = next(iter(found), ())
+    if not found:
+        return ""
+    same = next(iter(found))
     if len(found) != 1 or None in same or len(same) > SEEDS:
         return ", each run with a seed of its own"
-    return f", with the seed{'s' * (len(same) > 1)} {listed([str(seed) for seed in same])}"
+    whose = " those of trpo_cli" if any(g.group.tool for e in c.envs for g in e.groups) else ""
+    return f",{whose} with the seed{'s' * (len(same) > 1)} {listed([str(seed) for seed in same])}"
 
 
 def measures(c: Comparison) -> str:
