@@ -13,7 +13,7 @@ from trpo_cli.config import EnvConfig
 from trpo_cli.data.records import Trajectories
 from trpo_cli.samplers import compiled
 from trpo_cli.samplers.vine_sampler import Moments
-from trpo_cli.samplers.whole_episodes import _play, _step
+from trpo_cli.samplers.whole_episodes import Watched, _play, _step
 from trpo_cli.simulators.make import make_simulator
 from trpo_cli.training.trainer import Training
 
@@ -148,7 +148,8 @@ class TestEpisodes:
     def run(self, how: Callable[..., Any], made: Any, envs: int, threads: int, noisy: bool) -> Any:
         simulator = make_simulator(EnvConfig("Hopper-v4", max_episode_steps=25), envs, threads)
         generators = np.random.default_rng(1).spawn(7) if noisy else None
-        return how(made.policy, simulator, list(range(7)), generators, None, lambda *told: None)
+        each, watched = lambda *told: None, Watched(0)
+        return how(made.policy, simulator, list(range(7)), generators, None, each, watched)
 
     @pytest.mark.parametrize("noisy", [False, True])
     def test_are_those_of_the_simulator(self, noisy: bool) -> None:
@@ -174,7 +175,7 @@ class TestEpisodes:
     def test_are_cut_at_the_limit(self) -> None:
         made = used(training("HalfCheetah-v4"))
         simulator = make_simulator(EnvConfig("HalfCheetah-v4"), 2, 2)
-        found = _play(made.policy, simulator, [1, 2, 3], None, 300, lambda *told: None)
+        found = _play(made.policy, simulator, [1, 2, 3], None, 300, lambda *told: None, Watched(0))
         assert found[1].tolist() == [300] * 3 and found[2].tolist() == [True] * 3
 
     def test_tell_what_they_did(self) -> None:
@@ -185,5 +186,5 @@ class TestEpisodes:
             told[1] += steps
 
         simulator = make_simulator(EnvConfig("HalfCheetah-v4", max_episode_steps=600), 2, 1)
-        _play(made.policy, simulator, [1, 2], None, None, each)
+        _play(made.policy, simulator, [1, 2], None, None, each, Watched(0))
         assert told == [2, 1200]
