@@ -19,6 +19,7 @@ from trpo_cli.commands import compare, evaluate, export
         (export.main, "nowhere --formatt=npz", "--formatt=npz. Did you mean --format?"),
         (compare.main, "--byy=3", "--byy=3. Did you mean --by?"),
         (compare.main, "--by=seed", "required: DIR"),
+        (compare.main, "runs --videos --no-files", "--videos shows videos on the page"),
     ],
 )
 def test_a_flag_that_does_not_exist_is_told_first(

@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ def compare(args: argparse.Namespace) -> None:
     """Read, analyse, and only then write."""
     from trpo_cli.compare.analyse import analyse
     from trpo_cli.compare.comparable import comparable
+    from trpo_cli.compare.films import find_films, missing
     from trpo_cli.compare.foreign import find_foreign, source_of
     from trpo_cli.compare.formats import to_text
     from trpo_cli.compare.groups import check_keys, make_groups, refuse_mixtures
@@ -54,6 +56,8 @@ def compare(args: argparse.Namespace) -> None:
     from trpo_cli.compare.verdict import verdict
 
     started = time.monotonic()
+    if args.videos and args.no_files:
+        raise UserError("--videos shows videos on the page, and --no-files writes none.")
     out, files = output_folder(args.out, args.no_files), kinds(args.format)
     by = [key for keys in args.by for key in keys.split(",") if key]
     options = Options(args.x, args.curve, thresholds(args.threshold), args.normalise)
@@ -75,6 +79,8 @@ def compare(args: argparse.Namespace) -> None:
     grouping = make_groups(runs, by, args.label)
     placed = among_reference(grouping, notes) if args.against == "reference" else []
     comparison = analyse(grouping, options, notes)
+    films = find_films(comparison) if args.videos else []
+    comparison = replace(comparison, notes=[*comparison.notes, *missing(films)])
     sweeps = find_sweeps(runs, comparison.protocol, args.label)
     tables = all_tables(comparison, sweeps, args.against == "published")
     words = verdict(comparison)
@@ -103,7 +109,7 @@ def compare(args: argparse.Namespace) -> None:
         from trpo_cli.compare.methods import methods
         from trpo_cli.compare.output import Asked, write
 
-        asked = Asked(args.against == "published", files, args.width)
+        asked = Asked(args.against == "published", files, args.width, films)
         date = f"{datetime.now():%-d %B %Y, %H:%M}"
         paragraphs = methods(comparison, __version__, defaults_of)
         made = Made(args.command, date, __version__, paragraphs)
@@ -310,6 +316,7 @@ def make_parser() -> arguments.Parser:
         help="files of the figures: svg, png, pdf (svg, and png of the main ones)",
     )
     add("--width", type=inches, metavar="INCHES", help="of the figures: 3.25 for a column")
+    add("--videos", action="store_true", help="show a video of each group on the page")
     add("--no-files", action="store_true", help="only print")
     add("--json", action="store_true", help="print one JSON object instead of words")
     arguments.add_common(parser)

@@ -10,6 +10,7 @@ from typing import Any
 
 from trpo_cli.compare import methods
 from trpo_cli.compare.drawing import draw
+from trpo_cli.compare.films import Film
 from trpo_cli.compare.formats import Table, to_csv, to_markdown
 from trpo_cli.compare.latex import to_latex
 from trpo_cli.compare.plots import all_plots
@@ -27,11 +28,13 @@ METHODS = {"txt": methods.plain, "md": methods.to_markdown, "tex": methods.to_la
 @dataclass(frozen=True)
 class Asked:
     """against: published numbers beside the curves. kinds: files of the figures, empty for SVG and,
-    of the main ones, PNG. width: of the figures in inches, None for what suits a screen."""
+    of the main ones, PNG. width: of the figures in inches, None for what suits a screen. films: to
+    show on the page."""
 
     against: bool
     kinds: Sequence[str]
     width: float | None
+    films: Sequence[Film] = ()
 
 
 def write(
@@ -55,7 +58,7 @@ def write(
         kinds = asked.kinds or (["svg", "png"] if plot.main else ["svg"])
         drawings.append(draw(plot, kinds, asked.width))
         files |= {f"{plot.name}.{kind}": data for kind, data in drawings[-1].files.items()}
-    files["report.html"] = page(comparison, tables, drawings, made).encode()
+    files["report.html"] = page(comparison, tables, drawings, made, asked.films).encode()
     path = out
     try:
         out.mkdir(parents=True, exist_ok=True)

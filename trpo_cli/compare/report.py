@@ -14,6 +14,7 @@ from importlib.resources import files
 
 from trpo_cli.compare.charts import in_script, to_json
 from trpo_cli.compare.drawing import Drawing
+from trpo_cli.compare.films import Film, to_section
 from trpo_cli.compare.formats import Table, to_html
 from trpo_cli.compare.methods import marked
 from trpo_cli.compare.panels import Panel
@@ -38,7 +39,11 @@ FEW_PANELS = 3
 
 
 def page(
-    comparison: Comparison, tables: Sequence[Table], drawings: Sequence[Drawing], made: Made
+    comparison: Comparison,
+    tables: Sequence[Table],
+    drawings: Sequence[Drawing],
+    made: Made,
+    films: Sequence[Film] = (),
 ) -> str:
     """The whole document. It asks the network for nothing."""
     names = [(d.plot.name, d.plot.title) for d in drawings]
@@ -53,6 +58,9 @@ def page(
         if t.name == LAST:
             body.append(f'<section id="{t.name}">{to_html(t, "h2")}</section>\n')
             names.append((t.name, t.title))
+    if films:
+        body.append(to_section(films))
+        names.append(("videos", "Videos"))
     contents = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in names)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -314,6 +314,11 @@
   if (matchMedia("(min-width: 1700px)").matches) document.querySelector(".why").open = true;
   for (const node of document.querySelectorAll("figure:not(:has(> script))"))
     offerTools(node, [["SVG", "Save this figure", () => saveDrawing(node)]]);
+  for (const button of document.querySelectorAll("#videos .play")) {
+    const films = [...document.querySelectorAll("#videos video")];
+    button.hidden = !films.length;
+    button.addEventListener("click", () => films.forEach((film) => { film.currentTime = 0; film.play(); }));
+  }
   const nodes = [...document.querySelectorAll("figure:has(> script)")];
   figures = nodes.map(set);
   if (!figures.length) return;
