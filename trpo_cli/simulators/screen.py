@@ -84,8 +84,9 @@ def make_screen(env: EnvConfig, mode: Mode = "rgb_array") -> Screen:
     except FOREIGN as error:
         screen.close()
         words = short(error).rstrip(".") or type(error).__name__
-        hint = ' pip install "trpo_cli[video]" has it.' if "pygame" in words else ""
-        raise UserError(f"env={env.id} cannot be drawn ({mode}): {words}.{hint}") from error
+        if "pygame is not installed" in words:
+            words = 'it needs pygame, which is not installed: pip install "trpo_cli[video]"'
+        raise UserError(f"env={env.id} cannot be drawn ({mode}): {words}.") from error
     return screen
 
 
