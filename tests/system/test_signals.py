@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import threading
@@ -46,6 +47,13 @@ class TestEach:
             send(number)
             reached = True
         assert reached
+
+    def test_is_raised_again_where_a_callback_lost_it(self, number):
+        """What a callback from compiled code raises is printed and dropped."""
+        with pytest.raises(Interrupted, match=number.name), Stop(deferred=False):
+            with contextlib.suppress(Interrupted):
+                send(number)
+            raise RuntimeError("no compiled object yet")
 
     def test_gives_way_to_another_error(self, number):
         with pytest.raises(ValueError, match="own"), Stop(deferred=True):

@@ -28,7 +28,8 @@ class Stop:
         that raises `Interrupted` wherever the programme is. Otherwise the first one raises.
 
     A signal that the programme was started to ignore stays ignored. One that nobody asked about
-    is raised at exit, so that a sweep stops too.
+    is raised at exit, so that a sweep stops too; so is one whose exception was lost in a callback
+    from compiled code, where something else fails soon after.
 
     over: the programme is ending already, and says why; no signal may cut it short any more.
     """
@@ -74,6 +75,8 @@ class Stop:
             signal.signal(number, signal.SIG_IGN if Stop.over else handler)
         if error is None:
             self.check()
+        elif self._raised and self._received is not None and not isinstance(error, Interrupted):
+            raise Interrupted(self._received) from error
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._raised or Stop.over:
