@@ -55,6 +55,13 @@ class CannotWrite(RunFailed):
         super().__init__(why + _ADVICE.get(error.errno or 0, ""))
 
 
+def name_too_long(name: str, given: str = "") -> UserError:
+    """For an `OSError` of that kind. given: the key that it is the value of, with its "="."""
+    return UserError(
+        f"{given}{name[:60]}...: the name is too long for the file system. Choose a shorter one."
+    )
+
+
 def describe(error: BaseException) -> str:
     """What went wrong, as one paragraph without a traceback."""
     if isinstance(error, RunFailed):

@@ -12,7 +12,7 @@ import dataclasses
 import difflib
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from trpo_cli.errors import UserError
@@ -166,12 +166,15 @@ def suggestion(word: str, known: Sequence[str]) -> str:
 
 def as_typed(value: Any) -> str:
     """A value as a person writes it on the command line."""
+    return on_command_line(value, lambda x: f"{x:g}" if float(f"{x:g}") == x else repr(x))
+
+
+def on_command_line(value: Any, number: Callable[[float], str] = repr) -> str:
+    """A value as the command line takes it. number: how a float is written."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return "[" + ",".join(as_typed(v) for v in value) + "]"
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return str(value)
+        return "[" + ",".join(on_command_line(v, number) for v in value) + "]"
+    return number(value) if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ import random
 import shutil
 from pathlib import Path
 
-from chaos_parts.children import Failure, children_of, finish, kill, said, start, wait
+from chaos_parts.children import Failure, children_of, finish, kill, start
 from chaos_parts.damage import damage
 from chaos_parts.many import (
     JOBS,
@@ -17,7 +17,7 @@ from chaos_parts.many import (
     trials,
     wait_until,
 )
-from chaos_parts.results import contents, is_finished, lines_in, refused
+from chaos_parts.results import answered, contents, is_finished, lines_in
 from chaos_parts.tries import MANY, Campaign
 from trpo_cli.commands.evaluate import main as trpo_eval
 from trpo_cli.commands.run import main as trpo_run
@@ -53,35 +53,25 @@ def damaged(campaign: Campaign, generator: random.Random, folder: Path) -> None:
 
 
 def go_on_sweeping(campaign: Campaign, sweep_dir: Path, state: str, folder: Path) -> None:
-    before = contents(sweep_dir)
-    code = wait(start(trpo_run, [f"resume={sweep_dir}"], folder))
-    out = said(folder)
-    if code == 2:
-        refused(out, before, contents(sweep_dir))
-    elif code == 0 and state == "killed":
+    code, out = answered(trpo_run, [f"resume={sweep_dir}"], folder, sweep_dir)
+    if code == 0 and state == "killed":
         check_sweep(campaign, sweep_dir)
-    else:
+    elif code != 2:
         raise Failure(f"the resumption ended with {code}: {out}")
 
 
 def evaluate(sweep_dir: Path, state: str, folder: Path) -> None:
-    before = contents(sweep_dir)
-    code = wait(start(trpo_eval, [str(sweep_dir), "--episodes", "1", "--sampled"], folder))
-    out = said(folder)
-    if code == 2:
-        refused(out, before, contents(sweep_dir))
-    elif code != 0:
+    words = [str(sweep_dir), "--episodes", "1", "--sampled"]
+    code, out = answered(trpo_eval, words, folder, sweep_dir)
+    if code not in (0, 2):
         raise Failure(f"trpo-eval ended with {code}: {out}")
-    elif state == "finished" and not all(f"/{job}  step" in out for job in JOBS):
+    if code == 0 and state == "finished" and not all(f"/{job}  step" in out for job in JOBS):
         raise Failure(f"trpo-eval left runs out: {out}")
 
 
 def go_on_searching(campaign: Campaign, search_dir: Path, source: Path, folder: Path) -> None:
-    before = contents(search_dir)
-    code = wait(start(trpo_tune, [f"resume={search_dir}"], folder))
-    out = said(folder)
+    code, out = answered(trpo_tune, [f"resume={search_dir}"], folder, search_dir)
     if code == 2:
-        refused(out, before, contents(search_dir))
         return
     if code != 0:
         raise Failure(f"the resumption ended with {code}: {out}")

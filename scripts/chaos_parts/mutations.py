@@ -7,9 +7,9 @@ import random
 import shutil
 from pathlib import Path
 
-from chaos_parts.children import Failure, answer, finish, said, start, wait
+from chaos_parts.children import Failure, answer, finish, said, start
 from chaos_parts.damage import damage
-from chaos_parts.results import check_files, contents, is_finished, refused, result, same
+from chaos_parts.results import answered, check_files, contents, result, same
 from chaos_parts.tries import Campaign
 from trpo_cli.commands.evaluate import main as trpo_eval
 from trpo_cli.commands.run import main as trpo_run
@@ -77,11 +77,8 @@ def read(run_dir: Path, template: Path) -> None:
 
 def evaluate(campaign: Campaign, run_dir: Path, template: Path, folder: Path) -> None:
     arguments = ["--episodes", "1", "--sampled", "--json"]
-    before = contents(run_dir)
-    code = wait(start(trpo_eval, [str(run_dir), *arguments], folder))
-    out = said(folder)
+    code, out = answered(trpo_eval, [str(run_dir), *arguments], folder, run_dir)
     if code == 2:
-        refused(out, before, contents(run_dir))
         return
     if code != 0:
         raise Failure(f"trpo-eval ended with {code}: {out}")
@@ -110,15 +107,9 @@ def evaluate(campaign: Campaign, run_dir: Path, template: Path, folder: Path) ->
 
 
 def resume(campaign: Campaign, run_dir: Path, case: str, folder: Path) -> None:
-    before, over = contents(run_dir), is_finished(run_dir)
-    code = wait(start(trpo_run, [f"resume={run_dir}"], folder))
-    out = said(folder)
-    if code == 2:
-        refused(out, before, contents(run_dir))
-        if over and "is finished" in out:
-            return
-    elif code == 0:
+    code, out = answered(trpo_run, [f"resume={run_dir}"], folder, run_dir)
+    if code == 0:
         same(result(run_dir, best=False), {**campaign.reference(case), "best": None})
         check_files(run_dir)
-    else:
+    elif code != 2:
         raise Failure(f"the resumption ended with {code}: {out}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaos_parts.children import Failure
+from chaos_parts.children import Failure, said, start, wait
 from trpo_cli.errors import UserError
 from trpo_cli.runs import chain, checkpoint, manifest
 from trpo_cli.runs.event_file import events_files, records
@@ -81,6 +82,18 @@ def refused(out: str, before: dict[str, bytes], after: dict[str, bytes]) -> None
     if after != before:
         changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
         raise Failure(f"a refusal changed {', '.join(changed)}")
+
+
+def answered(
+    command: Callable[[list[str]], int], words: Sequence[str], folder: Path, there: Path
+) -> tuple[int, str]:
+    """The exit status of a command and what it said; a refusal, 2, has changed nothing there."""
+    before = contents(there)
+    code = wait(start(command, words, folder))
+    out = said(folder)
+    if code == 2:
+        refused(out, before, contents(there))
+    return code, out
 
 
 def lines_in(path: Path) -> int:

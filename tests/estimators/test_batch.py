@@ -4,13 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.small import BOX, make_policy
+from tests.support.small import BOX, estimate, make_policy
 from trpo_cli.config.schema import all_options
 from trpo_cli.data.frames import FrameStacks
 from trpo_cli.data.records import Branches, Trajectories
 from trpo_cli.estimators.average_baseline import AverageBaseline, AverageBaselineConfig
 from trpo_cli.estimators.base import Steps
-from trpo_cli.estimators.batch import Estimation, estimate
+from trpo_cli.estimators.batch import Estimation
 from trpo_cli.estimators.gae import GAEConfig
 from trpo_cli.estimators.q_value import QValueConfig
 from trpo_cli.estimators.reward_to_go import RewardToGoConfig
@@ -326,7 +326,7 @@ class TestImages:
             final_observations=stacks[2],
         )
         policy, value = Viewer(), Brightness()
-        batch = estimate(images, policy, value, DISCOUNT, PLAIN)  # type: ignore[arg-type]
+        batch = estimate(images, policy, value, DISCOUNT, PLAIN)
         expected = ADVANTAGES.copy()
         expected[2, 1] = 1.0 + 0.9 * 6.0 - 2.0
         np.testing.assert_allclose(batch.advantages, expected.ravel(), rtol=1e-5)

@@ -18,10 +18,10 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from tests.support.small import estimate
 from trpo_cli.algos.objectives import SinglePathObjective
 from trpo_cli.data.records import Trajectories
 from trpo_cli.estimators.average_baseline import AverageBaselineConfig
-from trpo_cli.estimators.batch import estimate
 from trpo_cli.estimators.gae import GAEConfig
 from trpo_cli.estimators.q_value import QValueConfig
 from trpo_cli.estimators.reward_to_go import RewardToGoConfig
@@ -144,7 +144,7 @@ def gradients(case: str) -> np.ndarray:
     policy, value, estimator = policy_of_the_table(), Table(table), config.build()
     found = []
     for trajectories in rollouts():
-        batch = estimate(trajectories, policy, value, DISCOUNT, config, estimator=estimator)  # type: ignore[arg-type]
+        batch = estimate(trajectories, policy, value, DISCOUNT, config, estimator=estimator)
         here = policy.linearize(batch.observations)
         found.append(STEPS * SinglePathObjective(here, batch).gradient)
     return np.array(found)

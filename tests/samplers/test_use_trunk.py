@@ -12,14 +12,13 @@ import torch
 from tests.samplers.test_vine import ACTIONS, REWARDS, STATES, P, collected, markov, training
 from tests.samplers.test_vine import probabilities as policy_table
 from tests.support.running import untimed
-from tests.support.small import DISCRETE, make_batch, make_policy, oracle_policy, tensor
+from tests.support.small import DISCRETE, estimate, make_batch, make_policy, oracle_policy, tensor
 from trpo_cli.algos.objectives import SinglePathObjective, objective_of
 from trpo_cli.algos.trpo import TRPO, TRPOConfig
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import config_from_yaml, config_to_yaml
 from trpo_cli.data.records import Batch, BranchBatch
 from trpo_cli.errors import UserError
-from trpo_cli.estimators.batch import estimate
 from trpo_cli.models.policy import Policy
 
 SMALL = ("sampler.num_envs=4", "sampler.steps_per_env=32", "sampler.rollout_states=8")

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch import distributions as td
 
 from trpo_cli.data.records import Batch
+from trpo_cli.estimators.batch import Estimation
 from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
 from trpo_cli.models.heads import Head, make_head
 from trpo_cli.models.mlp import MLP
@@ -166,3 +167,8 @@ def explicit_fisher(policy: Policy, space: spaces.Space[Any], observations: Any)
         lambda new: oracle_kl(old, parts(new)).mean(), theta
     )
     return hessian.numpy()
+
+
+def estimate(*args: Any, **settings: Any) -> Batch:
+    """The batch that trajectories are, with V as it is: arguments of `Estimation`."""
+    return Estimation(*args, **settings).batch()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from trpo_cli.commands.arguments import Left
 from trpo_cli.distributed.processes import process_number
-from trpo_cli.errors import RunFailed, ToldElsewhere, UserError, describe
+from trpo_cli.errors import RunFailed, ToldElsewhere, UserError, describe, name_too_long
 from trpo_cli.kernels import store
 from trpo_cli.system.signals import Interrupted, Stop
 from trpo_cli.terminal.display import is_quiet, on_screen
@@ -92,10 +92,7 @@ def report(
     if isinstance(error, ToldElsewhere):
         return error.exit_status
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        name = str(error.filename)
-        error = UserError(
-            f"{name[:60]}...: the name is too long for the file system. Choose a shorter one."
-        )
+        error = name_too_long(str(error.filename))
     if debug:
         traceback.print_exception(error)
     known = isinstance(error, (UserError, RunFailed))

@@ -22,27 +22,9 @@ if TYPE_CHECKING:
     from trpo_cli.models.value import StateValue
 
 
-def estimate(
-    trajectories: Trajectories,
-    policy: Policy,
-    value: StateValue,
-    discount: float,
-    config: Any,
-    clip_rewards: bool = False,
-    split: Split = WHOLE,
-    estimator: Estimator | None = None,
-    scaler: RewardScaler | None = None,
-    acted: Distribution | None = None,
-) -> Batch:
-    """The batch of B = T * N samples, step-major: see `Estimation`."""
-    known = Estimation(
-        trajectories, policy, value, discount, config, clip_rewards, split, estimator, scaler, acted
-    )
-    return known.batch()
-
-
 class Estimation:
-    """Trajectories, and the batch that they are with V as it is when it is asked for.
+    """Trajectories, and the batch of B = T * N samples, step-major, that they are with V as it is
+    when it is asked for.
 
     Truncated episodes bootstrap from V of their final observation, the end of the rollout from V
     of the last observations, terminated episodes and lost lives from nothing.

@@ -79,11 +79,11 @@ class Normalizer:
 class IdentityNormalizer:
     """The normaliser of images: bytes are on one scale already, which the network knows."""
 
+    enabled = False
+
     def __call__(self, x: Any) -> Any:
         """Images (n, *obs) with their channels first; `FrameStacks` stay."""
         return channels_first(x) if isinstance(x, np.ndarray) else x
-
-    enabled = False
 
     def update(self, x: Any, split: Split = WHOLE) -> None:
         """Nothing to learn."""

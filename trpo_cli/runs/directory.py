@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-from trpo_cli.errors import CannotWrite, UserError
+from trpo_cli.errors import CannotWrite, UserError, name_too_long
 from trpo_cli.untrusted import parse_json
 
 CONFIG = "config.yaml"
@@ -107,10 +107,7 @@ def _exists(folder: Path, key: str) -> bool:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        raise UserError(
-            f"{key}={str(folder)[:60]}...: the name is too long for the file system. Choose a "
-            "shorter one."
-        ) from None
+        raise name_too_long(str(folder), f"{key}=") from None
 
 
 def check_writable(folder: Path, key: str) -> None:

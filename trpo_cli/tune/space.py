@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trpo_cli.errors import UserError
-from trpo_cli.settings import suggestion
+from trpo_cli.settings import on_command_line, suggestion
 from trpo_cli.untrusted import parse_yaml
 
 SPACES = Path(__file__).parent / "spaces"
@@ -113,7 +113,7 @@ def _dimension(key: str, given: Any, source: str) -> Dimension:
     if isinstance(given, list):
         if len(given) < 2:
             raise UserError(f"{source}: {key} has one value or none; there is nothing to choose.")
-        return Choice(key, tuple(_text(value) for value in given))
+        return Choice(key, tuple(on_command_line(value) for value in given))
     if not isinstance(given, Mapping):
         raise UserError(
             f"{source}: {key}: {given} is no range of values. Write {{low: ..., high: ...}}, with "
@@ -144,14 +144,3 @@ def _number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(f"{name}={value} must be a number.")
     return value
-
-
-def _text(value: Any) -> str:
-    """A value as it is written on a command line."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{','.join(_text(item) for item in value)}]"
-    return str(value)
