@@ -8,6 +8,7 @@ import torch
 from tests.support.small import tensor
 from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
 from trpo_cli.models.mlp import ACTIVATIONS, MLP, orthogonal
+from trpo_cli.models.torch_mlp import TorchMLP
 
 BATCH = 7
 SHAPES = [
@@ -141,6 +142,50 @@ class TestOrthogonal:
         rng = np.random.default_rng(0)
         mean = np.mean([orthogonal(rng, 1, 1)[0, 0] for _ in range(400)])
         assert abs(mean) < 3 / 20
+
+
+class TestTorchMLP:
+    """In float64, where the closed form in numpy is as good as exact."""
+
+    def test_products_are_those_of_the_closed_form(self, case):
+        mlp, flat, inputs, module, rng = case
+        network = TorchMLP(mlp, "cpu")
+        ours = network.linearize(network.views(tensor(flat)), tensor(inputs))
+        theirs = module.linearize(tensor(flat), tensor(inputs))
+        u, v = tensor(rng.normal(size=ours.outputs.shape)), tensor(rng.normal(size=flat.shape))
+        torch.testing.assert_close(ours.outputs, theirs.outputs, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(ours.vjp(u), theirs.vjp(u), rtol=0, atol=1e-12)
+        torch.testing.assert_close(ours.jvp(v), theirs.jvp(v), rtol=0, atol=1e-12)
+
+    def test_products_can_be_asked_again_and_leave_what_they_read_alone(self, case):
+        mlp, flat, inputs, _, rng = case
+        network, theta, x = TorchMLP(mlp, "cpu"), tensor(flat), tensor(inputs)
+        here = network.linearize(network.views(theta), x)
+        u, v = tensor(rng.normal(size=here.outputs.shape)), tensor(rng.normal(size=flat.shape))
+        kept = [y.clone() for y in (u, v, here.outputs)]
+        out = torch.full_like(theta, torch.nan)
+        first, tangent = here.vjp(u, out=out), here.jvp(v)
+        assert first is out
+        assert torch.equal(here.vjp(u), first)
+        assert torch.equal(here.jvp(v), tangent)
+        for y, before in zip((u, v, here.outputs), kept, strict=True):
+            assert torch.equal(y, before)
+        np.testing.assert_array_equal(theta.numpy(), flat)
+        np.testing.assert_array_equal(x.numpy(), inputs)
+
+    def test_predict_takes_both_kinds_and_gives_numpy(self, case):
+        mlp, flat, inputs, _, _ = case
+        network = TorchMLP(mlp, "cpu")
+        layers = network.views(tensor(flat))
+        expected = network.linearize(layers, tensor(inputs)).outputs.numpy()
+        for x in (inputs, tensor(inputs)):
+            found = network.predict(layers, x)
+            assert isinstance(found, np.ndarray)
+            np.testing.assert_array_equal(found, expected)
+
+    def test_what_lies_there_is_not_copied(self):
+        x = torch.zeros(3, 2)
+        assert TorchMLP(MLP([2, 1]), "cpu").to_device(x) is x
 
 
 class TestModuleNetwork:

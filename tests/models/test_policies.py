@@ -21,13 +21,13 @@ from tests.support.small import (
     tensor,
 )
 from trpo_cli.maths.state_gaussian import StateGaussian
-from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
 from trpo_cli.models.heads import make_head
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import Normalizer
 from trpo_cli.models.policies.linear import LinearPolicyConfig
 from trpo_cli.models.policies.mlp import MLPPolicyConfig
 from trpo_cli.models.policy import Policy
+from trpo_cli.models.torch_mlp import TorchMLP
 
 OBSERVATIONS = spaces.Box(-10.0, 10.0, (FEATURES,))
 every_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
@@ -65,7 +65,7 @@ class TestVjp:
     def test_works_where_the_parameters_are(self):
         """The gradient is made beside the parameters, on a GPU say: a meta device shows it."""
         mlp, head = MLP([FEATURES, 2]), make_head(BOX, "rescale")
-        network = ModuleNetwork(torch_mlp(mlp), "meta")
+        network = TorchMLP(mlp, "meta")
         parameters = torch.zeros(mlp.num_parameters + 2, device="meta")
         policy = Policy(network, head, Normalizer((FEATURES,), 10.0), parameters)
         here = policy.linearize(torch.zeros(4, FEATURES, device="meta"))

@@ -2,15 +2,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
 from tests.support.small import global_generators, make_policy
 from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.errors import UserError
+from trpo_cli.maths.arrays import as_numpy
 from trpo_cli.maths.returns import explained_variance
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.packed import packable
 from trpo_cli.models.policies.linear import LinearPolicyConfig
+from trpo_cli.models.torch_mlp import TorchMLP
 from trpo_cli.models.value import Value
 from trpo_cli.models.values.mlp import MLPValueConfig
 from trpo_cli.models.values.quadratic import QuadraticValueConfig, quadratic_features
@@ -227,3 +230,41 @@ class TestQuadratic:
         assert len(self.make(75).parameters) == 1 + 75 + 75 * 76 // 2
         with pytest.raises(UserError, match=r"value=quadratic has 3,002 coefficients.*value=mlp"):
             self.make(76)
+
+
+class TestOnTensors:
+    """V on torch tensors, as a GPU has it, against numpy's: in float64, from the same start."""
+
+    @staticmethod
+    def pair(**settings):
+        ours, value = make_value(**settings), make_value(**settings)
+        ours = Value(ours._config, ours.network, ours.parameters.astype(np.float64))
+        network = TorchMLP(value.network, "cpu")
+        parameters = torch.tensor(ours.parameters)
+        return ours, Value(value._config, network, parameters)
+
+    @pytest.mark.parametrize("minibatch_size", [100, None])
+    @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+    def test_fits_are_the_same(self, minibatch_size, kind):
+        ours, theirs = self.pair(minibatch_size=minibatch_size)
+        for seed in range(3):
+            x, returns = (array.astype(np.float64) for array in problem(seed))
+            expected = ours.fit(x, (seed + 1) * returns, generator(), 1.0)
+            seen = theirs.to_device(x)
+            found = theirs.fit(seen, kind((seed + 1) * returns), generator(), 1.0)
+            assert found["value/loss"] == pytest.approx(expected["value/loss"], rel=1e-9)
+            assert isinstance(theirs.predict(seen), np.ndarray)
+            # Seven digits for what up to 90 steps make of roundings of 1e-16.
+            np.testing.assert_allclose(theirs.predict(seen), ours.predict(x), rtol=1e-9)
+
+    def test_either_resumes_the_other(self):
+        ours, theirs = self.pair()
+        x, returns = (array.astype(np.float64) for array in problem())
+        theirs.fit(theirs.to_device(x), returns, generator(), 1.0)
+        ours.load_state({key: as_numpy(array) for key, array in theirs.state().items()})
+        np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-12)
+        again = self.pair()[1]
+        again.load_state(ours.state())
+        for value in (theirs, again):
+            value.fit(theirs.to_device(x), returns, generator(), 1.0)
+        assert torch.equal(again.parameters, theirs.parameters)

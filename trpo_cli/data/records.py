@@ -146,7 +146,8 @@ class Batch:
     observations: (B, features), normalised by the policy's own normaliser; or `FrameStacks`.
     actions: (B, A), in the policy's own units.
     advantages: (B,), standardised if the configuration says so.
-    features: (B, features), the same observations for the value function, numpy; or `FrameStacks`.
+    features: (B, features), the same observations in the value function's kind of array; or
+        `FrameStacks`.
     returns: (B,), the value function's regression targets, numpy.
     values: (B,), what it predicted when they were made, numpy.
     rewards_to_go: (B,), the discounted rewards that followed, numpy; in them V stands only for what

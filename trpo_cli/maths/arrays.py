@@ -28,6 +28,11 @@ def copy(x: Array) -> Array:
     return x.copy() if isinstance(x, np.ndarray) else x.detach().clone()
 
 
+def as_numpy(x: Array) -> np.ndarray:
+    """x, or what a tensor holds."""
+    return x if isinstance(x, np.ndarray) else np.asarray(x.detach().cpu())
+
+
 def norm(x: Array) -> float:
     """Euclidean norm of a vector."""
     return float(x @ x) ** 0.5

@@ -27,6 +27,7 @@ from trpo_cli.data.frames import FrameStacks
 from trpo_cli.models.mlp import orthogonal
 from trpo_cli.models.parts import each
 from trpo_cli.models.pixels import Pixels, interleaved
+from trpo_cli.models.torch_mlp import ACTIVATE, PULL
 
 T = TypeVar("T")
 Layers = list[tuple[Tensor, Tensor]]
@@ -121,6 +122,7 @@ class ConvNet:
         Raises ValueError when the images are too small for the kernels.
         """
         self.device, self.activation = torch.device(device), activation
+        self._activate, self._pull = ACTIVATE[activation], PULL[activation]
         self.dtype = getattr(torch, precision)
         channels, height, width = image
         self.strides: list[int] = []
@@ -275,12 +277,3 @@ class ConvNet:
         dh = self._pull(dz, hidden[-1]).float()
         d_weight, d_bias = tangents[-1]
         return functional.linear(hidden[-1].float(), d_weight, d_bias) + dh @ weights[-1][0].T
-
-    def _activate(self, z: Tensor) -> Tensor:
-        return z.relu_() if self.activation == "relu" else z.tanh_()
-
-    def _pull(self, g: Tensor, h: Tensor) -> Tensor:
-        """f'(z) g, f' from h = f(z)."""
-        if self.activation == "relu":
-            return torch.ops.aten.threshold_backward(g, h, 0)
-        return torch.ops.aten.tanh_backward(g, h)

@@ -27,6 +27,8 @@ from typing import Any
 
 import numpy as np
 
+from trpo_cli.maths.arrays import Array, namespace
+
 ACTIVATIONS = ("tanh", "relu", "leaky_relu", "elu", "silu")
 """In the order of their numbers in `kernels.mlp`. relu: max(z, 0); leaky_relu: max(z, 0.01 z);
 elu: z or, below 0, e^z - 1 (Clevert et al. 2016, 1511.07289); silu: z / (1 + e^-z), also called
@@ -134,11 +136,14 @@ class MLP:
             self._parts.append((slice(start, middle), slice(middle, end), (n, m)))
         self.num_parameters = end
 
-    def views(self, flat: np.ndarray) -> Layers:
-        """Weight and bias of each layer; writing to them writes to `flat`. Without biases the
-        second is a fresh zero vector, so that every product keeps its form."""
+    def views(self, flat: Array) -> Layers:
+        """Weight and bias of each layer; writing to them writes to `flat`, which may be a tensor
+        as well. Without biases the second is a fresh zero vector, so that every product keeps its
+        form."""
         if not self.bias:
-            return [(flat[w].reshape(s), np.zeros(s[1], flat.dtype)) for w, _, s in self._parts]
+            zeros = namespace(flat).zeros_like
+            weights = [flat[w].reshape(s) for w, _, s in self._parts]
+            return [(weight, zeros(weight[0])) for weight in weights]
         return [(flat[w].reshape(s), flat[b]) for w, b, s in self._parts]
 
     def views_each(self, flats: np.ndarray) -> Layers:

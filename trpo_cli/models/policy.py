@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from trpo_cli.data.states import join, part
-from trpo_cli.maths.arrays import Array, namespace
+from trpo_cli.maths.arrays import Array, as_numpy, namespace
 from trpo_cli.maths.distributions import Distribution, Parameters
 from trpo_cli.models.heads import Head
 from trpo_cli.models.mlp import MLP
@@ -204,7 +204,7 @@ class Policy:
         return self.network.features(self._layers, inputs)
 
     def _numpy_extra(self) -> np.ndarray:
-        return self._extra if isinstance(self._extra, np.ndarray) else self._extra.cpu().numpy()
+        return as_numpy(self._extra)
 
     def state(self) -> dict[str, Array]:
         normalizer = join({"normalizer": self.normalizer.state()})

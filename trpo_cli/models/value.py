@@ -34,7 +34,7 @@ class StateValue(Protocol):
     def fit(
         self,
         observations: Any,
-        returns: np.ndarray,
+        returns: Array,
         generator: np.random.Generator,
         remaining: float,
         split: Split = WHOLE,
@@ -75,7 +75,7 @@ class Value:
     def fit(
         self,
         observations: Any,
-        returns: np.ndarray,
+        returns: Array,
         generator: np.random.Generator,
         remaining: float,
         split: Split = WHOLE,
@@ -83,7 +83,7 @@ class Value:
     ) -> dict[str, float]:
         """Move V towards `returns`; the only writer of the value function.
 
-        observations: (B, features), normalised; returns: (B,).
+        observations: (B, features), normalised, and returns (B,): numpy arrays or tensors.
         remaining: share of training still to come, for the step-size schedule.
         epochs: passes over the samples; None: those of the settings.
         """
@@ -165,15 +165,16 @@ class Value:
         packed.unpack(steps)
         return float(loss)
 
-    def _rescale(self, returns: np.ndarray, split: Split) -> None:
+    def _rescale(self, returns: Array, split: Split) -> None:
         """Merge the returns' statistics and keep V as it is; only the first ones move it, to
         their mean: before them it means nothing, and a network that starts at -mean / std of its
         targets has to unlearn that first.
         """
-        values = returns.astype(np.float64)
-        count, mean = split.size(len(values)), float(split.average(values.mean()))
+        xp = namespace(returns)
+        values = xp.asarray(returns, dtype=xp.float64)
+        count, mean = split.size(len(values)), float(split.average(float(values.mean())))
         total, delta = self._count + count, mean - self._mean
-        self._square += float(split.sum(((values - mean) ** 2).sum()))
+        self._square += float(split.sum(float(((values - mean) ** 2).sum())))
         self._square += delta**2 * self._count * count / total
         new_mean = self._mean + delta * count / total
         new_std = math.sqrt(self._square / total)

@@ -15,7 +15,7 @@ import numpy as np
 from trpo_cli.data.frames import FrameStacks
 from trpo_cli.data.records import Batch, Evaluations, Trajectories
 from trpo_cli.errors import RunFailed
-from trpo_cli.maths.arrays import Array, namespace
+from trpo_cli.maths.arrays import Array, as_numpy, namespace
 
 
 def check_trajectories(trajectories: Trajectories, policy: Any, step: int) -> None:
@@ -91,7 +91,7 @@ def check_batch(batch: Batch, trajectories: Trajectories, value: Any, step: int)
             continue
         if not bad:
             return  # another process has those, and says so
-        rows = np.flatnonzero(~np.isfinite(np.asarray(_numpy(array))))
+        rows = np.flatnonzero(~np.isfinite(as_numpy(array)))
         n = trajectories.first_env + int(rows[0]) % trajectories.rewards.shape[1]
         raise RunFailed(
             f"{len(rows)} of {len(array)} {what} are not finite after {step:,} environment steps, "
@@ -139,12 +139,8 @@ def arrays_of(*records: Any) -> dict[str, np.ndarray]:
     for record in records:
         for name, value in vars(record).items():
             if isinstance(value, FrameStacks):
-                found.setdefault("frames", _numpy(value.planes))
-                found.setdefault(f"{name}_frames", _numpy(value.index))
+                found.setdefault("frames", as_numpy(value.planes))
+                found.setdefault(f"{name}_frames", as_numpy(value.index))
             elif hasattr(value, "shape"):
-                found.setdefault(name, _numpy(value))
+                found.setdefault(name, as_numpy(value))
     return found
-
-
-def _numpy(array: Array) -> np.ndarray:
-    return array if isinstance(array, np.ndarray) else np.asarray(array.detach().cpu())

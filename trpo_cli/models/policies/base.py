@@ -76,7 +76,7 @@ def mlp_policy(
     generator: np.random.Generator,
     device: str,
 ) -> Policy:
-    """A policy on an MLP: in closed form in numpy on a CPU, through autograd on another device."""
+    """A policy on an MLP: in closed form, in numpy on a CPU and in torch on another device."""
     from trpo_cli.models.normalizer import Normalizer
     from trpo_cli.models.policy import Policy
 
@@ -89,7 +89,7 @@ def mlp_policy(
     parameters[size:] = settings.init_log_std
     if device == "cpu":
         return Policy(mlp, head, normalizer, parameters)
-    from trpo_cli.models.autograd import ModuleNetwork, torch_mlp
+    from trpo_cli.models.torch_mlp import TorchMLP
 
-    network = ModuleNetwork(torch_mlp(mlp), device)
+    network = TorchMLP(mlp, device)
     return Policy(network, head, normalizer, network.to_device(parameters))

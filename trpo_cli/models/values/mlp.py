@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @component("value")
 @dataclass
 class MLPValueConfig(RegressionConfig):
-    """State value V(s) by regression on the returns."""
+    """State value V(s) by regression on the returns, on the policy's device."""
 
     traits: ClassVar = ValueTraits(by_epochs=True)
 
@@ -48,4 +48,10 @@ class MLPValueConfig(RegressionConfig):
         mlp = MLP(sizes, self.activation, layer_norm=self.layer_norm)
         parameters = np.zeros(mlp.num_parameters, dtype=np.float32)
         mlp.initialize(parameters, generator, output_gain=0.01)
-        return Value(self, mlp, parameters)
+        device = str(policy.parameters.device)
+        if device == "cpu":
+            return Value(self, mlp, parameters)
+        from trpo_cli.models.torch_mlp import TorchMLP
+
+        network = TorchMLP(mlp, device)
+        return Value(self, network, network.to_device(parameters))

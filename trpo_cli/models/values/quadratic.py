@@ -10,6 +10,7 @@ import numpy as np
 
 from trpo_cli.components import ValueTraits, component
 from trpo_cli.errors import UserError
+from trpo_cli.maths.arrays import Array, as_numpy
 from trpo_cli.settings import setting
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class QuadraticValueConfig:
         return LinearValue(policy, quadratic_features, feature_count(inputs), self.ridge)
 
 
-def quadratic_features(inputs: np.ndarray) -> np.ndarray:
-    """x_i and x_i x_j, j >= i: inputs (n, k) -> (n, k + k (k + 1) / 2)."""
+def quadratic_features(inputs: Array) -> np.ndarray:
+    """x_i and x_i x_j, j >= i: inputs (n, k), numpy or a tensor, -> (n, k + k (k + 1) / 2)."""
+    inputs = as_numpy(inputs)
     rows, columns = np.triu_indices(inputs.shape[1])
     return np.concatenate([inputs, inputs[:, rows] * inputs[:, columns]], axis=1)
 
