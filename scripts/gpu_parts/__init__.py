@@ -1,0 +1,1 @@
+"""The parts of scripts/gpu.py: each gives its cases for a plan."""

@@ -1,0 +1,102 @@
+"""What a part is asked to do, and what it tells."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.util
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from trpo_cli.commands.hydra.compose import config_of
+from trpo_cli.config import Config
+from trpo_cli.distributed.processes import Processes
+from trpo_cli.training.trainer import Training
+
+T = TypeVar("T")
+Found = dict[str, Any]
+"""What a case finds, as JSON. line: its figures in words, for the table. wrong: what was judged and
+is not as it should be."""
+
+
+class Skipped(Exception):
+    """A case that cannot be run here; its words say why."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """run: fills in what it finds as it goes, so that a cut loses nothing."""
+
+    name: str
+    run: Callable[[Plan, Found], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """device: of the networks. dry: on the CPU, as small as possible. until: when the part's time
+    is over, by `time.monotonic`."""
+
+    device: str
+    dry: bool = False
+    until: float = math.inf
+
+    def limited(self, seconds: float) -> Plan:
+        return dataclasses.replace(self, until=time.monotonic() + seconds)
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self.until - time.monotonic()
+
+    def pick(self, full: T, tiny: T) -> T:
+        return tiny if self.dry else full
+
+    def seconds(self, full: float, cases: int) -> float:
+        """For one of so many cases: `full` if there is that much time, none in a dry run."""
+        return self.pick(min(full, self.left / max(1, cases)), 0.0)
+
+    @contextmanager
+    def training(self, *settings: str) -> Iterator[Training]:
+        """A training with its networks on the device."""
+        config = dataclasses.replace(composed(*settings), device=self.device)
+        with closing(Training(config, TorchOnCPU() if self.dry else Processes())) as training:
+            yield training
+
+
+class TorchOnCPU(Processes):
+    """In a dry run: to what chooses the arithmetic this device is not the CPU, where small networks
+    are numpy's business, so that all goes the way that it goes on a GPU."""
+
+    def device(self, kind: str) -> str:
+        return f"{kind}:0"
+
+
+@contextmanager
+def training_on_cpu(*settings: str) -> Iterator[Training]:
+    with closing(Training(dataclasses.replace(composed(*settings), device="cpu"))) as training:
+        yield training
+
+
+@functools.cache
+def composed(*settings: str) -> Config:
+    """Hydra takes a quarter of a second."""
+    return config_of("seed=1", *settings)
+
+
+def needs(*modules: str) -> None:
+    """Raises `Skipped` where one of them is not installed."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise Skipped(f"the module {module} is not installed")
+
+
+def synchronize(plan: Plan) -> None:
+    """Wait for what the GPU was asked to do."""
+    if plan.device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()

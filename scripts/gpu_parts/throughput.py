@@ -1,0 +1,96 @@
+"""Steps per second of whole iterations, by phase, and of the emulator alone."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from functools import partial
+from typing import Any
+
+from benchmark import ceilings
+from gpu_parts.plan import Case, Found, Plan, needs, synchronize, training_on_cpu
+from trpo_cli.system.machine import usable_cores
+
+SECONDS = 4.0
+"""Of a measurement, after the iterations that warm up."""
+WARM_UP = 2
+RULES = ("ppo", "trpo")
+TASKS = ("Hopper-v5", "HalfCheetah-v5", "Ant-v5", "Humanoid-v5")
+GAMES = ("ALE/Pong-v5", "ALE/Breakout-v5")
+PER_CORE, STEPS = 4, 128
+"""Environments of each core, so that a long episode's end is waited for by few, and their steps."""
+EMULATORS = 64
+"""Games; each core has some in a process of its own."""
+TINY = ["sampler.num_envs=2", "sampler.steps_per_env=8"]
+
+
+def cases(plan: Plan) -> list[Case]:
+    tasks = plan.pick(TASKS, TASKS[:1])
+    games = plan.pick(GAMES, GAMES[:1])
+    found = [Case(f"{task} {rule} on the CPU", partial(physics, task, rule))
+             for task in tasks for rule in RULES]  # fmt: skip
+    rules = plan.pick(RULES, RULES[:1])
+    for game in games:
+        found.append(Case(f"{game} random actions", partial(ceiling, game)))
+        for rule in rules:
+            for where in plan.pick(("GPU", "CPU"), ("GPU",)):
+                run = partial(emulator, game, rule, where == "GPU")
+                found.append(Case(f"{game} {rule} on the {where}", run))
+    return [Case(case.name, partial(timed, case, len(found) - k)) for k, case in enumerate(found)]
+
+
+def timed(case: Case, behind: int, plan: Plan, found: Found) -> None:
+    """behind: how many cases there are from this one on, among which the time is divided."""
+    found["asked_seconds"] = plan.seconds(SECONDS, behind)
+    case.run(plan, found)
+
+
+def physics(task: str, rule: str, plan: Plan, found: Found) -> None:
+    """The native backend on all cores, with the networks on the CPU."""
+    needs("mujoco")
+    sizes = [f"sampler.num_envs={PER_CORE * usable_cores()}", f"sampler.steps_per_env={STEPS}"]
+    with training_on_cpu(f"algo={rule}", f"env={task}", *plan.pick(sizes, TINY)) as training:
+        measure(training, plan, found)
+
+
+def emulator(game: str, rule: str, on_device: bool, plan: Plan, found: Found) -> None:
+    needs("ale_py", "cv2")
+    settings = [f"algo={rule}", f"env={game}", *plan.pick([f"sampler.num_envs={EMULATORS}"], TINY)]
+    with plan.training(*settings) if on_device else training_on_cpu(*settings) as training:
+        measure(training, plan, found)
+
+
+def ceiling(game: str, plan: Plan, found: Found) -> None:
+    """ale-py's own vector environment, see `benchmark.ceilings`."""
+    needs("ale_py")
+    work = ceilings.atari(game)
+    steps, seconds = 0, 0.0
+    while seconds <= found["asked_seconds"]:
+        lap = work()
+        steps, seconds = steps + lap.steps, seconds + lap.seconds
+    found.update(steps=steps, seconds=seconds, steps_per_second=steps / seconds)
+    found["line"] = f"{steps / seconds:,.0f} steps/s"
+
+
+def measure(training: Any, plan: Plan, found: Found) -> None:
+    """Iterations for as long as asked. milliseconds: of an iteration, by phase."""
+    began = time.perf_counter()
+    for _ in range(plan.pick(WARM_UP, 1)):
+        training.iterate()
+    synchronize(plan)
+    found["warm_up_seconds"] = time.perf_counter() - began
+    first, number, began = training.step, 0, time.perf_counter()
+    phases: Counter[str] = Counter()
+    while not number or time.perf_counter() - began < found["asked_seconds"]:
+        row = training.iterate()
+        number += 1
+        for key, seconds in row.items():
+            if key.startswith("time/"):
+                phases[key.removeprefix("time/")] += seconds
+    synchronize(plan)
+    seconds, steps = time.perf_counter() - began, training.step - first
+    each = {phase: 1e3 * spent / number for phase, spent in phases.items()}
+    found.update(iterations=number, steps=steps, seconds=seconds, milliseconds=each)
+    found["steps_per_second"] = steps / seconds
+    spent = ", ".join(f"{phase} {ms:.1f}" for phase, ms in each.items())
+    found["line"] = f"{steps / seconds:,.0f} steps/s; ms of {steps // number:,} steps: {spent}"
