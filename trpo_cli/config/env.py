@@ -58,3 +58,9 @@ class EnvConfig:
         "Gymnasium wrappers, innermost first: a name of gymnasium.wrappers or module:Name; with "
         "arguments {FrameStackObservation:{stack_size:4}}",
     )
+    backend: str = setting(
+        "auto",
+        "what simulates: auto, or warp: Gymnasium's MuJoCo tasks on MuJoCo Warp, for thousands of "
+        "environments on a GPU; another physics, in single precision",
+        choices=["auto", "warp"],
+    )

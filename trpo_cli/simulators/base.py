@@ -110,13 +110,16 @@ class Simulator(Protocol):
     action_space: spaces.Space[Any]
     max_episode_steps: int | None
     backend: str
-    """'mujoco', 'atari', 'linear' or 'gymnasium', for the start banner."""
+    """'mujoco', 'warp', 'atari', 'linear' or 'gymnasium', for the start banner."""
     frame_stack: int
     """How many frames an observation stacks, the newest last; 1 where it is no such stack."""
-    failed_simulations: int
-    """Episodes so far that were ended because the simulation became unstable or raised."""
     remarks: Sequence[str]
     """What a person should know of these environments, for the start banner: a sentence each."""
+
+    @property
+    def failed_simulations(self) -> int:
+        """Episodes so far that were ended because the simulation became unstable or raised."""
+        ...
 
     @property
     def action_start(self) -> int | np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import re
 import sys
 from typing import Any
@@ -29,15 +30,20 @@ def is_emulated(env: EnvConfig) -> bool:
     return runs_on_emulator(env, check_env(env))
 
 
-def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) -> Simulator:
+def make_simulator(
+    env: EnvConfig, num_envs: int, threads: int, first: int = 0, device: str = "cpu"
+) -> Simulator:
     """`num_envs` environments of one kind, stepped on `threads` threads where that helps.
 
     Gymnasium's own MuJoCo classes run on MuJoCo's batched stepping, Atari games on the emulator in
     worker processes, linear systems on matrix products, everything else through Gymnasium in this
-    process. Raises `UserError` when the environment cannot be used.
+    process. With ``env.backend=warp`` it is a `WarpSimulator` on the device, or an error. Raises
+    `UserError` when the environment cannot be used.
     first: the number by which errors name the first of them.
     """
     spec = check_env(env)
+    if env.backend == "warp":
+        _check_warp(env, spec)
     if runs_on_emulator(env, spec):
         from trpo_cli.simulators.atari.simulator import AtariSimulator
 
@@ -62,6 +68,13 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
         from trpo_cli.simulators.mujoco.tasks import FAMILY
 
         name, v5 = family
+        if env.backend == "warp":
+            import torch
+
+            from trpo_cli.simulators.warp.simulator import WarpSimulator
+
+            where = torch.device(device)
+            return WarpSimulator(template.unwrapped, FAMILY[name], v5, num_envs, limit, where)
         return MujocoSimulator(template.unwrapped, FAMILY[name], v5, num_envs, threads, limit)
     if is_linear(spec) and not env.wrappers:
         from trpo_cli.simulators.lqr.simulator import LinearSimulator
@@ -89,6 +102,27 @@ def make_simulator(env: EnvConfig, num_envs: int, threads: int, first: int = 0) 
         return _TRIED[kind, way]
 
     return GymnasiumSimulator(envs, env.id, limit, why_not, first, remarks(template, env))
+
+
+def _check_warp(env: EnvConfig, spec: EnvSpec) -> None:
+    """Raises `UserError` when MuJoCo Warp cannot run the environment at all."""
+    if env.wrappers:
+        raise UserError(
+            f"env.backend=warp cannot be had with env.wrappers={env.wrappers}: wrappers are "
+            "Python, and MuJoCo Warp's environments never leave the device. Leave one of the two "
+            "out."
+        )
+    if mujoco_class(spec) is None:
+        raise UserError(
+            f"env.backend=warp runs Gymnasium's own MuJoCo tasks, such as HalfCheetah-v4, and "
+            f"env={env.id} is none of them. env.backend=auto runs it."
+        )
+    for module in ("mujoco_warp", "warp"):
+        if importlib.util.find_spec(module) is None:
+            raise UserError(
+                f"env.backend=warp needs the package {module.replace('_', '-')}, which is not "
+                'installed: pip install "trpo_cli[warp]".'
+            )
 
 
 def build_env(env: EnvConfig, spec: EnvSpec, **more: Any) -> gymnasium.Env[Any, Any]:

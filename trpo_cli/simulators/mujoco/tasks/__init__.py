@@ -52,8 +52,10 @@ from trpo_cli.simulators.mujoco.tasks.parts import (
     Constants,
     Draw,
     Fields,
-    uniform,
-    uniform_normal,
+    Start,
+    draw_uniform,
+    draw_uniform_normal,
+    starts,
 )
 
 
@@ -61,20 +63,30 @@ from trpo_cli.simulators.mujoco.tasks.parts import (
 class Entry:
     """How one of Gymnasium's classes is built; env is Gymnasium's own, v5 says which version.
 
-    constants(env, v5): what the task knows beforehand. draw(env, v5): where an episode starts.
+    constants(env, v5): what the task knows beforehand. start(env, v5): the law by which episodes
+    begin. draws(start): draw from it as Gymnasium does.
     """
 
     constants: Callable[[Any, bool], Constants]
-    draw: Callable[[Any, bool], Draw]
+    start: Callable[[Any, bool], Start]
+    draws: Callable[[Start], Draw]
+
+    def draw(self, env: Any, v5: bool) -> Draw:
+        return self.draws(self.start(env, v5))
 
 
-def _uniform(fixed: float | None = None) -> Callable[[Any, bool], Draw]:
+def _uniform(constants: Callable[[Any, bool], Constants], fixed: float | None = None) -> Entry:
     """fixed: the noise of version 4, where that has no argument for it."""
-    return lambda env, v5: uniform(env, _scale(env, v5, fixed))
+    return Entry(constants, lambda env, v5: starts(env, _scale(env, v5, fixed)), draw_uniform)
 
 
-def _uniform_normal(fixed: float | None = None) -> Callable[[Any, bool], Draw]:
-    return lambda env, v5: uniform_normal(env, _scale(env, v5, fixed))
+def _uniform_normal(
+    constants: Callable[[Any, bool], Constants], fixed: float | None = None
+) -> Entry:
+    def start(env: Any, v5: bool) -> Start:
+        return starts(env, _scale(env, v5, fixed), normal_velocities=True)
+
+    return Entry(constants, start, draw_uniform_normal)
 
 
 def _scale(env: Any, v5: bool, fixed: float | None) -> float:
@@ -82,18 +94,18 @@ def _scale(env: Any, v5: bool, fixed: float | None) -> float:
 
 
 FAMILY = {
-    "hopper:HopperEnv": Entry(locomotion.walker, _uniform()),
-    "walker2d:Walker2dEnv": Entry(locomotion.walker, _uniform()),
-    "half_cheetah:HalfCheetahEnv": Entry(locomotion.half_cheetah, _uniform_normal()),
-    "swimmer:SwimmerEnv": Entry(locomotion.swimmer, _uniform()),
-    "ant:AntEnv": Entry(locomotion.ant, _uniform_normal()),
-    "humanoid:HumanoidEnv": Entry(humanoid.humanoid, _uniform()),
-    "humanoidstandup:HumanoidStandupEnv": Entry(humanoid.standup, _uniform(0.01)),
-    "reacher:ReacherEnv": Entry(control.reacher, control.draw_reacher),
-    "pusher:PusherEnv": Entry(control.pusher, control.draw_pusher),
-    "inverted_pendulum:InvertedPendulumEnv": Entry(control.pendulum, _uniform(0.01)),
-    "inverted_double_pendulum:InvertedDoublePendulumEnv": Entry(
-        control.double_pendulum, _uniform_normal(0.1)
+    "hopper:HopperEnv": _uniform(locomotion.walker),
+    "walker2d:Walker2dEnv": _uniform(locomotion.walker),
+    "half_cheetah:HalfCheetahEnv": _uniform_normal(locomotion.half_cheetah),
+    "swimmer:SwimmerEnv": _uniform(locomotion.swimmer),
+    "ant:AntEnv": _uniform_normal(locomotion.ant),
+    "humanoid:HumanoidEnv": _uniform(humanoid.humanoid),
+    "humanoidstandup:HumanoidStandupEnv": _uniform(humanoid.standup, 0.01),
+    "reacher:ReacherEnv": Entry(control.reacher, control.starts_reacher, control.draw_reacher),
+    "pusher:PusherEnv": Entry(control.pusher, control.starts_pusher, control.draw_pusher),
+    "inverted_pendulum:InvertedPendulumEnv": _uniform(control.pendulum, 0.01),
+    "inverted_double_pendulum:InvertedDoublePendulumEnv": _uniform_normal(
+        control.double_pendulum, 0.1
     ),
 }
 

@@ -18,19 +18,32 @@ from trpo_cli.simulators.mujoco.native import (
     pairwise,
 )
 from trpo_cli.simulators.mujoco.tasks.parts import (
+    BESIDE_GOAL,
     DOUBLE_PENDULUM,
+    IN_DISC,
     PENDULUM,
     PUSHER,
     REACHER,
     Constants,
     Draw,
     Fields,
+    Start,
     clip,
     constants,
     coordinates,
     finite,
+    starts,
     weighted,
 )
+
+GOAL_RADIUS = 0.2
+"""Reacher's goal lies within this distance of the origin."""
+
+OBJECT_LOW, OBJECT_HIGH = (-0.3, -0.2), (0.0, 0.2)
+"""Pusher's object lies in this rectangle, relative to the goal..."""
+
+OBJECT_DISTANCE = 0.17
+"""...and at least so far from it."""
 
 
 @compiled
@@ -77,18 +90,25 @@ def score_reacher(
     return reward_dist + weighted(-c.reward_control_weight, action), False
 
 
-def draw_reacher(env: Any, v5: bool) -> Draw:
-    init_qpos, init_qvel = env.init_qpos.copy(), env.init_qvel.copy()
+def starts_reacher(env: Any, v5: bool) -> Start:
+    start = starts(env, 0.1, goal=IN_DISC)
+    start.spread[start.nq :] = 0.005
+    start.centre[-2:] = start.spread[-2:] = 0.0
+    return start
+
+
+def draw_reacher(start: Start) -> Draw:
+    """The goal is uniform in a disc."""
+    nq, spread = start.nq, start.spread
 
     def draw(generator: np.random.Generator) -> np.ndarray:
-        positions = generator.uniform(-0.1, 0.1, init_qpos.size) + init_qpos
+        positions = generator.uniform(-spread[:nq], spread[:nq]) + start.centre[:nq]
         while True:
-            goal = generator.uniform(-0.2, 0.2, 2)
-            if np.linalg.norm(goal) < 0.2:
+            goal = generator.uniform(-GOAL_RADIUS, GOAL_RADIUS, 2)
+            if np.linalg.norm(goal) < GOAL_RADIUS:
                 break
         positions[-2:] = goal
-        velocities = init_qvel + generator.uniform(-0.005, 0.005, init_qvel.size)
-        velocities[-2:] = 0
+        velocities = start.centre[nq:] + generator.uniform(-spread[nq:], spread[nq:])
         return np.concatenate([positions, velocities])
 
     return draw
@@ -126,20 +146,27 @@ def score_pusher(
     return reward_dist + reward_ctrl + reward_near, False
 
 
-def draw_pusher(env: Any, v5: bool) -> Draw:
-    init_qpos, init_qvel = env.init_qpos.copy(), env.init_qvel.copy()
+def starts_pusher(env: Any, v5: bool) -> Start:
+    start = starts(env, 0.005, goal=BESIDE_GOAL)
+    nq = start.nq
+    start.centre[nq - 4 : nq] = start.spread[:nq] = 0.0
+    start.centre[-4:] = start.spread[-4:] = 0.0
+    return start
+
+
+def draw_pusher(start: Start) -> Draw:
+    """The object is uniform in a rectangle, without a disc around the goal."""
+    nq, spread = start.nq, start.spread
 
     def draw(generator: np.random.Generator) -> np.ndarray:
         while True:
-            first = generator.uniform(-0.3, 0, 1)
-            cylinder = np.concatenate([first, generator.uniform(-0.2, 0.2, 1)])
-            if np.linalg.norm(cylinder) > 0.17:
+            first = generator.uniform(OBJECT_LOW[0], OBJECT_HIGH[0], 1)
+            item = np.concatenate([first, generator.uniform(OBJECT_LOW[1], OBJECT_HIGH[1], 1)])
+            if np.linalg.norm(item) > OBJECT_DISTANCE:
                 break
-        positions = init_qpos.copy()
-        positions[-4:-2] = cylinder
-        positions[-2:] = 0
-        velocities = init_qvel + generator.uniform(-0.005, 0.005, init_qvel.size)
-        velocities[-4:] = 0
+        positions = start.centre[:nq].copy()
+        positions[-4:-2] = item
+        velocities = start.centre[nq:] + generator.uniform(-spread[nq:], spread[nq:])
         return np.concatenate([positions, velocities])
 
     return draw

@@ -19,6 +19,8 @@ from trpo_cli.simulators.mujoco.native import numpy_loops
 Draw = Callable[[np.random.Generator], np.ndarray]
 """generator -> (nq + nv,): the coordinates of a new episode."""
 
+NO_GOAL, IN_DISC, BESIDE_GOAL = range(3)
+
 WALKER, RUNNER, ANT, HUMANOID, STANDUP, REACHER, PUSHER, PENDULUM, DOUBLE_PENDULUM = range(9)
 
 FIELDS = (
@@ -234,23 +236,41 @@ def coordinates(c: Constants, f: Fields, out: np.ndarray) -> int:
     return start + c.nv
 
 
-def uniform(env: Any, scale: float) -> Draw:
-    """The model's own start plus uniform noise in [-scale, scale]."""
-    start = np.concatenate([env.init_qpos, env.init_qvel])
+class Start(NamedTuple):
+    """Where episodes begin: centre + spread times uniform noise in [-1, 1], per coordinate.
 
+    centre, spread: (nq + nv,). normal_velocities: Gaussian noise on the velocities instead. goal:
+    how the coordinates of what is to be reached are drawn.
+    """
+
+    nq: int
+    centre: np.ndarray
+    spread: np.ndarray
+    normal_velocities: bool = False
+    goal: int = NO_GOAL
+
+
+def starts(env: Any, scale: float, **more: Any) -> Start:
+    """The model's own start, with noise of one scale on all coordinates."""
+    centre = np.concatenate([env.init_qpos, env.init_qvel])
+    return Start(len(env.init_qpos), centre, np.full(len(centre), scale), **more)
+
+
+def draw_uniform(start: Start) -> Draw:
     # One draw of nq + nv numbers takes the same stream as Gymnasium's two draws.
     def draw(generator: np.random.Generator) -> np.ndarray:
-        return start + generator.uniform(-scale, scale, start.size)
+        return start.centre + generator.uniform(-start.spread, start.spread)
 
     return draw
 
 
-def uniform_normal(env: Any, scale: float) -> Draw:
+def draw_uniform_normal(start: Start) -> Draw:
     """Uniform noise on the positions, Gaussian noise on the velocities."""
-    qpos, qvel = env.init_qpos.copy(), env.init_qvel.copy()
+    nq, spread = start.nq, start.spread
 
     def draw(generator: np.random.Generator) -> np.ndarray:
-        positions = qpos + generator.uniform(-scale, scale, qpos.size)
-        return np.concatenate([positions, qvel + scale * generator.standard_normal(qvel.size)])
+        noise = generator.uniform(-spread[:nq], spread[:nq])
+        normal = spread[nq:] * generator.standard_normal(len(spread) - nq)
+        return start.centre + np.concatenate([noise, normal])
 
     return draw

@@ -1,0 +1,1 @@
+"""Thousands of MuJoCo environments on one device, with MuJoCo Warp and torch."""
