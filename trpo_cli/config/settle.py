@@ -47,7 +47,7 @@ def settle(config: Config, images: bool, emulated: bool = False) -> Config:
             "value=cnn or value=shared."
         )
     if getattr(policy, "precision", "") == "auto":
-        on_cpu = choose_device(config.device, policy)[0] == "cpu"
+        on_cpu = choose_device(config.device, policy, config.env.backend)[0] == "cpu"
         fast = on_cpu and not rule.bounds_kl and has_fast_bfloat16()
         policy = dataclasses.replace(policy, precision="bfloat16" if fast else "float32")
     env, frame = config.env, getattr(policy, "frame", None)
@@ -91,19 +91,23 @@ def fits_together(config: Config) -> bool:
     return bool(config.value.traits.on_policy and config.algo.traits.fits_value)
 
 
-def choose_device(device: str, policy: Any) -> tuple[str, str]:
+def choose_device(device: str, policy: Any, backend: str = "auto") -> tuple[str, str]:
     """The device that networks run on ("cpu" or "cuda"), and why that one.
 
-    `auto` takes the GPU for convolutional networks only: a small MLP is faster on a CPU,
-    where nothing has to travel.
+    `auto` takes the GPU for convolutional networks, and where the environments are there (backend,
+    of `env.backend`): otherwise a small MLP is faster on a CPU, where nothing has to travel.
     """
     if device != "auto":
         return device, "as asked"
-    if not policy.traits.images:
+    there = backend == "warp"
+    if not policy.traits.images and not there:
         return "cpu", f"a policy of this size ({policy.name}) is fastest there"
     if has_nvidia_driver():
         import torch
 
         if torch.cuda.is_available():
-            return "cuda", "a GPU is faster with convolutions"
+            return (
+                "cuda",
+                "its environments are there" if there else "a GPU is faster with convolutions",
+            )
     return "cpu", "there is no usable GPU"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.maths.arrays import Array
+from trpo_cli.maths.arrays import Array, namespace
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class FrameStacks:
 
 
 def concatenate(parts: Sequence[Any]) -> Any:
-    """One batch from several: arrays, or `FrameStacks` over the same planes."""
+    """One batch from several: arrays, tensors, or `FrameStacks` over the same planes."""
     if isinstance(parts[0], FrameStacks):
         assert all(part.planes is parts[0].planes for part in parts)
         return FrameStacks(parts[0].planes, np.concatenate([part.index for part in parts]))
-    return np.concatenate(parts)
+    return namespace(parts[0]).concatenate(parts)
 
 
 def colours_last(shape: Sequence[int]) -> bool:

@@ -31,6 +31,7 @@ class Trajectories:
     final_observations: (E, *obs) float32 or `FrameStacks`, what each ended episode last saw.
     last_observations: (N, *obs) float32 or `FrameStacks`, what each environment sees after the
         last step.
+        These three, and actions, are tensors where the environments live on a device.
     episode_returns, episode_lengths: of the episodes that ended, in the order of `ends`:
         undiscounted, unclipped.
     failed_simulations: episodes that were ended because their simulation failed.
@@ -41,14 +42,14 @@ class Trajectories:
         processes, and how many these are; None: N.
     """
 
-    observations: np.ndarray | FrameStacks
-    actions: np.ndarray
+    observations: Array | FrameStacks
+    actions: Array
     rewards: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
     ends: np.ndarray
-    final_observations: np.ndarray | FrameStacks
-    last_observations: np.ndarray | FrameStacks
+    final_observations: Array | FrameStacks
+    last_observations: Array | FrameStacks
     episode_returns: list[float]
     episode_lengths: list[int]
     failed_simulations: int = 0
@@ -66,7 +67,7 @@ class Trajectories:
         return steps * (self.all_envs or envs) + branched
 
     @property
-    def flat_observations(self) -> np.ndarray | FrameStacks:
+    def flat_observations(self) -> Array | FrameStacks:
         """(B, *obs), step-major."""
         if isinstance(self.observations, FrameStacks):
             return self.observations

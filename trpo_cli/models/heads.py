@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from trpo_cli.maths.arrays import Array
+from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.discrete import Bernoulli, Categorical
 from trpo_cli.maths.distributions import Distribution, Gaussian
 from trpo_cli.maths.state_gaussian import StateGaussian, log_std_of
@@ -82,26 +82,47 @@ class GaussianHead:
         # [-1, 1] stands for itself where an action is not rescaled: one expression serves all.
         low, high = np.where(rescale, self._low, -1.0), np.where(rescale, self._high, 1.0)
         self._scale, self._shift = (high - low) / 2.0, (high + low) / 2.0
+        self._moved: tuple[Array, ...] | None = None  # what bounds actions, on a device
         self._identity = bool(np.all(self._scale == 1.0) and np.all(self._shift == 0.0))
 
     def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return generator.standard_normal((*shape, self.size), dtype=np.float32)
 
-    def act(self, outputs: np.ndarray, extra: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+    def act(self, outputs: Array, extra: Array, noise: Array | None) -> Array:
         mean = outputs[:, : self.size]
         if noise is None:
             return mean
         if self.first_log_std is not None:
             extra = log_std_of(outputs[:, self.size :], self.first_log_std)[0]
-        return mean + np.exp(extra) * noise
+        return mean + namespace(extra).exp(extra) * noise
 
-    def to_env(self, actions: np.ndarray) -> np.ndarray:
+    def to_env(self, actions: Array) -> Array:
+        if not isinstance(actions, np.ndarray):
+            return self._to_env_there(actions)
         if not self.raw:
             if self.squashed.any():
-                actions = np.where(self.squashed, TANH(actions).astype(np.float64), actions)
+                bent: Any = TANH(actions)
+                actions = np.where(self.squashed, bent.astype(np.float64), actions)
             if not self._identity:
                 actions = actions * self._scale + self._shift
             actions = np.minimum(np.maximum(actions, self._low), self._high)
+        return actions.reshape(len(actions), *self._shape)
+
+    def _to_env_there(self, actions: Array) -> Array:
+        """The same of a tensor, in its precision."""
+        if not self.raw:
+            bounds = (self.squashed, self._scale, self._shift, self._low, self._high)
+            if self._moved is None or self._moved[0].device != actions.device:
+                torch = namespace(actions)
+                self._moved = tuple(
+                    torch.as_tensor(
+                        x, dtype=torch.bool if x is self.squashed else actions.dtype
+                    ).to(actions.device)
+                    for x in bounds
+                )
+            squashed, scale, shift, low, high = self._moved
+            actions = namespace(actions).where(squashed, actions.tanh(), actions)
+            actions = (actions * scale + shift).clamp(low, high)
         return actions.reshape(len(actions), *self._shape)
 
     @property

@@ -8,6 +8,10 @@ import numpy as np
 
 from trpo_cli.data.frames import channels_first
 from trpo_cli.distributed.split import WHOLE, Split
+from trpo_cli.maths.arrays import Array
+
+CHUNK = 2**16
+"""Rows of a tensor that are turned into float64 at once."""
 
 
 class Normalizer:
@@ -30,11 +34,15 @@ class Normalizer:
         variance = self.square / self.count if self.count else np.ones_like(self.mean)
         # A column that never changes has no scale of its own: leave it centred.
         deviation = np.sqrt(np.where(variance > 1e-12, variance, 1.0))
+        self._moved: tuple[Array, Array] | None = None
         self._shift = self.mean.astype(np.float32)
         self._scale = (1.0 / deviation).astype(np.float32)
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Normalised copy of observations (n, *obs), (n, features) float32."""
+    def __call__(self, x: Array) -> Array:
+        """Normalised copy of observations (n, *obs), (n, features) float32: of an array one, of a
+        tensor one on its device."""
+        if not isinstance(x, np.ndarray):
+            return self._there(x)
         if not self.enabled:
             return x.astype(np.float32).reshape(len(x), -1)
         y = np.subtract(x, self._shift, dtype=np.float32)
@@ -42,6 +50,15 @@ class Normalizer:
         np.minimum(y, self.bound, out=y)
         np.maximum(y, -self.bound, out=y)
         return y.reshape(len(y), -1)
+
+    def _there(self, x: Array) -> Array:
+        """The same of a tensor. Statistics travel to its device once an iteration."""
+        if self.enabled:
+            if self._moved is None or self._moved[0].device != x.device:
+                self._moved = x.new_tensor(self._shift), x.new_tensor(self._scale)
+            shift, scale = self._moved
+            x = ((x - shift) * scale).clamp_(-self.bound, self.bound)
+        return x.reshape(len(x), -1)
 
     def affine(self) -> tuple[np.ndarray, np.ndarray]:
         """Shift and scale, float32 of one dimension: (x - shift) scale, before it is clipped."""
@@ -51,10 +68,10 @@ class Normalizer:
         """Merge the statistics of a batch (n, *obs) into the running ones."""
         if not self.enabled:
             return
-        data = x.astype(np.float64)
-        count = split.size(len(data))
-        mean = split.sum(data.sum(axis=0)) / count
-        square = split.sum(((data - mean) ** 2).sum(axis=0))
+        parts = [x.astype(np.float64)] if isinstance(x, np.ndarray) else x.split(CHUNK)
+        count = split.size(len(x))
+        mean = split.sum(sum(_total(part) for part in parts)) / count
+        square = split.sum(sum(_total(part, mean) for part in parts))
         total = self.count + count
         delta = mean - self.mean
         self.square += square + delta**2 * (self.count * count / total)
@@ -74,6 +91,17 @@ class Normalizer:
         self.square = np.array(state["square"])
         self.count = int(state["count"][0])
         self._refresh()
+
+
+def _total(x: Array, mean: np.ndarray | None = None) -> np.ndarray:
+    """The float64 sum over the rows of x, or of their squared deviations from `mean`."""
+    if isinstance(x, np.ndarray):
+        total = x.sum(axis=0) if mean is None else ((x - mean) ** 2).sum(axis=0)
+        return np.asarray(total)
+    x = x.double()
+    if mean is not None:
+        x = (x - x.new_tensor(mean)) ** 2
+    return np.asarray(x.sum(0).cpu())
 
 
 class IdentityNormalizer:

@@ -152,6 +152,11 @@ class Policy:
         outputs = self.network.predict(self._layers, inputs)
         return self.head.act(outputs[:, : self.head.num_outputs], self._numpy_extra(), noise)
 
+    def act_there(self, observations: Array, noise: Array) -> Array:
+        """`act` where a torch network is: tensors in, a tensor out, and nobody waits for it."""
+        outputs = self.network.outputs(self._layers, self.normalize(observations))
+        return self.head.act(outputs[:, : self.head.num_outputs], self._extra, noise)
+
     def variants(self, parameters: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """K policies that always take their most likely action, an MLP each, whose
         parameters are (K, P): raw observations (K * n, *obs), n of each policy one after the
@@ -167,8 +172,8 @@ class Policy:
 
         return act
 
-    def to_env(self, actions: np.ndarray) -> np.ndarray:
-        """Actions (n, A) as the environment takes them."""
+    def to_env(self, actions: Array) -> Array:
+        """Actions (n, A) as the environment takes them; of a tensor, a tensor."""
         return self.head.to_env(actions)
 
     def to_device(self, x: Any) -> Any:
@@ -176,7 +181,8 @@ class Policy:
         return self.network.to_device(x)
 
     def normalize(self, observations: Any) -> Any:
-        """Raw observations (n, *obs) -> network inputs (n, features), numpy; images stay."""
+        """Raw observations (n, *obs) -> network inputs (n, features), of the same kind of array;
+        images stay."""
         return self.normalizer(observations)
 
     def linearize(self, inputs: Any) -> PolicyLinearization:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class World:
-    """What a run is put together in: its root seed, the threads of this process, the processes."""
+    """What a run is put together in: its root seed, the threads of this process, the processes, and
+    the device of its networks as torch names it; "cpu" stands for numpy's arrays."""
 
     seed: int
     threads: int = 1
     processes: Processes = ALONE
+    device: str = "cpu"
 
 
 class Sampler(Protocol):

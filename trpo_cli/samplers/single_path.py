@@ -10,11 +10,12 @@ import numpy as np
 from trpo_cli.components import SamplerTraits, component
 from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.errors import UserError
-from trpo_cli.samplers.base import World
+from trpo_cli.samplers.base import Sampler, World
 from trpo_cli.seeding import environment_seeds
 from trpo_cli.settings import CONTINUOUS, setting
 
 if TYPE_CHECKING:
+    from trpo_cli.samplers.device_sampler import DeviceSampler
     from trpo_cli.samplers.single_path_sampler import SinglePathSampler
 
 
@@ -40,8 +41,28 @@ class SinglePathConfig:
         when=CONTINUOUS,
     )
 
-    def build(self, config: Any, world: World) -> tuple[SinglePathSampler, Split]:
+    def build(self, config: Any, world: World) -> tuple[Sampler, Split]:
+        if config.env.backend == "warp":
+            return build_there(config, world, self.noise_beta), WHOLE
         return build_trajectories(config, world, self.noise_beta)
+
+
+def build_there(config: Any, world: World, noise_beta: float) -> DeviceSampler:
+    """All environments in one simulator on the networks' device."""
+    from trpo_cli.samplers.device_sampler import DeviceSampler
+    from trpo_cli.simulators.make import make_simulator
+
+    if world.processes.count > 1:
+        raise UserError(
+            f"env.backend=warp runs in one process, and there are {world.processes.count}; start "
+            "trpo-run without torchrun."
+        )
+    sampler = config.sampler
+    simulator: Any = make_simulator(
+        config.env, sampler.num_envs, world.threads, device=world.device
+    )
+    seeds = environment_seeds(world.seed, sampler.num_envs)
+    return DeviceSampler(simulator, sampler.steps_per_env, seeds, noise_beta)
 
 
 def build_trajectories(

@@ -31,7 +31,7 @@ def is_emulated(env: EnvConfig) -> bool:
 
 
 def make_simulator(
-    env: EnvConfig, num_envs: int, threads: int, first: int = 0, device: str = "cpu"
+    env: EnvConfig, num_envs: int, threads: int, first: int = 0, device: str | None = None
 ) -> Simulator:
     """`num_envs` environments of one kind, stepped on `threads` threads where that helps.
 
@@ -39,7 +39,8 @@ def make_simulator(
     worker processes, linear systems on matrix products, everything else through Gymnasium in this
     process. With ``env.backend=warp`` it is a `WarpSimulator` on the device, or an error. Raises
     `UserError` when the environment cannot be used.
-    first: the number by which errors name the first of them.
+    first: the number by which errors name the first of them. device: of a `WarpSimulator`; None:
+    a GPU, where there is one.
     """
     spec = check_env(env)
     if env.backend == "warp":
@@ -73,7 +74,7 @@ def make_simulator(
 
             from trpo_cli.simulators.warp.simulator import WarpSimulator
 
-            where = torch.device(device)
+            where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             return WarpSimulator(template.unwrapped, FAMILY[name], v5, num_envs, limit, where)
         return MujocoSimulator(template.unwrapped, FAMILY[name], v5, num_envs, threads, limit)
     if is_linear(spec) and not env.wrappers:

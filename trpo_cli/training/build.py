@@ -11,7 +11,7 @@ all come here.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from trpo_cli.config import Config
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from trpo_cli.models.policy import Policy
     from trpo_cli.models.value import StateValue
     from trpo_cli.simulators.base import Simulator
+
+TENSORS_ON_CPU = "cpu:0"
+"""The CPU as torch numbers it: networks there work on tensors, as environments on a device do."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ def prepare(config: Config) -> Prepared:
     do.
     """
     check_device(config.device)
+    if config.env.backend == "warp" and config.sampler.name != "single_path":
+        raise UserError(
+            f"sampler={config.sampler.name} cannot use env.backend=warp. Try sampler=single_path, "
+            "or env.backend=auto."
+        )
     from trpo_cli.simulators.base import shows_images
     from trpo_cli.simulators.make import is_emulated, make_simulator
     from trpo_cli.training.memory import check_memory
@@ -101,10 +109,12 @@ def build(prepared: Prepared, world: World) -> Components:
             f"{world.processes.count}; start trpo-run without torchrun, or choose "
             "sampler=single_path."
         )
-    sampler, split = config.sampler.build(config, world)
+    kind, why = choose_device(config.device, config.policy, config.env.backend)
+    device = where = world.processes.device(kind)
+    if config.env.backend == "warp" and device == "cpu":
+        device = TENSORS_ON_CPU
+    sampler, split = config.sampler.build(config, replace(world, device=device))
     space = sampler.simulators[0].observation_space
-    kind, why = choose_device(config.device, config.policy)
-    device = world.processes.device(kind)
     policy = build_policy(config, sampler.simulators[0], stream(world.seed, "policy_init"), device)
     together = fits_together(config)
     value = config.value.build(
@@ -120,7 +130,7 @@ def build(prepared: Prepared, world: World) -> Components:
         estimator=config.advantage.build(),
         scaler=build_scaler(config),
         rule=config.algo.build(policy, coef),
-        device=device,
+        device=where,
         device_reason=why,
     )
 

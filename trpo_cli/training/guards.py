@@ -39,6 +39,7 @@ def check_trajectories(trajectories: Trajectories, policy: Any, step: int) -> No
     for rank, what in enumerate(named):
         if what not in bad:
             continue
+        named[what] = as_numpy(named[what])
         index = np.argwhere(~np.isfinite(named[what]))[0]  # the earliest: t is the first axis
         value, place = named[what][tuple(index)], index[2:]
         if what == "final observation":

@@ -9,6 +9,7 @@ import mujoco
 import torch
 from torch import Tensor
 
+from trpo_cli.simulators.device import DeviceStep
 from trpo_cli.simulators.mujoco.tasks import Entry
 from trpo_cli.simulators.mujoco.tasks.parts import (
     ANT,
@@ -28,23 +29,6 @@ TOO_LARGE = 1e10
 """MuJoCo's mjMAXVAL: coordinates beyond it are unstable."""
 
 NOTHING, PLACES, EVERYTHING = range(3)
-
-
-class DeviceStep(NamedTuple):
-    """What N environments returned for one step, on their device; the next step reuses it.
-
-    observations: (N, d) float32, already the next episode's first where one ended.
-    final_observations: (N, d) float32, what was seen before any new episode.
-    rewards: (N,) float32. terminated, truncated, failed: (N,) bool; a failed simulation counts as
-        terminated, and no environment is both terminated and truncated.
-    """
-
-    observations: Tensor
-    final_observations: Tensor
-    rewards: Tensor
-    terminated: Tensor
-    truncated: Tensor
-    failed: Tensor
 
 
 class Episodes(NamedTuple):
