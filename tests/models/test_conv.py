@@ -158,7 +158,7 @@ class TestChunks:
         whole = network.linearize(layers, x)
         expected = whole.outputs, whole.vjp(u), whole.jvp(v)
         monkeypatch.setitem(conv.CHUNK, "cpu", 3)
-        monkeypatch.setattr(conv, "KEEP_BYTES", keep)
+        monkeypatch.setitem(conv.KEEP_BYTES, "cpu", keep)
         passes, forward = [], network.forward
 
         def counted(weights, chunk):

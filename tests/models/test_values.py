@@ -10,7 +10,9 @@ from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.errors import UserError
 from trpo_cli.maths.arrays import as_numpy
 from trpo_cli.maths.returns import explained_variance
+from trpo_cli.models import orders
 from trpo_cli.models.mlp import MLP
+from trpo_cli.models.orders import takes_alone
 from trpo_cli.models.packed import packable
 from trpo_cli.models.policies.linear import LinearPolicyConfig
 from trpo_cli.models.torch_mlp import TorchMLP
@@ -243,10 +245,15 @@ class TestOnTensors:
         parameters = torch.tensor(ours.parameters)
         return ours, Value(value._config, network, parameters)
 
+    @pytest.mark.parametrize("alone", [False, True])
     @pytest.mark.parametrize("minibatch_size", [100, None])
     @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
-    def test_fits_are_the_same(self, minibatch_size, kind):
-        ours, theirs = self.pair(minibatch_size=minibatch_size)
+    def test_fits_are_the_same(self, monkeypatch, minibatch_size, kind, alone):
+        """alone: by steps that a GPU takes by itself, with a step size that float32 holds."""
+        if alone:
+            monkeypatch.setattr(orders, "KINDS", ("cpu",))
+        ours, theirs = self.pair(minibatch_size=minibatch_size, learning_rate=2.0**-8)
+        assert takes_alone(theirs.parameters, WHOLE) == alone
         for seed in range(3):
             x, returns = (array.astype(np.float64) for array in problem(seed))
             expected = ours.fit(x, (seed + 1) * returns, generator(), 1.0)

@@ -18,6 +18,7 @@ from trpo_cli.models.heads import Head, make_head
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import Normalizer
 from trpo_cli.models.policy import Policy
+from trpo_cli.models.torch_mlp import TorchMLP
 
 FEATURES = 3
 BOX = spaces.Box(-1.0, 1.0, (2,))
@@ -60,6 +61,14 @@ def make_policy(
         network = ModuleNetwork(torch_mlp(mlp))
         return Policy(network, head, normalizer, network.to_device(parameters))
     return Policy(mlp, head, normalizer, parameters)
+
+
+def on_tensors(policy: Policy, device: str = "cpu") -> Policy:
+    """The same policy on an MLP in torch, as another device than the CPU has it."""
+    assert isinstance(policy.network, MLP)
+    network = TorchMLP(policy.network, device)
+    parameters = network.to_device(policy.parameters.copy())
+    return Policy(network, policy.head, policy.normalizer, parameters)
 
 
 def make_batch(policy: Policy, *, seed: int = 1, size: int = 64) -> Batch:

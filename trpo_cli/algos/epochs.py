@@ -17,7 +17,7 @@ import numpy as np
 
 from trpo_cli.algos.base import Metrics, change_metrics
 from trpo_cli.algos.compiled_epochs import can_compile, compiled_epochs
-from trpo_cli.algos.objectives import value_slope
+from trpo_cli.algos.minibatch import Slope, minibatch_gradient
 from trpo_cli.data.records import Batch
 from trpo_cli.data.states import join, part
 from trpo_cli.maths.adam import Adam
@@ -25,15 +25,15 @@ from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.distributions import Distribution, mean_kl
 from trpo_cli.maths.schedule import ADAPTIVE, SCHEDULES, adapted_step_size, scheduled
 from trpo_cli.maths.surrogate import sampled_kl, surrogate
+from trpo_cli.models.orders import draw_order, takes_alone
 from trpo_cli.settings import setting
 
 if TYPE_CHECKING:
+    from trpo_cli.algos.device_epochs import DeviceEpochs
     from trpo_cli.models.policy import Policy
 
 Measure = Callable[[Array, Array, Array], Any]
 """log pi, log pi_old and A, (n,) each -> a mean over the n samples."""
-Slope = Callable[[Array, Array, Array], Array]
-"""The same -> df / dlog pi, (n,)."""
 
 
 @dataclass
@@ -69,6 +69,7 @@ class MinibatchOptimizer:
         self._adam = Adam(policy.parameters, eps=1e-5)
         self._adaptive = config.schedule == ADAPTIVE
         self._learning_rate = config.learning_rate
+        self._there: DeviceEpochs | None = None
 
     def ascend(
         self,
@@ -84,7 +85,14 @@ class MinibatchOptimizer:
         target."""
         learning_rate = scheduled(self._learning_rate, self._config.schedule, remaining)
         ascent = MinibatchAscent(
-            policy, batch, self._adam, self._config, generator, learning_rate, self._value_coef
+            policy,
+            batch,
+            self._adam,
+            self._config,
+            generator,
+            learning_rate,
+            self._value_coef,
+            self._on_device(policy, batch, learning_rate),
         )
         # Without anything between them, compiled code makes all epochs in one call.
         epochs, at_once = self._config.epochs, 1 if batch.refreshed else self._config.epochs
@@ -98,6 +106,17 @@ class MinibatchOptimizer:
                 learning_rate, ascent.kl(), self._config.schedule_kl
             )
         return ascent
+
+    def _on_device(self, policy: Policy, batch: Batch, learning_rate: float) -> DeviceEpochs | None:
+        """What takes the steps on this batch, where that is a device's business."""
+        if not takes_alone(policy.parameters, batch.split):
+            return None
+        if self._there is None:
+            from trpo_cli.algos.device_epochs import DeviceEpochs
+
+            self._there = DeviceEpochs(policy, self._adam, self._config, self._value_coef)
+        self._there.begin(learning_rate)
+        return self._there
 
     def state(self) -> dict[str, Array]:
         state = join({"adam": self._adam.state()})
@@ -115,7 +134,8 @@ class MinibatchAscent:
     """One update, epoch by epoch.
 
     config: `minibatch_size`, `entropy_coef` (c_H), `max_grad_norm`. learning_rate: Adam's.
-    value_coef: c_V, for a network that gives V(s) as well.
+    value_coef: c_V, for a network that gives V(s) as well. there: who takes the steps, where the
+    parameters' device takes them alone.
     """
 
     def __init__(
@@ -127,6 +147,7 @@ class MinibatchAscent:
         generator: np.random.Generator,
         learning_rate: float,
         value_coef: float = 0.0,
+        there: DeviceEpochs | None = None,
     ) -> None:
         self._policy, self._batch, self._adam = policy, batch, adam
         self._config, self._generator, self._value_coef = config, generator, value_coef
@@ -136,6 +157,7 @@ class MinibatchAscent:
         self._gradient = namespace(policy.parameters).empty_like(policy.parameters)
         self._reason, self._steps, self._at_old = "", adam.steps, True
         self._samples = 0
+        self._there = there
 
     def refresh(self) -> None:
         """The same samples with advantages by a V that is known better by now."""
@@ -150,7 +172,10 @@ class MinibatchAscent:
         larger than the target. kl_coef: c. Returns whether it came to the end of all, and moved."""
         target_kl = math.inf if target_kl is None else target_kl
         batch, wanted = self._batch, self._samples + epochs * self._batch.size
-        orders = [self._generator.permutation(batch.size) for _ in range(epochs)]
+        orders = [
+            draw_order(batch.size, self._generator, self._policy.parameters, batch.split)
+            for _ in range(epochs)
+        ]
         if not can_compile(self._policy, batch, slope):
             for order in orders:
                 if not self.epoch(order, slope, kl_coef, target_kl) or not self.moved:
@@ -181,6 +206,11 @@ class MinibatchAscent:
         Returns whether it came to the end: no minibatch was beyond the target.
         """
         config, batch = self._config, self._batch
+        if self._there is not None:
+            self._samples, ended = self._there.epoch(
+                batch, self._old, self.old_log_prob, order, slope, kl_coef, target_kl
+            )
+            return ended
         size = batch.size
         chunk = min(config.minibatch_size or size, size)
         shuffled, minibatches = batch.split.minibatches(order, chunk)
@@ -195,20 +225,20 @@ class MinibatchAscent:
                 divergence = float(sampled_kl(log_prob, before[rows]).sum())
                 if batch.sum(divergence) > target_kl * count:
                     return False
-            gain = slope(log_prob, before[rows], advantages[rows])
-            descent = vjp(gain * (-1.0 / count))
-            if config.entropy_coef:
-                bonus = here.distribution.entropy_gradient()
-                descent = descent.plus(-config.entropy_coef * (len(gain) / count), bonus)
             # The KL's gradient is zero at pi_old. What rounding makes of it there Adam, which
             # knows no scale, would take for a direction.
-            if old is not None and not self._at_old:
-                penalty = here.distribution.kl_gradient(old.rows(rows))
-                descent = descent.plus(kl_coef * (len(gain) / count), penalty)
-            values = None
-            if here.values is not None:
-                values = value_slope(here.values, targets[rows], self._value_coef, count)
-            batch.sum(here.vjp(descent, values, out=self._gradient))
+            gradient = minibatch_gradient(
+                here,
+                vjp,
+                slope(log_prob, before[rows], advantages[rows]),
+                targets[rows],
+                count,
+                config.entropy_coef,
+                self._value_coef,
+                (kl_coef, old.rows(rows)) if old and not self._at_old else None,
+                self._gradient,
+            )
+            batch.sum(gradient)
             # Where every sample is clipped there is no gradient; the next minibatch has one.
             problem = self._adam.clipped_step(
                 self._gradient, self._learning_rate, config.max_grad_norm

@@ -68,27 +68,51 @@ class Adam:
         return reason
 
     def clipped_step_there(
-        self, gradient: Array, learning_rate: float, max_norm: float | None
+        self,
+        gradient: Array,
+        learning_rate: float | Array,
+        max_norm: float | None,
+        skip: Array | None = None,
     ) -> None:
-        """The same without an answer, on whatever device the tensors are."""
+        """The same without an answer, on whatever device the tensors are.
+
+        learning_rate: a number or a tensor (), which a captured step reads anew in every replay.
+        skip: a bool tensor (): leave everything alone.
+        """
         torch = namespace(gradient)
         length = torch.linalg.vector_norm(gradient)
         bad = ~(torch.isfinite(length) & (length > 0.0))
+        if skip is not None:
+            bad |= skip
         if max_norm is not None:
             gradient *= torch.clamp(max_norm / length, max=1.0)
         self._fused_step(gradient, learning_rate, bad.to(self._count.dtype))
+
+    @property
+    def count(self) -> Array:
+        """How many steps have been taken: a number, or a tensor () where they are taken."""
+        return self._count
+
+    @property
+    def tensors(self) -> list[Array]:
+        """All that a step on tensors changes."""
+        return [self.parameters, self.first, self.second, self._count]
 
     @property
     def steps(self) -> int:
         """How many have been taken."""
         return int(self._count)
 
-    def _fused_step(self, gradient: Array, learning_rate: float, skip: Array | None = None) -> None:
+    def _fused_step(
+        self, gradient: Array, learning_rate: float | Array, skip: Array | None = None
+    ) -> None:
         """The same by torch's kernel, called as `torch.optim.Adam(fused=True)` calls it: that
         class would import a compiler, a second and 70 MB. skip: a tensor, 1 for no step."""
         torch = namespace(gradient)
         self._count += 1
-        torch.ops.aten._fused_adam_.default(
+        fused = torch.ops.aten._fused_adam_
+        step = fused.tensor_lr if isinstance(learning_rate, torch.Tensor) else fused.default
+        step(
             [self.parameters],
             [gradient],
             [self.first],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from trpo_cli.maths.arrays import Array, copy, namespace
 from trpo_cli.maths.distributions import Distribution, Parameters, Pullback
 
@@ -47,6 +49,10 @@ class Categorical:
         """onehot(a) of every categorical, (B, sum(sizes))."""
         xp = namespace(self.logits)
         chosen = xp.zeros_like(self.logits)
+        if xp is not np:  # an index that is made on the CPU would have to travel
+            for i in range(len(self.sizes)):
+                chosen.scatter_(1, actions[:, i : i + 1] + sum(self.sizes[:i]), 1.0)
+            return chosen
         rows = xp.arange(len(chosen))
         for i in range(len(self.sizes)):
             chosen[rows, actions[:, i] + sum(self.sizes[:i])] = 1.0

@@ -35,7 +35,7 @@ Layers = list[tuple[Tensor, Tensor]]
 
 CHUNK = {"cpu": 128, "cuda": 4096}
 """Rows that go through the network together."""
-KEEP_BYTES = 512 * 2**20
+KEEP_BYTES = {"cpu": 512 * 2**20, "cuda": 8 * 2**30}
 """Images with their channels last, and activations, are kept up to this size; those of larger
 batches are made again."""
 
@@ -52,7 +52,7 @@ class ConvLinearization:
         self._network = network
         self._weights = network.prepare(layers)
         self._chunks = network.chunks(inputs)
-        keep = len(inputs) * network.activation_bytes <= KEEP_BYTES
+        keep = network.keeps(len(inputs) * network.activation_bytes)
         self._kept: list[list[Tensor] | None] = []
         outputs = []
         for hidden, z in network.each(self._forward, self._chunks):
@@ -106,6 +106,8 @@ class ConvNet:
 
     shares_out = True
     """It shares a batch out between threads itself, by `models.parts`."""
+    capturable = True
+    """On a GPU its arithmetic is nothing but kernels: see `models.device_steps`."""
 
     def __init__(
         self,
@@ -176,7 +178,7 @@ class ConvNet:
             tensor = torch.from_numpy(x) if isinstance(x, np.ndarray) else x
             return tensor.to(self.device, non_blocking=True)
         stacks = FrameStacks(self.to_device(x.planes), self.to_device(x.index))
-        return stacks if math.prod(x.shape) > KEEP_BYTES else interleaved(stacks)
+        return interleaved(stacks) if self.keeps(math.prod(x.shape)) else stacks
 
     def linearize(self, layers: Layers, inputs: Any) -> ConvLinearization:
         """Outputs at images (B, S, H, W) and products with the Jacobian; `layers` by `views`."""
@@ -197,6 +199,10 @@ class ConvNet:
         weights, chunks = self.prepare(layers), self.chunks(self.to_device(inputs))
         parts = self.each(lambda chunk: self.forward(weights, chunk)[0][-1], chunks)
         return torch.cat(list(parts)).float().cpu().numpy()
+
+    def keeps(self, size: int) -> bool:
+        """Whether so many bytes are kept rather than made again."""
+        return size <= KEEP_BYTES.get(self.device.type, KEEP_BYTES["cpu"])
 
     @property
     def chunk(self) -> int:

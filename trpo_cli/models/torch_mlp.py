@@ -108,6 +108,9 @@ class TorchMLP:
     shape: the same network in numpy. It says how parameters lie in the flat vector.
     """
 
+    capturable = True
+    """Its arithmetic is nothing but kernels: see `models.device_steps`."""
+
     def __init__(self, shape: MLP, device: str) -> None:
         self.shape, self.device = shape, torch.device(device)
         self.num_parameters = shape.num_parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,8 +14,13 @@ from trpo_cli.maths.adam import Adam
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.maths.schedule import scheduled
 from trpo_cli.models.mlp import MLP
+from trpo_cli.models.orders import draw_order, takes_alone
 from trpo_cli.models.packed import Packed, numbers, packable
 from trpo_cli.models.policy import Network
+from trpo_cli.models.regression import squared_errors
+
+if TYPE_CHECKING:
+    from trpo_cli.models.device_fit import DeviceFit
 
 
 class StateValue(Protocol):
@@ -62,6 +67,7 @@ class Value:
         self._config, self.network, self.parameters = config, network, parameters
         self._layers = network.views(parameters)
         self._adam = Adam(parameters)
+        self._there: DeviceFit | None = None
         self._mean, self._std, self._count, self._square = 0.0, 1.0, 0.0, 0.0
 
     def to_device(self, inputs: Any) -> Any:
@@ -95,20 +101,23 @@ class Value:
         learning_rate = scheduled(config.learning_rate, config.schedule, remaining)
         size = split.size(len(targets))
         chunk = min(config.minibatch_size or size, size)
-        orders: list[np.ndarray | None] = [
-            generator.permutation(size) if chunk < size else None for _ in range(epochs)
+        orders = [
+            draw_order(size, generator, self.parameters, split) if chunk < size else None
+            for _ in range(epochs)
         ]
         fit = self._fit_numpy
         if packable(self.network, self.parameters, split):
             fit = self._fit_compiled
+        elif takes_alone(self.parameters, split):
+            fit = self._fit_there
         loss = fit(observations, targets, orders, chunk, learning_rate, split)
         return {"value/loss": loss / (size * epochs) * self._std**2}
 
     def _fit_numpy(
         self,
         observations: Any,
-        targets: np.ndarray,
-        orders: Sequence[np.ndarray | None],
+        targets: Array,
+        orders: Sequence[Array | None],
         chunk: int,
         learning_rate: float,
         split: Split,
@@ -127,19 +136,38 @@ class Value:
                 shuffled, minibatches = split.minibatches(order, chunk)
                 inputs, wanted = inputs[shuffled], wanted[shuffled]
             for rows, count in minibatches:
-                fit = self.network.linearize(self._layers, inputs[rows])
-                error = fit.outputs - wanted[rows]
-                flat = error.reshape(-1)
-                loss = loss + flat @ flat
-                split.sum(fit.vjp(error * (2.0 / count), out=gradient))
+                loss = loss + squared_errors(
+                    self.network, self._layers, inputs[rows], wanted[rows], count, gradient
+                )
+                split.sum(gradient)
                 self._adam.clipped_step(gradient, learning_rate, self._config.max_grad_norm)
         return float(split.sum(loss))
+
+    def _fit_there(
+        self,
+        observations: Any,
+        targets: Array,
+        orders: Sequence[Array | None],
+        chunk: int,
+        learning_rate: float,
+        split: Split,
+    ) -> float:
+        """The same on a device that takes its steps alone."""
+        if self._there is None:
+            from trpo_cli.models.device_fit import DeviceFit
+
+            self._there = DeviceFit(
+                self.network, self._layers, self._adam, self._config.max_grad_norm
+            )
+        inputs = self.network.to_device(observations)
+        wanted = self.network.to_device(targets[:, None])
+        return self._there(inputs, wanted, orders, chunk, learning_rate)
 
     def _fit_compiled(
         self,
         observations: Any,
-        targets: np.ndarray,
-        orders: Sequence[np.ndarray | None],
+        targets: Array,
+        orders: Sequence[Array | None],
         chunk: int,
         learning_rate: float,
         split: Split,

@@ -1,0 +1,33 @@
+"""The order in which an epoch goes through a batch, and who waits for its steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trpo_cli.distributed.split import Split
+from trpo_cli.maths.arrays import Array, namespace
+
+KINDS = ("cuda",)
+"""Kinds of devices that take steps alone; tests add the CPU."""
+
+
+def takes_alone(parameters: Array, split: Split) -> bool:
+    """Whether a device takes steps on these parameters by itself, without anybody who waits for
+    the outcome of each. Several processes do wait: they exchange gradients."""
+    if isinstance(parameters, np.ndarray):
+        return False
+    return parameters.device.type in KINDS and split.is_whole
+
+
+def draw_order(size: int, generator: np.random.Generator, parameters: Array, split: Split) -> Array:
+    """The numbers of `size` samples in a random order, (size,) int64.
+
+    Numpy's, or on a GPU that takes steps alone torch's, drawn there from a seed that the generator
+    gives: a generator that resumes gives the same orders again.
+    """
+    if not (takes_alone(parameters, split) and parameters.is_cuda):
+        return generator.permutation(size)
+    torch, device = namespace(parameters), parameters.device
+    there = torch.Generator(device)
+    there.manual_seed(int(generator.integers(2**63)))
+    return torch.randperm(size, device=device, generator=there)
