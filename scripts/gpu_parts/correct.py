@@ -24,6 +24,7 @@ import torch
 from gpu_parts.plan import Case, Found, Plan, needs, training_on_cpu
 from trpo_cli.components import load, options
 from trpo_cli.maths.distributions import Parameters
+from trpo_cli.models import orders
 
 UNIT = 2.0**-24
 SAFETY = 4.0
@@ -100,7 +101,12 @@ def products(task: str, plan: Plan, found: Found) -> None:
 
 def update(task: str, rule: str, plan: Plan, found: Found) -> None:
     settings, steps, rows = settings_of(task, rule, plan), [], []
-    with full_precision(), training_on_cpu(*settings) as here, plan.training(*settings) as there:
+    with (
+        full_precision(),
+        same_orders(),
+        training_on_cpu(*settings) as here,
+        plan.training(*settings) as there,
+    ):
         seen = collected(here)
         for training in (here, there):
             training.sampler.collect = lambda *_: seen  # type: ignore[method-assign]
@@ -211,6 +217,16 @@ def numpy(x: Any) -> np.ndarray:
 
 def numpy32(x: Any) -> np.ndarray:
     return x if isinstance(x, np.ndarray) else x.detach().cpu().numpy()
+
+
+@contextlib.contextmanager
+def same_orders() -> Iterator[None]:
+    """Minibatches in the CPU's order on both."""
+    before, orders.DRAW_THERE = orders.DRAW_THERE, False
+    try:
+        yield
+    finally:
+        orders.DRAW_THERE = before
 
 
 @contextlib.contextmanager

@@ -23,11 +23,12 @@ from trpo_cli.models.policy import Policy
 SPACE, SIZE, COEF, BONUS = spaces.Discrete(3), 40, 0.7, 0.3
 
 
-def make_policy() -> Policy:
-    network = ConvNet((1, 6, 5), [(2, 3, 2)], 3, 4, "tanh")
+def make_policy(device: str = "cpu") -> Policy:
+    network = ConvNet((1, 6, 5), [(2, 3, 2)], 3, 4, "tanh", device)
     flat = torch.zeros(network.num_parameters)
     network.initialize(flat, np.random.default_rng(0), output_gain=1.0)
-    return Policy(network, make_head(SPACE, "rescale"), IdentityNormalizer(), flat)
+    head = make_head(SPACE, "rescale")
+    return Policy(network, head, IdentityNormalizer(), network.to_device(flat))
 
 
 def make_batch(policy: Policy) -> Batch:

@@ -9,6 +9,8 @@ from trpo_cli.maths.arrays import Array, namespace
 
 KINDS = ("cuda",)
 """Kinds of devices that take steps alone; tests add the CPU."""
+DRAW_THERE = True
+"""Whether a GPU draws orders itself. What compares it with a CPU says no."""
 
 
 def takes_alone(parameters: Array, split: Split) -> bool:
@@ -25,7 +27,7 @@ def draw_order(size: int, generator: np.random.Generator, parameters: Array, spl
     Numpy's, or on a GPU that takes steps alone torch's, drawn there from a seed that the generator
     gives: a generator that resumes gives the same orders again.
     """
-    if not (takes_alone(parameters, split) and parameters.is_cuda):
+    if not (DRAW_THERE and takes_alone(parameters, split) and parameters.is_cuda):
         return generator.permutation(size)
     torch, device = namespace(parameters), parameters.device
     there = torch.Generator(device)

@@ -48,7 +48,7 @@ class MLPValueConfig(RegressionConfig):
         mlp = MLP(sizes, self.activation, layer_norm=self.layer_norm)
         parameters = np.zeros(mlp.num_parameters, dtype=np.float32)
         mlp.initialize(parameters, generator, output_gain=0.01)
-        device = str(policy.parameters.device)
+        device = str(getattr(policy.network, "device", "cpu"))  # numpy's have none
         if device == "cpu":
             return Value(self, mlp, parameters)
         from trpo_cli.models.torch_mlp import TorchMLP
