@@ -3,6 +3,7 @@
     python scripts/gpu.py --out gpu.json                # all parts, within 460 seconds
     python scripts/gpu.py --only correct memory         # these, which then share the time
     python scripts/gpu.py --dry-run                     # the same code on a CPU, tiny, 20 seconds
+    python scripts/gpu.py --dry-run --warp              # and on MuJoCo Warp, whose kernels compile
 
 facts       GPU, driver, versions of libraries, cores.
 correct     Against the CPU, in float32 without TF32: outputs, products with the Jacobian, Fisher
@@ -10,9 +11,11 @@ correct     Against the CPU, in float32 without TF32: outputs, products with the
 learn       CartPole with ppo and trpo until ten episodes in a row have a mean return of 450; Pong
             with ppo for as long as there is time: its rise is told, not judged.
 memory      The most that updates of growing batches hold, and whether later iterations hold more.
-throughput  Steps per second of whole iterations, and milliseconds by phase: MuJoCo tasks with the
-            networks on the CPU, Atari games on both; the emulator alone with random actions.
+throughput  Steps per second of whole iterations, and milliseconds by phase: MuJoCo tasks on MuJoCo
+            Warp, with and without CUDA graphs, and on the CPU's cores; Atari games with the
+            networks on either; the emulator alone with random actions.
 profile     The share of the time in which the GPU works, by phase; the longest kernels and gaps.
+returns     What ppo and trpo learn on MuJoCo Warp in 45 seconds: returns by steps and by seconds.
 
 A part has a share of the time (`--seconds`) and is cut off at its end. What is left of it goes to
 those behind. The file that `--out` names is written after every case: it says what was not run, and
@@ -37,17 +40,18 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # small matrices: more threads only wait for each other
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gpu_parts import correct, facts, learn, memory, profile, throughput  # noqa: E402
+from gpu_parts import correct, facts, learn, memory, profile, returns, throughput  # noqa: E402
 from gpu_parts.plan import Case, Found, Plan, Skipped  # noqa: E402
 from gpu_parts.report import Report  # noqa: E402
 
 PARTS = {
-    "facts": (facts.cases, 1),
-    "correct": (correct.cases, 5),
-    "learn": (learn.cases, 6),
-    "memory": (memory.cases, 3),
-    "throughput": (throughput.cases, 12),
-    "profile": (profile.cases, 4),
+    "facts": (facts.cases, 5),
+    "correct": (correct.cases, 45),
+    "learn": (learn.cases, 30),
+    "memory": (memory.cases, 20),
+    "throughput": (throughput.cases, 110),
+    "profile": (profile.cases, 20),
+    "returns": (returns.cases, 230),
 }
 """What makes a part's cases, and its share of the time."""
 GRACE = 5.0
@@ -60,7 +64,7 @@ class CutOff(BaseException):
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
-    plan = Plan("cpu" if args.dry_run else "cuda", args.dry_run)
+    plan = Plan("cpu" if args.dry_run else "cuda", args.dry_run, args.warp or not args.dry_run)
     report = Report(args.out, {"command": sys.argv[1:], "seconds": args.seconds})
     end = time.monotonic() + args.seconds
     for number, name in enumerate(args.only):
@@ -79,6 +83,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=460.0, help="for all parts (460)")
     parser.add_argument("--out", type=Path, help="write all figures to this JSON file")
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, with tiny sizes")
+    parser.add_argument("--warp", action="store_true", help="in a dry run, too")
     args = parser.parse_args(argv)
     if args.seconds <= 0:
         parser.error("--seconds must be more than 0.")

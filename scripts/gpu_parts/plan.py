@@ -37,11 +37,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Plan:
-    """device: of the networks. dry: on the CPU, as small as possible. until: when the part's time
-    is over, by `time.monotonic`."""
+    """device: of the networks. dry: on the CPU, as small as possible. warp: MuJoCo Warp, too.
+    until: when the part's time is over, by `time.monotonic`."""
 
     device: str
     dry: bool = False
+    warp: bool = True
     until: float = math.inf
 
     def limited(self, seconds: float) -> Plan:
@@ -87,11 +88,29 @@ def composed(*settings: str) -> Config:
     return config_of("seed=1", *settings)
 
 
+def sized(rule: str, env: str, envs: int, steps: int) -> list[str]:
+    """A rule on so many environments. With a perceptron the number of minibatches is that of the
+    defaults whatever the batch, so that the time of an update does not grow as its square."""
+    sizes = [f"sampler.num_envs={envs}", f"sampler.steps_per_env={steps}"]
+    if not env.startswith("ALE/"):
+        sizes.append(f"value.minibatch_size={max(1, envs * steps // 16)}")
+        if rule == "ppo":
+            sizes.append(f"algo.minibatch_size={max(1, envs * steps // 32)}")
+    return [f"algo={rule}", f"env={env}", *sizes]
+
+
 def needs(*modules: str) -> None:
     """Raises `Skipped` where one of them is not installed."""
     for module in modules:
         if importlib.util.find_spec(module) is None:
             raise Skipped(f"the module {module} is not installed")
+
+
+def needs_warp(plan: Plan) -> None:
+    """Raises `Skipped` where there is no MuJoCo Warp, or it was not asked for."""
+    if not plan.warp:
+        raise Skipped("its kernels are compiled for a minute; --warp does that")
+    needs("mujoco", "warp", "mujoco_warp")
 
 
 def synchronize(plan: Plan) -> None:

@@ -15,14 +15,17 @@ from typing import Any
 
 import torch
 
-from gpu_parts.plan import Case, Found, Plan, needs, synchronize
+from gpu_parts.plan import Case, Found, Plan, needs, needs_warp, sized, synchronize
 
 ITERATIONS, WARM_UP, LONGEST = 2, 2, 10
+WARP = ("mujoco_warp",)
 SETTINGS = {
-    "HalfCheetah ppo": (["algo=ppo", "env=HalfCheetah-v5", "algo.minibatch_size=256"], ("mujoco",)),
-    "HalfCheetah trpo": (["algo=trpo", "env=HalfCheetah-v5"], ("mujoco",)),
-    "Pong ppo": (["algo=ppo", "env=ALE/Pong-v5", "sampler.num_envs=64"], ("ale_py", "cv2")),
-    "Pong trpo": (["algo=trpo", "env=ALE/Pong-v5", "sampler.num_envs=64"], ("ale_py", "cv2")),
+    "HalfCheetah ppo on Warp": (sized("ppo", "HalfCheetah-v5", 4096, 16), WARP),
+    "HalfCheetah trpo on Warp": (sized("trpo", "HalfCheetah-v5", 4096, 16), WARP),
+    "HalfCheetah ppo": (sized("ppo", "HalfCheetah-v5", 64, 128), ("mujoco",)),
+    "HalfCheetah trpo": (sized("trpo", "HalfCheetah-v5", 64, 128), ("mujoco",)),
+    "Pong ppo": (sized("ppo", "ALE/Pong-v5", 64, 128), ("ale_py", "cv2")),
+    "Pong trpo": (sized("trpo", "ALE/Pong-v5", 64, 128), ("ale_py", "cv2")),
 }
 TINY = ["sampler.num_envs=2", "sampler.steps_per_env=8"]
 PREFIX = "phase: "
@@ -31,13 +34,16 @@ Span = tuple[float, float, str]
 
 
 def cases(plan: Plan) -> list[Case]:
-    names = plan.pick(list(SETTINGS), ["HalfCheetah trpo"])
+    names = plan.pick(list(SETTINGS), ["HalfCheetah trpo on Warp", "HalfCheetah trpo"])
     return [Case(name, partial(profile, name)) for name in names]
 
 
 def profile(name: str, plan: Plan, found: Found) -> None:
     settings, modules = SETTINGS[name]
     needs(*modules)
+    if modules == WARP:
+        needs_warp(plan)
+        settings = [*settings, "env.backend=warp"]
     with plan.training(*settings, *plan.pick([], TINY)) as training:
         for _ in range(plan.pick(WARM_UP, 1)):
             training.iterate()

@@ -1,21 +1,31 @@
-"""Steps per second of whole iterations, by phase, and of the emulator alone."""
+"""Steps per second of whole iterations, by phase, and of the emulator alone.
+
+On MuJoCo Warp with so many environments, with and without CUDA graphs; on the same machine's cores
+by the native backend; Atari games with the networks on either.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 from benchmark import ceilings
-from gpu_parts.plan import Case, Found, Plan, needs, synchronize, training_on_cpu
+from gpu_parts.plan import Case, Found, Plan, needs, needs_warp, sized, synchronize, training_on_cpu
 from trpo_cli.system.machine import usable_cores
 
-SECONDS = 4.0
+SECONDS = 3.0
 """Of a measurement, after the iterations that warm up."""
 WARM_UP = 2
 RULES = ("ppo", "trpo")
 TASKS = ("Hopper-v5", "HalfCheetah-v5", "Ant-v5", "Humanoid-v5")
+ON_WARP = (4096, 16384, 1024, 32768)
+"""Environments, the first ones first: time may be over before the last ones."""
+WARP_STEPS = 16
+WITHOUT_GRAPHS = ("HalfCheetah-v5", "Humanoid-v5")
+"""Tasks that are also measured so, with the first number of environments."""
 GAMES = ("ALE/Pong-v5", "ALE/Breakout-v5")
 PER_CORE, STEPS = 4, 128
 """Environments of each core, so that a long episode's end is waited for by few, and their steps."""
@@ -30,6 +40,7 @@ def cases(plan: Plan) -> list[Case]:
     found = [Case(f"{task} {rule} on the CPU", partial(physics, task, rule))
              for task in tasks for rule in RULES]  # fmt: skip
     rules = plan.pick(RULES, RULES[:1])
+    found += on_warp(plan)
     for game in games:
         found.append(Case(f"{game} random actions", partial(ceiling, game)))
         for rule in rules:
@@ -48,8 +59,30 @@ def timed(case: Case, behind: int, plan: Plan, found: Found) -> None:
 def physics(task: str, rule: str, plan: Plan, found: Found) -> None:
     """The native backend on all cores, with the networks on the CPU."""
     needs("mujoco")
-    sizes = [f"sampler.num_envs={PER_CORE * usable_cores()}", f"sampler.steps_per_env={STEPS}"]
-    with training_on_cpu(f"algo={rule}", f"env={task}", *plan.pick(sizes, TINY)) as training:
+    envs, steps = plan.pick((PER_CORE * usable_cores(), STEPS), (2, 8))
+    with training_on_cpu(*sized(rule, task, envs, steps)) as training:
+        measure(training, plan, found)
+
+
+def on_warp(plan: Plan) -> list[Case]:
+    sizes = plan.pick(ON_WARP, (4,))
+    tried = [(task, rule, envs, True) for envs in sizes
+             for task in plan.pick(TASKS, TASKS[:1]) for rule in RULES]  # fmt: skip
+    without = plan.pick(WITHOUT_GRAPHS, TASKS[:1])
+    tried += [(task, rule, sizes[0], False) for task in without for rule in RULES]
+    return [
+        Case(f"{task} {rule} on {envs:,} Warp{'' if with_graphs else ', no graphs'}",
+             partial(warp, task, rule, envs, with_graphs))
+        for task, rule, envs, with_graphs in tried
+    ]  # fmt: skip
+
+
+def warp(task: str, rule: str, envs: int, with_graphs: bool, plan: Plan, found: Found) -> None:
+    needs_warp(plan)
+    from gpu_parts.graphs import without_graphs
+
+    settings = [*sized(rule, task, envs, plan.pick(WARP_STEPS, 4)), "env.backend=warp"]
+    with nullcontext() if with_graphs else without_graphs(), plan.training(*settings) as training:
         measure(training, plan, found)
 
 
