@@ -10,6 +10,8 @@ correct     Against the CPU, in float32 without TF32: outputs, products with the
             products, entropies, KL; what an iteration of every rule makes of the same trajectories.
 learn       CartPole with ppo and trpo until ten episodes in a row have a mean return of 450; Pong
             with ppo for as long as there is time: its rise is told, not judged.
+updates     Milliseconds of PPO, TRPO and the value fit on half a million samples on the GPU itself,
+            with minibatch steps captured in a CUDA graph and launched one by one: both do the same.
 memory      The most that updates of growing batches hold, and whether later iterations hold more.
 throughput  Steps per second of whole iterations, and milliseconds by phase: MuJoCo tasks on MuJoCo
             Warp, with and without CUDA graphs, and on the CPU's cores; Atari games with the
@@ -40,7 +42,16 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # small matrices: more threads only wait for each other
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gpu_parts import correct, facts, learn, memory, profile, returns, throughput  # noqa: E402
+from gpu_parts import (  # noqa: E402
+    correct,
+    facts,
+    learn,
+    memory,
+    profile,
+    returns,
+    throughput,
+    updates,
+)
 from gpu_parts.plan import Case, Found, Plan, Skipped  # noqa: E402
 from gpu_parts.report import Report  # noqa: E402
 
@@ -48,6 +59,7 @@ PARTS = {
     "facts": (facts.cases, 5),
     "correct": (correct.cases, 45),
     "learn": (learn.cases, 30),
+    "updates": (updates.cases, 20),
     "memory": (memory.cases, 20),
     "throughput": (throughput.cases, 110),
     "profile": (profile.cases, 20),

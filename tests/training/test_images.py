@@ -29,6 +29,8 @@ from tests.support.small import numpy
 from trpo_cli.commands.evaluate import main as trpo_eval
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import config_from_yaml
+from trpo_cli.data.frames import FrameStacks
+from trpo_cli.models import conv
 from trpo_cli.models.conv import ConvNet
 from trpo_cli.models.linear_value import LinearValue
 from trpo_cli.models.pixels import Pixels
@@ -331,3 +333,26 @@ class TestCamera:
             training.close()
             results.append(rows)
         assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("keep", [0, 2**30], ids=["frames", "pixels"])
+def test_frames_travel_to_the_device_once_an_iteration(
+    kind: str, keep: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether policy and V are one network or two, and however many minibatches there are."""
+    monkeypatch.setitem(conv.KEEP_BYTES, "cpu", keep)
+    travelled: list[Any] = []
+    to_device = ConvNet.to_device
+
+    def counted(self: ConvNet, x: Any) -> Any:
+        if isinstance(x, FrameStacks) and isinstance(x.planes, np.ndarray):
+            travelled.append(x.planes)
+        return to_device(self, x)
+
+    monkeypatch.setattr(ConvNet, "to_device", counted)
+    training = Training(config_of(*settings(kind)))
+    for number in range(1, 3):
+        training.iterate()
+        assert len(travelled) == number
+    training.close()
