@@ -11,15 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.algos import test_joint
 from tests.algos.conftest import BUILD, Updated
 from tests.support.small import BOX, DISCRETE, SPACES, make_batch, make_policy, on_tensors
+from trpo_cli.algos.device_epochs import DeviceEpochs
 from trpo_cli.algos.ppo import PPO, PPOConfig
 from trpo_cli.data.frames import FrameStacks
 from trpo_cli.distributed.split import WHOLE
 from trpo_cli.models import conv, device_steps, orders
+from trpo_cli.models.device_fit import DeviceFit
+from trpo_cli.models.mlp import MLP
 from trpo_cli.models.orders import draw_order, takes_alone
+from trpo_cli.models.torch_mlp import TorchMLP
+from trpo_cli.models.value import Value
+from trpo_cli.models.values.mlp import MLPValueConfig
 
 every_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
 COMMON: dict[str, Any] = {
@@ -151,6 +158,81 @@ class TestImages:
             assert float((policy.parameters - start).abs().max()) > 0.01
             found.append(policy.parameters)
         torch.testing.assert_close(found[1], found[0], rtol=0, atol=2e-6)
+
+
+class Asked(TorchDispatchMode):
+    """The names of torch's operations, in turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self.names.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+FORBIDDEN = (
+    "_local_scalar_dense", "nonzero", "aten.equal", "masked_select",  # the host reads
+    "lift_fresh", "scalar_tensor", "aten.arange", "aten.index.", "aten.index_put",  # or writes
+)  # fmt: skip
+"""What a CUDA graph cannot hold, or what may hide a copy from the host."""
+
+
+class TestNothingButKernels:
+    """What a graph captures: the same operations for every minibatch, and no look at a number."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+        """The operations of each step on a minibatch."""
+        steps: list[list[str]] = []
+        monkeypatch.setattr(orders, "KINDS", ("cpu",))
+        for owner in (DeviceEpochs, DeviceFit):
+            step: Any = owner._step
+
+            def listed(self: Any, *args: Any, step: Any = step) -> None:
+                with Asked() as asked:
+                    step(self, *args)
+                steps.append(asked.names)
+
+            monkeypatch.setattr(owner, "_step", listed)
+        return steps
+
+    @staticmethod
+    def check(steps: list[list[str]]) -> None:
+        assert len(steps) > 2
+        assert all(step == steps[0] for step in steps)
+        assert any("_fused_adam_" in name for name in steps[0])
+        assert [name for name in steps[0] if any(word in name for word in FORBIDDEN)] == []
+
+    @every_space
+    @pytest.mark.parametrize("rule", ["ppo", "ppo_penalty"])
+    def test_policies(self, asked: list[list[str]], space: Any, rule: str) -> None:
+        policy = on_tensors(make_policy(space, layer_norm=True))
+        target = {"target_kl": 0.01} if rule == "ppo" else {}
+        settings = {**COMMON, **target, "minibatch_size": 16}
+        Updated(policy, make_batch(policy), rule, 0, settings)
+        self.check(asked)
+
+    def test_images(self, asked: list[list[str]]) -> None:
+        """The first step finds weights that have been converted; a capture, which follows a write,
+        does not."""
+        policy = test_joint.make_policy()
+        rule = PPO(PPOConfig(**{**COMMON, "minibatch_size": 10}), policy, 0.7)
+        rule.update(policy, test_joint.make_batch(policy), np.random.default_rng(0), 1.0)
+        self.check(asked[1:])
+
+    def test_fits(self, asked: list[list[str]]) -> None:
+        network = TorchMLP(MLP([3, 8, 1]), "cpu")
+        parameters = torch.randn(network.num_parameters, generator=torch.Generator().manual_seed(0))
+        config = MLPValueConfig(minibatch_size=16, max_grad_norm=0.5)
+        batch = make_batch(on_tensors(make_policy(dtype=np.float32)))
+        Value(config, network, parameters).fit(
+            batch.observations, batch.returns, np.random.default_rng(0), 1.0
+        )
+        self.check(asked)
 
 
 class TestMinibatchSteps:
