@@ -6,7 +6,9 @@ may be is `SAFETY` times as much, and more where the quantity is a small differe
 (the KL) or something amplifies (`UPDATES`).
 
 An update is compared by the step that it makes from the same parameters on the same trajectories,
-the CPU's: were each to collect its own, a last digit would soon be another episode.
+the CPU's, in minibatches of the same orders: were each to collect its own, a last digit would soon
+be another episode. "on tensors": what was seen lies on the device, as the environments that live
+there leave it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import torch
 
 from gpu_parts.plan import Case, Found, Plan, needs, training_on_cpu
 from trpo_cli.components import load, options
+from trpo_cli.maths.arrays import as_numpy
 from trpo_cli.maths.distributions import Parameters
 from trpo_cli.models import orders
 
@@ -61,7 +64,10 @@ def cases(plan: Plan) -> list[Case]:
         found.append(Case(f"{task} products", partial(products, task)))
         every = trajectory_rules()
         rules = plan.pick(every, DRY.get(task, every))
-        found += [Case(f"{task} {rule}", partial(update, task, rule)) for rule in rules]
+        found += [Case(f"{task} {rule}", partial(update, task, rule, False)) for rule in rules]
+        if task == "Hopper":
+            found += [Case(f"{task} {rule} on tensors", partial(update, task, rule, True))
+                      for rule in rules]  # fmt: skip
     return found
 
 
@@ -99,7 +105,7 @@ def products(task: str, plan: Plan, found: Found) -> None:
     found["wrong"] = ", ".join(wrong)
 
 
-def update(task: str, rule: str, plan: Plan, found: Found) -> None:
+def update(task: str, rule: str, on_tensors: bool, plan: Plan, found: Found) -> None:
     settings, steps, rows = settings_of(task, rule, plan), [], []
     with (
         full_precision(),
@@ -109,7 +115,9 @@ def update(task: str, rule: str, plan: Plan, found: Found) -> None:
     ):
         seen = collected(here)
         for training in (here, there):
-            training.sampler.collect = lambda *_: seen  # type: ignore[method-assign]
+            if training is there and on_tensors:
+                seen = moved(seen, there.parts.device)
+            training.sampler.collect = lambda *_, its=seen: its  # type: ignore[method-assign]
             learners = (training.policy.parameters, training.value.parameters)
             before = [numpy(x).copy() for x in learners]
             rows.append(training.iterate())
@@ -133,6 +141,13 @@ def collected(training: Any) -> Any:
     return training.sampler.collect(
         training.policy, generators["action_noise"], training.value, generators["branching"]
     )
+
+
+def moved(seen: Any, device: str) -> Any:
+    """Trajectories as `DeviceSampler` gives them."""
+    names = ("observations", "actions", "final_observations", "last_observations")
+    there = {name: torch.as_tensor(getattr(seen, name), device=device) for name in names}
+    return dataclasses.replace(seen, **there)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +178,7 @@ class Asked:
         along = here.jvp(v)
         u = Parameters(draw(*along.outputs.shape), draw(*along.extra.shape))
         curvature = float(v @ here.fisher_product(v))
-        v = numpy32(v)
+        v = as_numpy(v)
         return Asked(observations, actions, v, u, math.sqrt(2.0 * KL / curvature) * v)
 
     def answers(self, policy: Any) -> dict[str, np.ndarray]:
@@ -180,7 +195,7 @@ class Asked:
             "entropy": old.entropy(),
         }
         found = {name: numpy(x).copy() for name, x in found.items()}
-        start = numpy32(policy.parameters).copy()
+        start = as_numpy(policy.parameters).copy()
         policy.parameters[:] = to((start + self.step).astype(np.float32))
         found["kl"] = numpy(policy.distribution(inputs).kl_from(old)).copy()
         policy.parameters[:] = to(start)
@@ -212,11 +227,7 @@ def relative(expected: np.ndarray, found: np.ndarray) -> float:
 
 def numpy(x: Any) -> np.ndarray:
     """As float64."""
-    return numpy32(x).astype(np.float64)
-
-
-def numpy32(x: Any) -> np.ndarray:
-    return x if isinstance(x, np.ndarray) else x.detach().cpu().numpy()
+    return as_numpy(x).astype(np.float64)
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ def by_size(task: str, rule: str, plan: Plan, found: Found) -> None:
 
 def growth(rule: str, plan: Plan, found: Found) -> None:
     """On CartPole, which takes no time to simulate."""
-    grows(sized(rule, "CartPole-v1", 16, plan.pick(128, 2)), plan, found)
+    grows(sized(rule, "CartPole-v1", *plan.pick((16, 128), (2, 2))), plan, found)
 
 
 def growth_on_warp(rule: str, plan: Plan, found: Found) -> None:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.config import Config
 from trpo_cli.distributed.processes import Processes
+from trpo_cli.models import orders
+from trpo_cli.training.build import TENSORS_ON_CPU
 from trpo_cli.training.trainer import Training
 
 T = TypeVar("T")
@@ -64,16 +66,27 @@ class Plan:
     def training(self, *settings: str) -> Iterator[Training]:
         """A training with its networks on the device."""
         config = dataclasses.replace(composed(*settings), device=self.device)
-        with closing(Training(config, TorchOnCPU() if self.dry else Processes())) as training:
+        processes = OnTensors() if self.dry else Processes()
+        with self.alone(), closing(Training(config, processes)) as training:
             yield training
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """In a dry run the CPU takes minibatch steps that nobody waits for, as a GPU does."""
+        before = orders.KINDS
+        orders.KINDS = self.pick(before, ("cpu",))
+        try:
+            yield
+        finally:
+            orders.KINDS = before
 
-class TorchOnCPU(Processes):
+
+class OnTensors(Processes):
     """In a dry run: to what chooses the arithmetic this device is not the CPU, where small networks
     are numpy's business, so that all goes the way that it goes on a GPU."""
 
     def device(self, kind: str) -> str:
-        return f"{kind}:0"
+        return TENSORS_ON_CPU
 
 
 @contextmanager

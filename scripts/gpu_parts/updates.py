@@ -7,9 +7,7 @@ parameters afterwards are compared, too.
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -18,12 +16,12 @@ import torch
 from gymnasium import spaces
 
 from gpu_parts.correct import relative
+from gpu_parts.graphs import captured
 from gpu_parts.plan import Case, Found, Plan, synchronize
 from trpo_cli.algos.ppo import PPOConfig
 from trpo_cli.algos.trpo import TRPOConfig
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import as_numpy
-from trpo_cli.models import device_steps, orders
 from trpo_cli.models.policies.mlp import MLPPolicyConfig
 from trpo_cli.models.values.mlp import MLPValueConfig
 
@@ -50,7 +48,7 @@ def ppo(task: str, size: int, plan: Plan, found: Found) -> None:
     """Milliseconds of update and fit, captured and not, and how far apart they are."""
     moved = {}
     for way in ("captured", "eager"):
-        with captured(way == "captured", plan):
+        with plan.alone(), captured(way == "captured"):
             policy, value, batch = problem(task, plan)
             start = [as_numpy(x).copy() for x in (policy.parameters, value.parameters)]
             rule = PPOConfig(epochs=EPOCHS, minibatch_size=size).build(policy)
@@ -128,14 +126,3 @@ def words(found: Found) -> str:
     peak = f", {found['peak'] / 2**20:,.0f} MiB" if found["peak"] else ""
     spent = ", ".join(f"{name} {ms:.1f}" for name, ms in found["milliseconds"].items())
     return f"{spent} ms{peak}"
-
-
-@contextlib.contextmanager
-def captured(yes: bool, plan: Plan) -> Iterator[None]:
-    """Whether minibatch steps are captured; in a dry run they are taken alone at least."""
-    before = device_steps.CAPTURE, orders.KINDS
-    device_steps.CAPTURE, orders.KINDS = yes, plan.pick(orders.KINDS, ("cpu",))
-    try:
-        yield
-    finally:
-        device_steps.CAPTURE, orders.KINDS = before
