@@ -1,6 +1,7 @@
 import numpy as np
+import torch
 
-from trpo_cli.seeding import STREAMS, environment_seeds, sequence, stream
+from trpo_cli.seeding import STREAMS, environment_seeds, on_device, sequence, stream
 
 
 class TestSequence:
@@ -30,6 +31,15 @@ class TestStream:
         again = {(s, name): stream(s, name).random() for s in (0, 1) for name in STREAMS}
         assert first == again
         assert len(set(first.values())) == len(first)
+
+
+class TestOnDevice:
+    def test_follows_the_generator_and_moves_it_on(self):
+        first, again = (stream(5, "action_noise") for _ in range(2))
+        numbers = [torch.rand(4, generator=on_device(g, torch.device("cpu"))) for g in
+                   (first, first, again)]  # fmt: skip
+        assert torch.equal(numbers[0], numbers[2])
+        assert not torch.equal(numbers[0], numbers[1])
 
 
 class TestEnvironmentSeeds:

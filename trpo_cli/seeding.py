@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 # A stream's place in this list is part of the reproducibility contract: append, never reorder.
 STREAMS = (
@@ -28,6 +33,16 @@ def sequence(seed: int, name: str) -> np.random.SeedSequence:
 def stream(seed: int, name: str) -> np.random.Generator:
     """An independent generator for one purpose."""
     return np.random.Generator(np.random.PCG64(sequence(seed, name)))
+
+
+def on_device(generator: np.random.Generator, device: torch.device) -> torch.Generator:
+    """A generator of a device's own, begun by a number of this one: one that resumes gives the
+    same again."""
+    import torch
+
+    there = torch.Generator(device)
+    there.manual_seed(int(generator.integers(2**63)))
+    return there
 
 
 def environment_seeds(seed: int, count: int) -> list[int]:

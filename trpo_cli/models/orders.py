@@ -6,6 +6,7 @@ import numpy as np
 
 from trpo_cli.distributed.split import Split
 from trpo_cli.maths.arrays import Array, namespace
+from trpo_cli.seeding import on_device
 
 KINDS = ("cuda",)
 """Kinds of devices that take steps alone; tests add the CPU."""
@@ -29,7 +30,6 @@ def draw_order(size: int, generator: np.random.Generator, parameters: Array, spl
     """
     if not (DRAW_THERE and takes_alone(parameters, split) and parameters.is_cuda):
         return generator.permutation(size)
-    torch, device = namespace(parameters), parameters.device
-    there = torch.Generator(device)
-    there.manual_seed(int(generator.integers(2**63)))
-    return torch.randperm(size, device=device, generator=there)
+    device = parameters.device
+    there = on_device(generator, device)
+    return namespace(parameters).randperm(size, device=device, generator=there)

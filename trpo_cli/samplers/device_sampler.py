@@ -14,6 +14,7 @@ from trpo_cli.errors import UserError
 from trpo_cli.maths.noise import coloured
 from trpo_cli.models.heads import GaussianHead
 from trpo_cli.samplers.episodes import Group, pack, take, unpack
+from trpo_cli.seeding import on_device
 
 if TYPE_CHECKING:
     from trpo_cli.models.policy import Policy
@@ -104,9 +105,8 @@ class DeviceSampler:
         if self._noise_beta:
             white = policy.noise(generator, (2 * self.steps, shape[1]))
             return torch.from_numpy(coloured(white, self._noise_beta)).to(device)
-        own = torch.Generator(device)
-        own.manual_seed(int(generator.integers(2**63)))
         assert isinstance(policy.head, GaussianHead), "these tasks' actions are boxes"
+        own = on_device(generator, device)
         return torch.randn((*shape, policy.head.size), generator=own, device=device)
 
     def _ended(self, rewards: np.ndarray, ends: np.ndarray) -> tuple[list[float], list[int]]:
