@@ -46,6 +46,8 @@ def test_trajectories_are_those_of_the_other_sampler(
         "_noise",
         lambda policy, generator: torch.from_numpy(policy.noise(generator, (STEPS, ENVS))),
     )
+    there.simulator.elapsed.zero_()  # of the first episodes, none is cut before its time
+    there._short[:] = False
     here = SinglePathSampler([made()[0]], STEPS, SEEDS, 1)
     for a, b in zip(collected(there, policy), collected(here, policy), strict=True):
         for field in dataclasses.fields(a):
@@ -58,6 +60,16 @@ def test_trajectories_are_those_of_the_other_sampler(
             )
         assert len(a.ends) > ENVS
         assert isinstance(a.observations, torch.Tensor) and isinstance(a.actions, torch.Tensor)
+
+
+def test_first_episodes_are_cut_at_times_that_are_spread() -> None:
+    simulator, policy = made("env.kwargs={terminate_when_unhealthy: false}")
+    sampler = DeviceSampler(OnDevice(simulator), STEPS, SEEDS)
+    found = collected(sampler, policy, 1)[0]
+    # Of 12 steps, environment i of 5 has 12 i // 5 behind it.
+    first = {n: t + 1 for t, n in reversed(found.ends.tolist())}
+    assert first == {n: 12 - 12 * n // ENVS for n in range(ENVS)}
+    assert len(found.ends) > len(found.episode_lengths) and set(found.episode_lengths) == {12}
 
 
 def test_noise_is_the_runs_own_and_goes_on() -> None:

@@ -23,6 +23,10 @@ class OnDevice:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._simulator, name)
 
+    @property
+    def elapsed(self) -> torch.Tensor:
+        return torch.from_numpy(self._simulator.simulations.elapsed)  # the same memory
+
     def _seen(self, observations: np.ndarray) -> np.ndarray:
         self.observations = torch.from_numpy(observations.astype(np.float32))
         return observations

@@ -33,7 +33,7 @@ class Trajectories:
         last step.
         These three, and actions, are tensors where the environments live on a device.
     episode_returns, episode_lengths: of the episodes that ended, in the order of `ends`:
-        undiscounted, unclipped.
+        undiscounted, unclipped. On a device without those that were cut before their time.
     failed_simulations: episodes that were ended because their simulation failed.
     lives_lost: (T, N) bool, where learning takes a lost life for an end; None without lives.
     branches: what was tried along the way (vine); None on a single path.

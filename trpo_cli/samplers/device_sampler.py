@@ -28,7 +28,10 @@ class DeviceSampler:
     What the policy sees and does stays there. The host queues the steps of an iteration and waits
     once, at its end, for the rewards and the ends of episodes: two numbers and two bits a sample.
 
-    Episodes go on from one iteration to the next. Noise comes from the device's own generator,
+    Episodes go on from one iteration to the next. The first ones are cut at times that are spread
+    over the time limit: thousands of environments that all are at the same step of their episode
+    would show an iteration a small part of it only. What is left of such an episode is learned from
+    and not reported. Noise comes from the device's own generator,
     begun anew in each iteration by a number of the run's: it is the same on a device of the same
     kind, and differs from the noise of the other samplers.
     """
@@ -43,9 +46,14 @@ class DeviceSampler:
         self._start(seeds)
 
     def _start(self, seeds: list[int]) -> None:
-        self.simulator.reset(seed=seeds)
-        self._returns = np.zeros(self.simulator.num_envs)
-        self._lengths = np.zeros(self.simulator.num_envs, dtype=np.int64)
+        simulator, envs = self.simulator, self.simulator.num_envs
+        simulator.reset(seed=seeds)
+        self._returns, self._lengths = np.zeros(envs), np.zeros(envs, dtype=np.int64)
+        self._short = np.zeros(envs, dtype=bool)  # whose episode is cut before its time
+        if limit := simulator.max_episode_steps:
+            ahead = np.arange(envs) * limit // envs
+            simulator.elapsed.copy_(torch.from_numpy(ahead))
+            self._short = ahead > 0
 
     @torch.no_grad()
     def collect(
@@ -110,16 +118,17 @@ class DeviceSampler:
         return torch.randn((*shape, policy.head.size), generator=own, device=device)
 
     def _ended(self, rewards: np.ndarray, ends: np.ndarray) -> tuple[list[float], list[int]]:
-        """Returns and lengths of the episodes that ended, in their order."""
+        """Returns and lengths of the whole episodes that ended, in their order."""
         returns, lengths = list[float](), list[int]()
         rows = np.searchsorted(ends[:, 0], np.arange(self.steps + 1))
         for t in range(self.steps):
             self._returns += rewards[t]
             self._lengths += 1
             over = ends[rows[t] : rows[t + 1], 1]
-            returns += self._returns[over].tolist()
-            lengths += self._lengths[over].tolist()
-            self._returns[over], self._lengths[over] = 0.0, 0
+            whole = over[~self._short[over]]
+            returns += self._returns[whole].tolist()
+            lengths += self._lengths[whole].tolist()
+            self._returns[over], self._lengths[over], self._short[over] = 0.0, 0, False
         return returns, lengths
 
     def metrics(self, records: Trajectories) -> dict[str, Any]:
@@ -147,6 +156,7 @@ class DeviceSampler:
         except UserError as error:
             return str(error).rstrip(".")
         self._returns[:], self._lengths[:] = arrays["returns"], arrays["lengths"]
+        self._short = self.simulator.elapsed.cpu().numpy() > self._lengths
         return ""
 
     def restart(self, generator: np.random.Generator) -> None:

@@ -37,6 +37,12 @@ class DeviceSimulator(Simulator, Protocol):
         """(N, d) float32, what each environment shows now; the next step changes it."""
         ...
 
+    @property
+    def elapsed(self) -> Tensor:
+        """(N,) int64, steps of the episode so far, by which the time limit counts. It may be
+        written to."""
+        ...
+
     def advance(self, actions: Tensor) -> DeviceStep:
         """One control step of all environments; actions (N, A) float32, as they take them. It is
         queued: nobody waits for the device."""

@@ -80,7 +80,6 @@ class Physics:
     fields, state: tensors over the memory of the worlds, without a copy. overflow: (N,) int32,
         the bits of `mujoco_warp.OverflowType` that were set since it was cleared.
     graphs: record the work once and replay it afterwards; on a GPU as a CUDA graph.
-    deterministic: on a GPU, sum in a fixed order, so that the same start gives the same numbers.
     """
 
     def __init__(
@@ -90,15 +89,15 @@ class Physics:
         sizes: Sizes,
         device: torch.device,
         graphs: bool,
-        deterministic: bool,
     ) -> None:
+        if device.type == "cuda" and device.index is None:  # Warp wants to know which
+            device = torch.device("cuda", torch.cuda.current_device())
         self.device, self.graphs = device, graphs
         self.warp_device = warp.device_from_torch(device)
         with warp.ScopedDevice(self.warp_device):
             self._model = put_model(model)
             options = self._model.opt
             options.warn_overflow = 0  # `overflow` tells; a kernel's own words flood the terminal
-            options.deterministic = deterministic and device.type == "cuda"
             self._data = mujoco_warp.make_data(
                 model, num_worlds, nconmax=sizes.contacts, njmax=sizes.constraints
             )

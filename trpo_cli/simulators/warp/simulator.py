@@ -25,12 +25,16 @@ OTHER_PHYSICS = (
 OTHER_SOLVER = (
     "The model asks for the solver PGS, which MuJoCo Warp lacks: Newton stands in for it."
 )
+ANY_ORDER = (
+    "On a GPU MuJoCo Warp adds numbers in any order: a run that is repeated or resumed differs in "
+    "its last digits, and then altogether."
+)
 
 
 class WarpSimulator:
     """N environments on a device: `advance` for tensors there, the `Simulator` protocol for numpy.
 
-    template, entry, v5: as for `MujocoSimulator`. graphs, deterministic: see `Physics`.
+    template, entry, v5: as for `MujocoSimulator`. graphs: see `Physics`.
 
     A simulation that becomes unstable ends its episode: terminated, reward 0, and its last good
     observation as the final one; `failed_simulations` counts them.
@@ -52,18 +56,20 @@ class WarpSimulator:
         max_episode_steps: int | None,
         device: torch.device,
         graphs: bool = True,
-        deterministic: bool = True,
     ) -> None:
         self.device, self.num_envs = device, num_envs
         self.observation_space: spaces.Box = template.observation_space
         self.action_space: spaces.Space[Any] = template.action_space
         self.max_episode_steps = max_episode_steps
-        self.remarks: Sequence[str] = [OTHER_PHYSICS]
-        if with_other_solver(template.model):
-            self.remarks = [OTHER_PHYSICS, OTHER_SOLVER]
+        remarks = {
+            OTHER_PHYSICS: True,
+            OTHER_SOLVER: with_other_solver(template.model),
+            ANY_ORDER: device.type == "cuda",
+        }
+        self.remarks: Sequence[str] = [remark for remark, holds in remarks.items() if holds]
         check_model(template.model)
         self._build = lambda: Stepper(
-            template, entry, v5, num_envs, max_episode_steps, device, graphs, deterministic
+            template, entry, v5, num_envs, max_episode_steps, device, graphs
         )
 
     @cached_property
@@ -86,6 +92,11 @@ class WarpSimulator:
     def observations(self) -> Tensor:
         """(N, d) float32: what each environment shows now; the next step changes it."""
         return self._stepper.episodes.observations
+
+    @property
+    def elapsed(self) -> Tensor:
+        """(N,) int64, steps of the episode so far; what is written to it counts."""
+        return self._stepper.episodes.elapsed
 
     @property
     def failed_simulations(self) -> int:

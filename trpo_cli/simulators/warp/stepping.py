@@ -69,7 +69,7 @@ class Stepper:
     """Steps and new episodes of N worlds, as work that is recorded once and then replayed.
 
     template: one environment of the task, as Gymnasium's constructor leaves it (unwrapped).
-    graphs, deterministic: see `Physics`. failures: () int64, episodes that failed.
+    graphs: see `Physics`. failures: () int64, episodes that failed.
     """
 
     def __init__(
@@ -81,11 +81,10 @@ class Stepper:
         max_episode_steps: int | None,
         device: torch.device,
         graphs: bool,
-        deterministic: bool,
     ) -> None:
         model, c = template.model, entry.constants(template, v5)
         self.limit, self.needs = max_episode_steps, first_needs(c, model)
-        self.physics = Physics(model, num_envs, measured(model), device, graphs, deterministic)
+        self.physics = Physics(model, num_envs, measured(model), device, graphs)
         self._task = task_on(c, device)
         self._starts = starts_on(entry.start(template, v5), device)
 
