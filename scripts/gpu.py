@@ -12,6 +12,7 @@ learn       CartPole with ppo and trpo until ten episodes in a row have a mean r
             with ppo for as long as there is time: its rise is told, not judged.
 updates     Milliseconds of PPO, TRPO and the value fit on half a million samples on the GPU itself,
             with minibatch steps captured in a CUDA graph and launched one by one: both do the same.
+kernels     How long it takes until MuJoCo Warp runs for the first time.
 memory      The most that updates of growing batches hold, and whether later iterations hold more.
 throughput  Steps per second of whole iterations, and milliseconds by phase: MuJoCo tasks on MuJoCo
             Warp, with and without CUDA graphs, and on the CPU's cores; Atari games with the
@@ -45,6 +46,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from gpu_parts import (  # noqa: E402
     correct,
     facts,
+    kernels,
     learn,
     memory,
     profile,
@@ -56,14 +58,15 @@ from gpu_parts.plan import Case, Found, Plan, Skipped  # noqa: E402
 from gpu_parts.report import Report  # noqa: E402
 
 PARTS = {
-    "facts": (facts.cases, 5),
+    "facts": (facts.cases, 2),
     "correct": (correct.cases, 45),
-    "learn": (learn.cases, 30),
-    "updates": (updates.cases, 20),
-    "memory": (memory.cases, 20),
-    "throughput": (throughput.cases, 110),
-    "profile": (profile.cases, 20),
-    "returns": (returns.cases, 230),
+    "learn": (learn.cases, 25),
+    "updates": (updates.cases, 12),
+    "kernels": (kernels.cases, 40),
+    "memory": (memory.cases, 15),
+    "throughput": (throughput.cases, 90),
+    "profile": (profile.cases, 15),
+    "returns": (returns.cases, 240),
 }
 """What makes a part's cases, and its share of the time."""
 GRACE = 5.0

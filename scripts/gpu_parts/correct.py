@@ -90,7 +90,7 @@ def settings_of(task: str, rule: str, plan: Plan) -> list[str]:
 def products(task: str, plan: Plan, found: Found) -> None:
     """A gain of 1 in the last layer, where a fresh policy has next to no output."""
     settings = [*settings_of(task, "trpo", plan), "policy.output_gain=1"]
-    with full_precision(), training_on_cpu(*settings) as here, plan.training(*settings) as there:
+    with training_on_cpu(*settings) as here, plan.training(*settings) as there, full_precision():
         seen = collected(here)
         asked = Asked.of(here.policy, seen)
         found["differences"], wrong = {}, []
@@ -108,10 +108,10 @@ def products(task: str, plan: Plan, found: Found) -> None:
 def update(task: str, rule: str, on_tensors: bool, plan: Plan, found: Found) -> None:
     settings, steps, rows = settings_of(task, rule, plan), [], []
     with (
-        full_precision(),
         same_orders(),
         training_on_cpu(*settings) as here,
         plan.training(*settings) as there,
+        full_precision(),
     ):
         seen = collected(here)
         for training in (here, there):
@@ -242,7 +242,7 @@ def same_orders() -> Iterator[None]:
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """No TF32, which has ten bits of mantissa."""
+    """No TF32, which has ten bits of mantissa; a training that is made inside may want it again."""
     places: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [place.allow_tf32 for place in places]
     for place in places:

@@ -6,6 +6,8 @@ import gc
 from functools import partial
 from typing import Any
 
+import torch
+
 from gpu_parts.plan import Case, Found, Plan, needs, needs_warp, sized
 from trpo_cli.system.machine import memory_in_use
 
@@ -55,6 +57,9 @@ def grows(settings: list[str], plan: Plan, found: Found) -> None:
     with plan.training(*settings) as training:
         for _ in range(ITERATIONS):
             peaks.append(peak(training, plan))
+        if plan.device == "cuda":  # of all libraries: Warp allocates for itself
+            free, there = torch.cuda.mem_get_info()
+            found["in_use"] = there - free
     found["line"] = f"{words(peaks[1])} in the second iteration, {words(peaks[-1])} in the last"
     if peaks[-1] > peaks[1] * (1.0 + GROWTH) and not plan.dry:
         found["wrong"] = "it grows"
@@ -65,8 +70,6 @@ def peak(training: Any, plan: Plan) -> int:
     if plan.device != "cuda":
         training.iterate()
         return memory_in_use() or 0
-    import torch
-
     gc.collect()  # of earlier trainings
     torch.cuda.reset_peak_memory_stats()
     training.iterate()

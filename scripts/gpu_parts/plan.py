@@ -20,6 +20,7 @@ from trpo_cli.training.build import TENSORS_ON_CPU
 from trpo_cli.training.trainer import Training
 
 T = TypeVar("T")
+TASKS = ("Hopper-v5", "HalfCheetah-v5", "Ant-v5", "Humanoid-v5")
 Found = dict[str, Any]
 """What a case finds, as JSON. line: its figures in words, for the table. wrong: what was judged and
 is not as it should be."""

@@ -38,10 +38,14 @@ def cases(plan: Plan) -> list[Case]:
             for k, (env, rule) in enumerate(pairs)]  # fmt: skip
 
 
+def settings_of(env: str, rule: str) -> list[str]:
+    return [f"algo={rule}", f"env={env}", *COMMON, *SETTINGS[env, rule]]
+
+
 def run(env: str, rule: str, behind: int, plan: Plan, found: Found) -> None:
     """behind: how many cases there are from this one on, among which the time is divided."""
     needs_warp(plan)
-    settings = [f"algo={rule}", f"env={env}", *COMMON, *SETTINGS[env, rule], *plan.pick([], TINY)]
+    settings = [*settings_of(env, rule), *plan.pick([], TINY)]
     end = plan.limited(plan.left / behind)
     found["settings"], found["rows"] = settings, []
     with plan.training(*settings) as training:

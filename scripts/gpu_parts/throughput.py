@@ -13,16 +13,25 @@ from functools import partial
 from typing import Any
 
 from benchmark import ceilings
-from gpu_parts.plan import Case, Found, Plan, needs, needs_warp, sized, synchronize, training_on_cpu
+from gpu_parts.plan import (
+    TASKS,
+    Case,
+    Found,
+    Plan,
+    needs,
+    needs_warp,
+    sized,
+    synchronize,
+    training_on_cpu,
+)
 from trpo_cli.system.machine import usable_cores
 
-SECONDS = 3.0
+SECONDS = 2.0
 """Of a measurement, after the iterations that warm up."""
 WARM_UP = 2
 RULES = ("ppo", "trpo")
-TASKS = ("Hopper-v5", "HalfCheetah-v5", "Ant-v5", "Humanoid-v5")
 ON_WARP = (4096, 16384, 1024, 32768)
-"""Environments, the first ones first: time may be over before the last ones."""
+"""Environments."""
 WARP_STEPS = 16
 WITHOUT_GRAPHS = ("HalfCheetah-v5", "Humanoid-v5")
 """Tasks that are also measured so, with the first number of environments."""
@@ -35,19 +44,35 @@ TINY = ["sampler.num_envs=2", "sampler.steps_per_env=8"]
 
 
 def cases(plan: Plan) -> list[Case]:
-    tasks = plan.pick(TASKS, TASKS[:1])
-    games = plan.pick(GAMES, GAMES[:1])
-    found = [Case(f"{task} {rule} on the CPU", partial(physics, task, rule))
-             for task in tasks for rule in RULES]  # fmt: skip
-    rules = plan.pick(RULES, RULES[:1])
-    found += on_warp(plan)
-    for game in games:
+    """What matters most comes first: time may be over before the end."""
+    found = [
+        Case(f"{task} {rule} on the CPU", partial(physics, task, rule))
+        for task in plan.pick(TASKS, TASKS[:1])
+        for rule in RULES
+    ]
+    first, *others = plan.pick(ON_WARP, (4,))
+    found += on_warp(plan, first)
+    for task in plan.pick(WITHOUT_GRAPHS, TASKS[:1]):
+        for rule in RULES:
+            run = partial(warp, task, rule, first, False)
+            found.append(Case(f"{task} {rule} on {first:,} Warp, no graphs", run))
+    for game in plan.pick(GAMES, GAMES[:1]):
         found.append(Case(f"{game} random actions", partial(ceiling, game)))
-        for rule in rules:
+        for rule in plan.pick(RULES, RULES[:1]):
             for where in plan.pick(("GPU", "CPU"), ("GPU",)):
                 run = partial(emulator, game, rule, where == "GPU")
                 found.append(Case(f"{game} {rule} on the {where}", run))
+    for envs in others:
+        found += on_warp(plan, envs)
     return [Case(case.name, partial(timed, case, len(found) - k)) for k, case in enumerate(found)]
+
+
+def on_warp(plan: Plan, envs: int) -> list[Case]:
+    return [
+        Case(f"{task} {rule} on {envs:,} Warp", partial(warp, task, rule, envs, True))
+        for task in plan.pick(TASKS, TASKS[:1])
+        for rule in RULES
+    ]
 
 
 def timed(case: Case, behind: int, plan: Plan, found: Found) -> None:
@@ -62,19 +87,6 @@ def physics(task: str, rule: str, plan: Plan, found: Found) -> None:
     envs, steps = plan.pick((PER_CORE * usable_cores(), STEPS), (2, 8))
     with training_on_cpu(*sized(rule, task, envs, steps)) as training:
         measure(training, plan, found)
-
-
-def on_warp(plan: Plan) -> list[Case]:
-    sizes = plan.pick(ON_WARP, (4,))
-    tried = [(task, rule, envs, True) for envs in sizes
-             for task in plan.pick(TASKS, TASKS[:1]) for rule in RULES]  # fmt: skip
-    without = plan.pick(WITHOUT_GRAPHS, TASKS[:1])
-    tried += [(task, rule, sizes[0], False) for task in without for rule in RULES]
-    return [
-        Case(f"{task} {rule} on {envs:,} Warp{'' if with_graphs else ', no graphs'}",
-             partial(warp, task, rule, envs, with_graphs))
-        for task, rule, envs, with_graphs in tried
-    ]  # fmt: skip
 
 
 def warp(task: str, rule: str, envs: int, with_graphs: bool, plan: Plan, found: Found) -> None:

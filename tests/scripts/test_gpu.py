@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import gpu
-from gpu_parts import correct
-from gpu_parts.plan import Case, Found, Plan, Skipped
+from gpu_parts import correct, returns
+from gpu_parts.plan import TASKS, Case, Found, Plan, Skipped, composed, sized
 from gpu_parts.profile import analysis, merged
 from trpo_cli.training.trainer import Training
 
@@ -40,7 +40,7 @@ def test_all_of_it_without_a_gpu(tmp_path: Path) -> None:
     assert found["parts"]["returns"]["cases"].keys() == {"HalfCheetah-v5 ppo"}
     for name, part in found["parts"].items():
         for case, its in part["cases"].items():
-            on_warp = "Warp" in case or name == "returns"
+            on_warp = "Warp" in case or name in ("kernels", "returns")
             assert its["status"] == ("skipped" if on_warp else "ok"), case
             assert (f"{name}: {case}" in found["not_run"]) == on_warp
     rules = {f"CartPole {rule}" for rule in correct.trajectory_rules()}
@@ -160,6 +160,16 @@ def test_what_is_there_when_it_is_killed(tmp_path: Path) -> None:
     parts = {"first": ([Case("a", working), Case("b", looking)], 1)}
     _, found = run(parts, out, "--seconds", "10")
     assert found["parts"]["first"]["cases"]["b"]["seen"] == "within 10 s"
+
+
+@pytest.mark.parametrize("env", [*TASKS, "CartPole-v1", "ALE/Pong-v5"])
+@pytest.mark.parametrize("rule", ["ppo", "trpo"])
+def test_all_settings_are_accepted(env: str, rule: str) -> None:
+    """A dry run has not all of them."""
+    assert composed(*sized(rule, env, 64, 16)).sampler.num_envs == 64
+    if (env, rule) in returns.SETTINGS:
+        config = composed(*returns.settings_of(env, rule))
+        assert (config.algo.name, config.env.id, config.env.backend) == (rule, env, "warp")
 
 
 class TestProfile:
