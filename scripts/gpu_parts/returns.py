@@ -12,19 +12,16 @@ EVERY = 0.5
 """Seconds between rows that are kept."""
 COMMON = ["env.backend=warp", "total_steps=1000000000", "advantage.gae_lambda=0.95"]
 PPO = [
-    "algo.epochs=5", "algo.minibatch_size=16384", "algo.learning_rate=0.0005",
-    "algo.schedule=adaptive", "value.epochs=5", "value.minibatch_size=16384",
+    "sampler.num_envs=4096", "sampler.steps_per_env=16", "algo.epochs=5",
+    "algo.minibatch_size=8192", "algo.learning_rate=0.0005", "algo.schedule=adaptive",
+    "value.epochs=5", "value.minibatch_size=8192",
 ]  # fmt: skip
-TRPO = ["algo.max_kl=0.02", "value.epochs=5", "value.minibatch_size=8192"]
-BATCH = ["sampler.num_envs=2048", "sampler.steps_per_env=32"]
-SETTINGS = {
-    ("HalfCheetah-v5", "ppo"): [*BATCH, *PPO],
-    ("HalfCheetah-v5", "trpo"): [*BATCH, *TRPO],
-    ("Ant-v5", "ppo"): [*BATCH, *PPO],
-    ("Ant-v5", "trpo"): [*BATCH, *TRPO],
-    ("Humanoid-v5", "ppo"): [*BATCH, *PPO],
-    ("Humanoid-v5", "trpo"): [*BATCH, *TRPO],
-}
+TRPO = [
+    "sampler.num_envs=4096", "sampler.steps_per_env=8", "algo.max_kl=0.02", "value.epochs=5",
+    "value.minibatch_size=8192",
+]  # fmt: skip
+TASKS = ("HalfCheetah-v5", "Ant-v5", "Humanoid-v5")
+SETTINGS = {(task, rule): words for task in TASKS for rule, words in (("ppo", PPO), ("trpo", TRPO))}
 """First guesses, which nobody has tuned."""
 TINY = [
     "sampler.num_envs=4", "sampler.steps_per_env=4", "algo.minibatch_size=8",
