@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gpu_parts.plan import Case, Found, Plan, needs, training_on_cpu
+from gpu_parts.plan import Case, Found, Plan, needs
 from trpo_cli.components import load, options
 from trpo_cli.maths.arrays import as_numpy
 from trpo_cli.maths.distributions import Parameters
@@ -90,7 +90,11 @@ def settings_of(task: str, rule: str, plan: Plan) -> list[str]:
 def products(task: str, plan: Plan, found: Found) -> None:
     """A gain of 1 in the last layer, where a fresh policy has next to no output."""
     settings = [*settings_of(task, "trpo", plan), "policy.output_gain=1"]
-    with training_on_cpu(*settings) as here, plan.training(*settings) as there, full_precision():
+    with (
+        plan.training_on_cpu(*settings) as here,
+        plan.training(*settings) as there,
+        full_precision(),
+    ):
         seen = collected(here)
         asked = Asked.of(here.policy, seen)
         found["differences"], wrong = {}, []
@@ -109,7 +113,7 @@ def update(task: str, rule: str, on_tensors: bool, plan: Plan, found: Found) -> 
     settings, steps, rows = settings_of(task, rule, plan), [], []
     with (
         same_orders(),
-        training_on_cpu(*settings) as here,
+        plan.training_on_cpu(*settings) as here,
         plan.training(*settings) as there,
         full_precision(),
     ):

@@ -7,7 +7,7 @@ import functools
 import importlib.util
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -66,10 +66,21 @@ class Plan:
     @contextmanager
     def training(self, *settings: str) -> Iterator[Training]:
         """A training with its networks on the device."""
-        config = dataclasses.replace(composed(*settings), device=self.device)
         processes = OnTensors() if self.dry else Processes()
-        with self.alone(), closing(Training(config, processes)) as training:
-            yield training
+        with (
+            self.alone(),
+            closing(Training(self._config(settings, self.device), processes)) as made,
+        ):
+            yield made
+
+    @contextmanager
+    def training_on_cpu(self, *settings: str) -> Iterator[Training]:
+        with closing(Training(self._config(settings, "cpu"))) as made:
+            yield made
+
+    def _config(self, settings: Sequence[str], device: str) -> Config:
+        """A dry run has one thread: it may share the machine with others."""
+        return dataclasses.replace(composed(*settings), device=device, threads=self.pick(None, 1))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -88,12 +99,6 @@ class OnTensors(Processes):
 
     def device(self, kind: str) -> str:
         return TENSORS_ON_CPU
-
-
-@contextmanager
-def training_on_cpu(*settings: str) -> Iterator[Training]:
-    with closing(Training(dataclasses.replace(composed(*settings), device="cpu"))) as training:
-        yield training
 
 
 @functools.cache

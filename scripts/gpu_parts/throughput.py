@@ -22,7 +22,6 @@ from gpu_parts.plan import (
     needs_warp,
     sized,
     synchronize,
-    training_on_cpu,
 )
 from trpo_cli.system.machine import usable_cores
 
@@ -85,7 +84,7 @@ def physics(task: str, rule: str, plan: Plan, found: Found) -> None:
     """The native backend on all cores, with the networks on the CPU."""
     needs("mujoco")
     envs, steps = plan.pick((PER_CORE * usable_cores(), STEPS), (2, 8))
-    with training_on_cpu(*sized(rule, task, envs, steps)) as training:
+    with plan.training_on_cpu(*sized(rule, task, envs, steps)) as training:
         measure(training, plan, found)
 
 
@@ -101,7 +100,7 @@ def warp(task: str, rule: str, envs: int, with_graphs: bool, plan: Plan, found: 
 def emulator(game: str, rule: str, on_device: bool, plan: Plan, found: Found) -> None:
     needs("ale_py", "cv2")
     settings = [f"algo={rule}", f"env={game}", *plan.pick([f"sampler.num_envs={EMULATORS}"], TINY)]
-    with plan.training(*settings) if on_device else training_on_cpu(*settings) as training:
+    with plan.training(*settings) if on_device else plan.training_on_cpu(*settings) as training:
         measure(training, plan, found)
 
 
