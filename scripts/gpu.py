@@ -80,7 +80,7 @@ class CutOff(BaseException):
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     plan = Plan("cpu" if args.dry_run else "cuda", args.dry_run, args.warp or not args.dry_run)
-    report = Report(args.out, {"command": sys.argv[1:], "seconds": args.seconds})
+    report = Report(args.out, args.only, {"command": sys.argv[1:], "seconds": args.seconds})
     end = time.monotonic() + args.seconds
     for number, name in enumerate(args.only):
         rest = sum(PARTS[other][1] for other in args.only[number:])
@@ -119,6 +119,7 @@ def run(part: str, plan: Plan, report: Report) -> None:
                 continue
             print(f"{part}: {case.name}", file=sys.stderr, flush=True)
             found[case.name] = here = Found(status="running")
+            report.save()  # should it be killed
             attempt(case, plan, here)
             report.save()
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
 class Report:
-    """facts: what stands beside the parts."""
+    """asked: the parts that are to be run. facts: what stands beside them in the file."""
 
-    def __init__(self, out: Path | None, facts: dict[str, Any]) -> None:
-        self._out = out
+    def __init__(self, out: Path | None, asked: Sequence[str], facts: dict[str, Any]) -> None:
+        self._out, self._asked = out, asked
         self.parts: dict[str, dict[str, Any]] = {}
         began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._whole = {**facts, "began": began, "parts": self.parts}
@@ -34,7 +34,7 @@ class Report:
         """Write all of it; a run that is killed meanwhile leaves the file that was there."""
         if self._out is None:
             return
-        whole = {**self._whole, "not_run": self.with_status("not run", "cut off", "skipped")}
+        whole = {**self._whole, "not_run": self.not_run}
         beside = self._out.with_name(self._out.name + ".part")
         beside.write_text(json.dumps(whole, indent=1, default=float) + "\n")
         os.replace(beside, self._out)
@@ -43,6 +43,12 @@ class Report:
         """The cases that ended so, as "part: case"."""
         return [f"{part}: {case}" for part, case, found in self._cases()
                 if found["status"] in statuses]  # fmt: skip
+
+    @property
+    def not_run(self) -> list[str]:
+        """Cases that did not come to their end, and parts that have not begun."""
+        cases = self.with_status("not run", "running", "cut off", "skipped")
+        return [*cases, *(name for name in self._asked if name not in self.parts)]
 
     @property
     def failed(self) -> list[str]:

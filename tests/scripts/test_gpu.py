@@ -151,15 +151,18 @@ def test_a_part_ends_with_its_share_of_the_time(tmp_path: Path) -> None:
 
 
 def test_what_is_there_when_it_is_killed(tmp_path: Path) -> None:
-    """After each case all is written."""
+    """After each case all is written, and what was not run until then."""
     out = tmp_path / "out.json"
 
     def looking(plan: Plan, found: Found) -> None:
-        found["seen"] = json.loads(out.read_text())["parts"]["first"]["cases"]["a"]["line"]
+        found["seen"] = json.loads(out.read_text())
 
-    parts = {"first": ([Case("a", working), Case("b", looking)], 1)}
+    parts = {"first": ([Case("a", working), Case("b", looking)], 1), "second": ([], 1)}
     _, found = run(parts, out, "--seconds", "10")
-    assert found["parts"]["first"]["cases"]["b"]["seen"] == "within 10 s"
+    seen = found["parts"]["first"]["cases"]["b"]["seen"]
+    assert seen["parts"]["first"]["cases"]["a"]["line"] == "within 5 s"
+    assert seen["not_run"] == ["first: b", "second"]
+    assert found["not_run"] == []
 
 
 @pytest.mark.parametrize("env", [*TASKS, "CartPole-v1", "ALE/Pong-v5"])
