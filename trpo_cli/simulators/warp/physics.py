@@ -40,27 +40,24 @@ def with_other_solver(model: mujoco.MjModel) -> bool:
     return bool(model.opt.solver == mujoco.mjtSolver.mjSOL_PGS)
 
 
-def put_model(model: mujoco.MjModel) -> Any:
-    """A model on Warp's current device.
-
-    Raises `UserError` for one with features that MuJoCo Warp does not have.
-    """
+def runnable(model: mujoco.MjModel) -> mujoco.MjModel:
+    """The model, or a copy of it with the solver that stands in for PGS."""
     if with_other_solver(model):
         model = copy.copy(model)
         model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
+    return model
+
+
+def check_model(model: mujoco.MjModel) -> None:
+    """Raise `UserError` for a model with features that MuJoCo Warp does not have."""
     try:
-        return mujoco_warp.put_model(model)
+        with warp.ScopedDevice("cpu"):
+            mujoco_warp.put_model(runnable(model))
     except (NotImplementedError, ValueError) as error:
         raise UserError(
             f"env.backend=warp cannot simulate this model: {str(error).rstrip('.')}. "
             "env.backend=auto runs it on MuJoCo itself."
         ) from error
-
-
-def check_model(model: mujoco.MjModel) -> None:
-    """Raise `UserError` for a model with features that MuJoCo Warp does not have."""
-    with warp.ScopedDevice("cpu"):
-        put_model(model)
 
 
 class State(NamedTuple):
@@ -93,14 +90,19 @@ class Physics:
         if device.type == "cuda" and device.index is None:  # Warp wants to know which
             device = torch.device("cuda", torch.cuda.current_device())
         self.device, self.graphs = device, graphs
+        self._streams: dict[int, Any] = {}
         self.warp_device = warp.device_from_torch(device)
+        model = runnable(model)
         with warp.ScopedDevice(self.warp_device):
-            self._model = put_model(model)
+            self._model = mujoco_warp.put_model(model)
             options = self._model.opt
             options.warn_overflow = 0  # `overflow` tells; a kernel's own words flood the terminal
+            if device.type == "cuda":
+                options.graph_conditional = warp.is_conditional_graph_supported()
             self._data = mujoco_warp.make_data(
                 model, num_worlds, nconmax=sizes.contacts, njmax=sizes.constraints
             )
+            warp.synchronize_device()  # what follows is on torch's stream
         self.fields = Fields(*(self._tensor(name) for name in Fields._fields))
         self.state = State(*(self._tensor(name) for name in State._fields))
         self.overflow = self._tensor("overflow")
@@ -142,22 +144,22 @@ class Physics:
         with warp.ScopedDevice(self.warp_device), warp.ScopedCapture() as capture:
             work()
         graph = capture.graph
+        return lambda: warp.capture_launch(graph, self._stream())
 
-        def replay() -> None:
-            with self._scope():
-                warp.capture_launch(graph)
-
-        return replay
+    def _stream(self) -> Any:
+        """Torch's current stream as Warp knows it; None on the CPU."""
+        if self.device.type != "cuda":
+            return None
+        stream = torch.cuda.current_stream(self.device)
+        if stream.cuda_stream not in self._streams:
+            self._streams[stream.cuda_stream] = warp.stream_from_torch(stream)
+        return self._streams[stream.cuda_stream]
 
     @contextlib.contextmanager
     def _scope(self) -> Iterator[None]:
-        with warp.ScopedDevice(self.warp_device):
-            if self.device.type == "cuda":
-                current: Any = warp.stream_from_torch(torch.cuda.current_stream(self.device))
-                with warp.ScopedStream(current, sync_enter=False):
-                    yield
-            else:
-                yield
+        """Warp works on this device, and on torch's current stream."""
+        with warp.ScopedDevice(self.warp_device), warp.ScopedStream(self._stream()):
+            yield
 
     def lost(self) -> list[str]:
         """What found no room in some world since `overflow` was cleared, sorted; waits for the

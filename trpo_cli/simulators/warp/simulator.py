@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -156,8 +157,10 @@ class WarpSimulator:
         ended = np.flatnonzero(terminated | truncated)
         final = result.final_observations[self._rows(ended)].cpu().numpy()
         rewards = result.rewards.cpu().numpy().astype(np.float64)
-        dtype = self.observation_space.dtype
-        return Step(self._shown(), rewards, terminated, truncated, ended, final.astype(dtype))
+        if len(ended) and (complaint := self.lost()):
+            warnings.warn(complaint, stacklevel=2)
+        final = final.astype(self.observation_space.dtype)
+        return Step(self._shown(), rewards, terminated, truncated, ended, final)
 
     def _rows(self, ids: np.ndarray, device: str | torch.device | None = None) -> Tensor:
         return torch.from_numpy(ids.astype(np.int64)).to(device or self.device)

@@ -22,7 +22,9 @@ def measured(model: mujoco.MjModel) -> Sizes:
     """Twice what MuJoCo itself needs at most while the model falls, sways with full controls of
     changing signs, and trembles with random ones; and a little more.
 
-    Drawn from a generator of its own, so that it is always the same for a model.
+    The room for contacts is four times theirs: it also holds the pairs of geoms that may touch, of
+    which a mean of 21 was seen in worlds of lying humanoids with 9 contacts. Drawn from a generator
+    of its own, so that it is always the same for a model.
     """
     data, generator = mujoco.MjData(model), np.random.default_rng(0)
     contacts = constraints = 0
@@ -37,4 +39,4 @@ def measured(model: mujoco.MjModel) -> Sizes:
                 data.ctrl = generator.uniform(low, high)
             mujoco.mj_step(model, data)
             contacts, constraints = max(contacts, data.ncon), max(constraints, data.nefc)
-    return Sizes(2 * contacts + 8, 2 * constraints + 16)
+    return Sizes(4 * contacts + 16, 2 * constraints + 16)
