@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import sys
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -68,6 +68,7 @@ class WarpSimulator:
             ANY_ORDER: device.type == "cuda",
         }
         self.remarks: Sequence[str] = [remark for remark, holds in remarks.items() if holds]
+        self._warned = False
         check_model(template.model)
         self._build = lambda: Stepper(
             template, entry, v5, num_envs, max_episode_steps, device, graphs
@@ -157,8 +158,9 @@ class WarpSimulator:
         ended = np.flatnonzero(terminated | truncated)
         final = result.final_observations[self._rows(ended)].cpu().numpy()
         rewards = result.rewards.cpu().numpy().astype(np.float64)
-        if len(ended) and (complaint := self.lost()):
-            warnings.warn(complaint, stacklevel=2)
+        if len(ended) and not self._warned and (complaint := self.lost()):
+            print(f"warning: {complaint}", file=sys.stderr)
+            self._warned = True
         final = final.astype(self.observation_space.dtype)
         return Step(self._shown(), rewards, terminated, truncated, ended, final)
 
