@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mujoco
 import numpy as np
@@ -23,7 +23,9 @@ from trpo_cli.simulators.base import Snapshot
 from trpo_cli.simulators.make import make_simulator
 from trpo_cli.simulators.mujoco.native import FULL_STATE
 from trpo_cli.simulators.mujoco.simulator import MujocoSimulator
-from trpo_cli.simulators.warp.simulator import WarpSimulator
+
+if TYPE_CHECKING:
+    from trpo_cli.simulators.warp.simulator import WarpSimulator
 
 TASKS = (
     "Hopper", "Walker2d", "HalfCheetah", "Swimmer", "Ant", "Humanoid", "HumanoidStandup",

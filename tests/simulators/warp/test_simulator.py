@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium.envs.mujoco
 import numpy as np
@@ -14,17 +15,20 @@ from tests.support.gym_reference import MUJOCO
 from tests.support.mujoco_tasks import entry
 from trpo_cli.config import EnvConfig
 from trpo_cli.simulators.make import make_simulator
+from trpo_cli.simulators.mujoco.simulator import MujocoSimulator
+from trpo_cli.simulators.mujoco.stepping import restart
+from trpo_cli.simulators.warp.sizes import Sizes
+from trpo_cli.simulators.warp.starts import draw, starts_on
+from warp_agreement import actions_of, errors, measure
 
-pytest.importorskip("mujoco_warp")
-pytestmark = pytest.mark.slow
+if TYPE_CHECKING:
+    from trpo_cli.simulators.warp.simulator import WarpSimulator
 
-from trpo_cli.simulators.mujoco.simulator import MujocoSimulator  # noqa: E402
-from trpo_cli.simulators.mujoco.stepping import restart  # noqa: E402
-from trpo_cli.simulators.warp import stepping  # noqa: E402
-from trpo_cli.simulators.warp.simulator import WarpSimulator  # noqa: E402
-from trpo_cli.simulators.warp.sizes import Sizes  # noqa: E402
-from trpo_cli.simulators.warp.starts import draw, starts_on  # noqa: E402
-from warp_agreement import actions_of, errors, measure  # noqa: E402
+# The package is imported by the tests alone: it takes seconds.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("mujoco_warp") is None, reason="MuJoCo Warp is not installed"),
+]
 
 # A GPU sums in any order: what is exact on the CPU is not tested there.
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -35,7 +39,7 @@ def simulator(
 ) -> WarpSimulator:
     config = EnvConfig(env_id, kwargs=kwargs, max_episode_steps=limit, backend="warp")
     made: Any = make_simulator(config, num_envs, 1, device=device)
-    assert isinstance(made, WarpSimulator)
+    assert made.backend == "warp"
     return made
 
 
@@ -44,16 +48,16 @@ def simulator(
 # contact, a little earlier or later, and its velocities differ by what that contact does. None of
 # the pendulums stands for so long.
 TOLERANCES = {
-    "Hopper": (2e-6, 1e-3, 1e-4),
-    "Walker2d": (2e-5, 1e-3, 1e-3),
-    "HalfCheetah": (2e-5, 1e-3, 1e-2),
-    "Swimmer": (3e-6, 3e-5, 3e-5),
-    "Humanoid": (1e-4, 3e-2, 1e-3),
-    "HumanoidStandup": (3e-4, 3e-2, 1e-3),
-    "Reacher": (1e-6, 1e-5, 1e-5),
-    "Pusher": (3e-6, 1e-4, 1e-4),
-    "InvertedPendulum": (1e-6, 3e-6, None),
-    "InvertedDoublePendulum": (2e-6, 3e-5, None),
+    "Hopper": (2e-6, 3e-5, 3e-5),
+    "Walker2d": (2e-5, 1e-3, 2e-4),
+    "HalfCheetah": (1e-5, 1e-3, 5e-3),
+    "Swimmer": (3e-6, 3e-5, 1e-5),
+    "Humanoid": (5e-5, 1e-2, 5e-4),
+    "HumanoidStandup": (2e-4, 2e-2, 3e-4),
+    "Reacher": (1e-6, 3e-5, 1e-5),
+    "Pusher": (2e-6, 4e-5, 2e-5),
+    "InvertedPendulum": (4e-7, 2e-6, None),
+    "InvertedDoublePendulum": (1e-6, 1e-5, None),
 }
 
 
@@ -257,6 +261,8 @@ def test_tensors_without_a_copy() -> None:
 
 @pytest.mark.parametrize("env_id", ["Hopper-v5", "Pusher-v5"])
 def test_recorded_work_computes_the_same(env_id: str) -> None:
+    from trpo_cli.simulators.warp.simulator import WarpSimulator
+
     env, found, v5 = entry(env_id)
     both = [
         WarpSimulator(env, found, v5, 3, 9, torch.device("cpu"), graphs=graphs)
@@ -274,7 +280,7 @@ def test_what_finds_no_room_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A falling cheetah touches the ground with more than one foot."""
-    monkeypatch.setattr(stepping, "measured", lambda model: Sizes(1, 2))
+    monkeypatch.setattr("trpo_cli.simulators.warp.stepping.measured", lambda model: Sizes(1, 2))
     ours = simulator("HalfCheetah-v4", 2, limit=20)
     ours.reset(seed=[0, 1])
     assert ours.lost() == ""
