@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -31,6 +32,12 @@ WARM_UP = 2
 RULES = ("ppo", "trpo")
 ON_WARP = (4096, 16384, 1024, 32768)
 """Environments."""
+LARGE = ("HalfCheetah-v5", "Hopper-v5")
+"""Tasks that are also measured in the environments below, with fewer passes and larger steps."""
+LARGE_SIZES = (16384, 32768)
+FEW = [
+    "algo.epochs=4", "algo.minibatch_size=32768", "value.epochs=4", "value.minibatch_size=32768",
+]  # fmt: skip
 WARP_STEPS = 16
 WITHOUT_GRAPHS = ("HalfCheetah-v5", "Humanoid-v5")
 """Tasks that are also measured so, with the first number of environments."""
@@ -51,6 +58,10 @@ def cases(plan: Plan) -> list[Case]:
     ]
     first, *others = plan.pick(ON_WARP, (4,))
     found += on_warp(plan, first)
+    for task in plan.pick(LARGE, ()):
+        for envs in LARGE_SIZES:
+            run = partial(warp, task, "ppo", envs, True, more=FEW)
+            found.append(Case(f"{task} ppo on {envs:,} Warp, 4 epochs", run))
     for task in plan.pick(WITHOUT_GRAPHS, TASKS[:1]):
         for rule in RULES:
             run = partial(warp, task, rule, first, False)
@@ -88,11 +99,19 @@ def physics(task: str, rule: str, plan: Plan, found: Found) -> None:
         measure(training, plan, found)
 
 
-def warp(task: str, rule: str, envs: int, with_graphs: bool, plan: Plan, found: Found) -> None:
+def warp(
+    task: str,
+    rule: str,
+    envs: int,
+    with_graphs: bool,
+    plan: Plan,
+    found: Found,
+    more: Sequence[str] = (),
+) -> None:
     needs_warp(plan)
     from gpu_parts.graphs import without_graphs
 
-    settings = [*sized(rule, task, envs, plan.pick(WARP_STEPS, 4)), "env.backend=warp"]
+    settings = [*sized(rule, task, envs, plan.pick(WARP_STEPS, 4)), *more, "env.backend=warp"]
     with nullcontext() if with_graphs else without_graphs(), plan.training(*settings) as training:
         measure(training, plan, found)
 
