@@ -20,14 +20,23 @@ from trpo_cli.commands.failures import report
 from trpo_cli.commands.hydra.compose import to_config
 from trpo_cli.commands.multirun.job import begin, go_on, with_threads
 from trpo_cli.commands.multirun.preemption import requeued_when_preempted
+from trpo_cli.commands.multirun.slurm import (
+    check_array,
+    has_accounting,
+    watch_queue,
+    why_lost,
+)
 from trpo_cli.commands.resume import resumed_config
-from trpo_cli.errors import FOREIGN, UserError
+from trpo_cli.errors import FOREIGN, RunFailed, UserError
 from trpo_cli.runs.manifest import read
 from trpo_cli.sweeps.index import Index
 from trpo_cli.sweeps.look import has_begun, is_finished
 from trpo_cli.sweeps.overview import Row
 from trpo_cli.sweeps.supervise import conclude
 from trpo_cli.system.machine import usable_cores
+
+SLURM = "SlurmLauncher"
+"""submitit's."""
 
 
 class PluginLauncher:
@@ -42,6 +51,10 @@ class PluginLauncher:
         self._hydra, self._master = hydra, master
         launcher: Any = make_launcher(hydra, master, _nothing)
         self.threads = threads or threads_per_run(launcher, jobs)
+        if type(launcher).__name__ == SLURM:
+            check_array(jobs, master.hydra.sweeper.get("max_batch_size"))
+            if not has_accounting():
+                watch_queue()
 
     def run(
         self, index: Index, sweep_dir: Path, rows: Sequence[Row], changes: Sequence[str] = ()
@@ -60,11 +73,13 @@ class PluginLauncher:
             for batch in BasicSweeper.split_overrides_to_chunks(jobs, size):
                 returned = launcher.launch(list(batch), initial_job_idx=len(statuses))
                 statuses += [job.return_value for job in returned]
-        except Exception:  # a job that died; Hydra's launchers give up on the others' results
+        except Exception as error:  # a job that died; Hydra's launchers give up on the others
             conclude(index.jobs, sweep_dir, {})
+            if told := why_lost(error, sweep_dir):
+                raise RunFailed(told) from error
             raise
         except KeyboardInterrupt:
-            if type(launcher).__name__ == "SlurmLauncher":
+            if type(launcher).__name__ == SLURM:
                 print("the jobs go on without this process; squeue lists them, scancel ends them")
             conclude(index.jobs, sweep_dir, {})
             raise
@@ -101,8 +116,8 @@ def run_one(
     number, overrides = hydra.job.num, list(hydra.overrides.task)
     folder, debug = Path(os.path.relpath(hydra.runtime.output_dir)), cfg.debug
     print(f"run {number}: {' '.join(overrides)}", flush=True)
-    try:
-        with requeued_when_preempted():
+    with requeued_when_preempted():  # around it all: it leaves by SystemExit
+        try:
             if has_begun(folder):
                 # Preempted, or a sweep that goes on: the run is in the middle, or done.
                 config = resumed_config(folder, changes, config_dir, trusted=True)
@@ -111,8 +126,8 @@ def run_one(
             else:
                 config = with_threads(to_config(cfg), threads or given_by_slurm())
                 begin(config, folder, ["trpo-run", *overrides])
-    except FOREIGN as error:
-        return report(error, f"run {number}", debug=debug)
+        except FOREIGN as error:
+            return report(error, f"run {number}", debug=debug)
     return 0
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
+from trpo_cli.commands.multirun.slurm import is_preempted
 from trpo_cli.system.signals import HANDLED, Interrupted, Stop
 
 
@@ -20,6 +21,8 @@ def requeued_when_preempted() -> Iterator[None]:
     unless SUBMITIT_PREEMPT_SIGNAL says otherwise) puts the job back into the queue and leaves at
     once, in the middle of an iteration. Here the run ends its iteration and writes a checkpoint
     first; the job that comes back finds a run that has begun, and goes on with it.
+
+    Most clusters warn by SIGTERM, which is also how scancel begins, so Slurm is asked which it is.
     """
     if "SUBMITIT_EXECUTOR" not in os.environ or "submitit" not in sys.modules:
         yield
@@ -40,7 +43,9 @@ def requeued_when_preempted() -> Iterator[None]:
         with Stop(deferred=False):
             yield
     except Interrupted as error:
-        if callable(requeue) and (warned or error.exit_status == 128 + warning):
+        terminated = error.exit_status == 128 + signal.SIGTERM
+        asked = warned or error.exit_status == 128 + warning
+        if callable(requeue) and (asked or (terminated and is_preempted())):
             requeue(warning, None)  # leaves the process
         raise
     finally:
