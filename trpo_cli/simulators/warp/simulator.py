@@ -30,6 +30,10 @@ ANY_ORDER = (
     "On a GPU MuJoCo Warp adds numbers in any order: a run that is repeated or resumed differs in "
     "its last digits, and then altogether."
 )
+SLOW = (
+    "On a CPU MuJoCo Warp makes some thousand steps a second, which is for tests: env.backend=auto "
+    "is faster there."
+)
 
 
 class WarpSimulator:
@@ -66,6 +70,7 @@ class WarpSimulator:
             OTHER_PHYSICS: True,
             OTHER_SOLVER: with_other_solver(template.model),
             ANY_ORDER: device.type == "cuda",
+            SLOW: device.type == "cpu",
         }
         self.remarks: Sequence[str] = [remark for remark, holds in remarks.items() if holds]
         self._warned = False
