@@ -124,7 +124,7 @@ class TestRefusals:
             ({"env": "Hopper-v5"}, "envs", "Hopper is there in versions"),
             ({"env__max_episode_steps": 100}, "envs", "different arguments"),
             ({"env__kwargs": {"reset_noise_scale": 0.1}}, "envs", "different arguments"),
-            ({"env__backend": "warp"}, "envs", "env.backend=warp"),
+            ({"env__backend": "warp"}, "envs", "different programs: env.backend=auto"),
             ({"steps": 48_000}, "steps", "different total_steps: 24,000 steps"),
             ({"versions": {"trpo_cli": "0.2.0"}}, "versions", "trpo_cli 0.1.0"),
             ({"versions": {"mujoco": "4.0.1"}}, "versions", "mujoco 3.17.0"),

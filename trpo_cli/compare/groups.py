@@ -225,6 +225,9 @@ def mixed_settings(groups: Iterable[Group], keys: Sequence[str]) -> list[str]:
 # Refusals -------------------------------------------------------------------------------------
 
 
+PHYSICS = "env.backend"
+
+
 def refuse_mixtures(
     runs: Sequence[Run], allow: Collection[str] = (), by: Collection[str] = ()
 ) -> list[str]:
@@ -253,10 +256,16 @@ def mixed_tasks(runs: Sequence[Run], by: Collection[str]) -> Iterable[str]:
         atari = any(used(run, "ale-py") for run in same)
         keys = [key for key in differing(same, by) if key.startswith("env.")]
         keys = [key for key in keys if atari or not key.startswith("env.atari.")]
+        keys = [key for key in keys if key != PHYSICS]
         if keys:
             names = (", ".join(f"{k}={show(run.config.get(k))}" for k in keys) for run in same)
             named = grouped(same, names)
             yield f"{env} was run with different arguments: {examples(named)}."
+        if PHYSICS not in by:  # runs of versions that had no choice made the same one
+            ours = [run for run in same if not run.tool]
+            found = grouped(ours, [f"{PHYSICS}={run.config.get(PHYSICS, 'auto')}" for run in ours])
+            if len(found) > 1:
+                yield f"{env} was simulated by different programs: {examples(found)}."
 
 
 def mixed_budgets(runs: Sequence[Run], by: Collection[str]) -> Iterable[str]:
