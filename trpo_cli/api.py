@@ -13,6 +13,7 @@ import numpy as np
 
 from trpo_cli.compare.read import parse
 from trpo_cli.errors import UserError
+from trpo_cli.models.acting import Acting
 from trpo_cli.runs import chain, checkpoint
 from trpo_cli.runs.directory import EVAL, METRICS, require
 from trpo_cli.runs.whole import read_whole
@@ -43,6 +44,7 @@ class TrainedPolicy:
     action_start: int | np.ndarray
     policy: Policy
     _generator: np.random.Generator = field(default_factory=np.random.default_rng, repr=False)
+    _acting: list[Acting] = field(default_factory=list, repr=False)  # none, or the one that goes on
 
     def act(
         self,
@@ -53,9 +55,10 @@ class TrainedPolicy:
         """The action, as the environment takes it, for one observation or a batch (n, *obs).
 
         deterministic: the most likely action; False draws one. generator: what draws; None is one
-        of this object's own, another in each process.
+        of this object's own, another in each process. A policy that remembers goes on from what it
+        saw in each of the n environments since `reset`.
 
-        Raises ValueError for observations of another shape.
+        Raises ValueError for observations of another shape, and for another n where it remembers.
         """
         from trpo_cli.simulators.base import shows_images
 
@@ -72,9 +75,31 @@ class TrainedPolicy:
         noise = None
         if not deterministic:
             noise = self.policy.noise(generator or self._generator, (len(rows),))
-        actions = self.policy.to_env(self.policy.act(rows, noise)).astype(self.action_space.dtype)
+        chosen = self._going_on(len(rows)).act(rows, noise)
+        actions = self.policy.to_env(chosen).astype(self.action_space.dtype)
         actions = actions + self.action_start if np.any(self.action_start) else actions
         return actions[0] if single else actions
+
+    def reset(self, ids: Sequence[int] | np.ndarray | None = None) -> None:
+        """New episodes begin: a policy that remembers forgets what it saw, in all environments, or
+        in those of these numbers. Of another policy nothing changes."""
+        if ids is None:
+            self._acting.clear()
+        else:
+            for acting in self._acting:
+                acting.forget(ids)
+
+    def _going_on(self, n: int) -> Acting:
+        """What acts in n environments."""
+        if not self._acting or not self.policy.state_size:
+            self._acting[:] = [Acting.afresh(self.policy, n)]
+        known = len(self._acting[0].states)
+        if known != n:
+            raise ValueError(
+                f"this policy remembers what it saw in {known} environments, and there are {n} "
+                "observations; call reset() before episodes begin in others."
+            )
+        return self._acting[0]
 
 
 def load_policy(run: str | Path, name: str, trust: bool) -> TrainedPolicy:

@@ -65,10 +65,12 @@ class SamplerTraits:
 @dataclass(frozen=True)
 class PolicyTraits:
     """images: its network looks at images, and not at vectors of numbers. closed_form: it is an MLP
-    in numpy, of which many can act side by side."""
+    in numpy, of which many can act side by side. remembers: its network carries a state from step
+    to step of an episode, and learns from whole sequences of steps."""
 
     images: bool = False
     closed_form: bool = False
+    remembers: bool = False
 
 
 @dataclass(frozen=True)

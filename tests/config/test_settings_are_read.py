@@ -35,6 +35,7 @@ CASES = [
     case("vpg", "CartPole-v1", **FEW, **{"eval.every": 16, "eval.episodes": 1}),
     case("es", "CartPole-v1", **{"sampler.num_envs": 4, "sampler.steps_per_env": 32}),
     case("trpo", "Hopper-v4", **FEW, policy="linear", value="quadratic"),
+    *(case("trpo", "Hopper-v4", **FEW, policy=name) for name in ("gru", "lstm")),
     case("trpo", "Hopper-v4", sampler="vine", **{"sampler.rollout_states": 4}),
     case("ppo", "ALE/Pong-v5", **FEW, policy="nature_cnn", value="shared"),
     case("trpo", IMAGES, **FEW, policy="nature_cnn", value="shared"),

@@ -21,7 +21,9 @@ from trpo_cli.export.module import acting_module, compute_in_float32
 from trpo_cli.models.autograd import module_policy
 from trpo_cli.models.heads import make_head
 from trpo_cli.models.mlp import ACTIVATIONS
+from trpo_cli.models.policies.gru import GRUPolicyConfig
 from trpo_cli.models.policies.linear import LinearPolicyConfig
+from trpo_cli.models.policies.lstm import LSTMPolicyConfig
 from trpo_cli.models.policies.mlp import MLPPolicyConfig
 from trpo_cli.models.policies.nature_cnn import NatureCNNPolicyConfig
 from trpo_cli.models.policies.trpo_cnn import TRPOCNNPolicyConfig
@@ -136,6 +138,24 @@ class TestActsAsThePolicy:
             NatureCNNPolicyConfig(hidden_size=8, precision="float32"),
         ):
             check(policy_of(config, simulator, with_value=with_value), simulator, name)
+
+    @pytest.mark.parametrize("config", [GRUPolicyConfig, LSTMPolicyConfig])
+    @pytest.mark.parametrize("kind", ["squash", "choice"])
+    def test_that_remembers(self, name: str, config: Any, kind: str) -> None:
+        """From states of any size; not as plain arrays."""
+        space, way = ACTIONS[kind]
+        simulator = world(VECTORS, space)
+        policy = policy_of(config(memory_size=4, hidden_sizes=[5], actions=way), simulator)
+        if name == "npz":
+            with pytest.raises(UserError, match="torchscript or onnx"):
+                written(policy, simulator, name)
+            return
+        observations = seen(simulator.observation_space)
+        states = np.random.default_rng(2).normal(size=(len(observations), policy.state_size))
+        found = differences(
+            policy, simulator, written(policy, simulator, name), observations, f32(states)
+        )
+        assert "state" in found and max(found.values()) < TOLERANCE
 
     def test_on_a_gpu_s_kind_of_network(self, name: str) -> None:
         """An MLP that autograd differentiates: its parameters are a tensor."""

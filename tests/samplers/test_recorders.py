@@ -73,6 +73,7 @@ class Viewer:
     """Looks at images and acts at random."""
 
     normalizer = IdentityNormalizer()
+    state_size = 0
 
     def __init__(self) -> None:
         self.seen: list[np.ndarray] = []

@@ -60,6 +60,8 @@ class Follower:
     """action = weighted observation + noise; the environment gets twice that. Keeps what it saw
     and the threads that asked."""
 
+    state_size = 0
+
     def __init__(self):
         self.seen, self.threads = [], set()
 

@@ -30,6 +30,8 @@ from trpo_cli.training.identity import identity
 class LinearStub:
     """action = observations @ weights + noise; counts what it was asked for."""
 
+    state_size = 0
+
     def __init__(self, weights: np.ndarray, discrete: bool) -> None:
         self.weights, self.discrete = weights, discrete
         self.noise_shapes: list[tuple[int, ...]] = []

@@ -41,7 +41,11 @@ class MinibatchConfig:
     """The settings of epochs of shuffled minibatches and Adam."""
 
     epochs: int = setting(help="passes over each batch", low=1)
-    minibatch_size: int | None = setting(help="samples per Adam step; null: the whole batch", low=1)
+    minibatch_size: int | None = setting(
+        help="samples per Adam step, of a policy that remembers rounded to whole sequences; null: "
+        "the whole batch",
+        low=1,
+    )
     learning_rate: float = setting(help="Adam's step size", above=0)
     schedule: str = setting(help="step size over training", choices=[*SCHEDULES, ADAPTIVE])
     schedule_kl: float = setting(
@@ -56,6 +60,13 @@ class MinibatchConfig:
         help="estimate them anew between epochs, V fitted there",
         when="epochs!=1",
     )
+
+
+def whole_sequences(count: int, batch: Batch) -> int:
+    """So many samples of a batch, or the nearest number that is of whole sequences, at least
+    one."""
+    steps = batch.size // batch.sequences if batch.sequences else 1
+    return steps * max(1, round(count / steps))
 
 
 class MinibatchOptimizer:
@@ -173,7 +184,9 @@ class MinibatchAscent:
         target_kl = math.inf if target_kl is None else target_kl
         batch, wanted = self._batch, self._samples + epochs * self._batch.size
         orders = [
-            draw_order(batch.size, self._generator, self._policy.parameters, batch.split)
+            draw_order(
+                batch.size, self._generator, self._policy.parameters, batch.split, batch.sequences
+            )
             for _ in range(epochs)
         ]
         if not can_compile(self._policy, batch, slope):
@@ -212,7 +225,7 @@ class MinibatchAscent:
             )
             return ended
         size = batch.size
-        chunk = min(config.minibatch_size or size, size)
+        chunk = whole_sequences(min(config.minibatch_size or size, size), batch)
         shuffled, minibatches = batch.split.minibatches(order, chunk)
         observations, actions = batch.observations[shuffled], batch.actions[shuffled]
         advantages, before = batch.advantages[shuffled], self.old_log_prob[shuffled]

@@ -11,6 +11,7 @@ from trpo_cli.algos.base import Metrics
 from trpo_cli.algos.compiled_solution import can_compile, compiled_solution
 from trpo_cli.algos.objectives import Objective
 from trpo_cli.data.records import Batch
+from trpo_cli.data.sequences import members
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.conjugate_gradient import conjugate_gradient
 from trpo_cli.maths.line_search import LineSearchResult
@@ -40,7 +41,8 @@ class NaturalDirection:
 def natural_direction(
     policy: Policy, batch: Batch, gradient: Array, config: Any, generator: np.random.Generator
 ) -> NaturalDirection:
-    """Solve (F + damping I) x = g by conjugate gradients, F from `fisher_fraction` of the states.
+    """Solve (F + damping I) x = g by conjugate gradients, F from `fisher_fraction` of the states,
+    or of the whole sequences of a policy that remembers.
 
     kl_hessian: F is the Hessian of mean KL(old || new) at theta_old, in its exact Gauss-Newton form
     J'MJ (the Hessian of the KL at equal distributions has no other term). empirical: F is the mean
@@ -50,8 +52,11 @@ def natural_direction(
     """
     observations, actions, split = batch.observations, batch.actions, batch.split
     if config.fisher_fraction < 1.0:
-        count = max(1, round(batch.size * config.fisher_fraction))
-        chosen = np.sort(generator.choice(batch.size, count, replace=False))
+        units = batch.sequences or batch.size
+        count = max(1, round(units * config.fisher_fraction))
+        chosen = np.sort(generator.choice(units, count, replace=False))
+        if batch.sequences:
+            chosen = np.sort(members(chosen, units, batch.size))
         rows, split = batch.split.part(chosen)
         observations, actions = observations[rows], actions[rows]
     empirical = config.fisher == "empirical"

@@ -87,7 +87,7 @@ def make_file(config: Config, folder: Path, name: str) -> tuple[bytes, list[str]
         policy = load_policy(folder, config, simulator)
         reduced = compute_in_float32(policy)
         seeds, generator = evaluation_streams(config.seed or 0, NUM_ENVS)
-        observations = gather(policy, simulator, seeds, generator)
+        observations, states = gather(policy, simulator, seeds, generator)
     finally:
         simulator.close()
     module = acting_module(policy, simulator)
@@ -95,7 +95,8 @@ def make_file(config: Config, folder: Path, name: str) -> tuple[bytes, list[str]
     about |= {"step": step_of(folder), "trpo_cli": __version__}
     data = FORMATS[name].write(module, observations[:2], about)
     acting = FORMATS[name].read(data)
-    found = differences(policy, simulator, acting, observations)
+    found = differences(policy, simulator, acting, observations, states)
+    given = [("observation", observations[:1]), ("state", states[:1])][: len(module.inputs)]
     worst = max(found, key=lambda output: found[output])
     if not found[worst] <= TOLERANCE:
         raise RunFailed(
@@ -106,8 +107,8 @@ def make_file(config: Config, folder: Path, name: str) -> tuple[bytes, list[str]
         )
     said = [
         f"  {config.algo.name} on {config.env.id} after {step_of(folder):,} steps",
-        f"  in   {described('observation', observations)}",
-        *(f"  out  {described(key, array)}" for key, array in acting(observations[:1]).items()),
+        *(f"  in   {described(*each)}" for each in given),
+        *(f"  out  {described(*each)}" for each in acting(*(x for _, x in given)).items()),
         f"  differs from the policy by at most {found[worst]:.1e}, in {worst}, over "
         f"{len(observations):,} observations",
     ]

@@ -41,6 +41,8 @@ def validate(config: Config) -> None:
             f"(eval.episodes={most}); lower it, or raise eval.episodes."
         )
     _check_records(config)
+    if getattr(config.policy.traits, "remembers", False):
+        _check_remembering(config)
     estimates = config.sampler.traits.gives == "trajectories"
     if estimates and config.advantage.traits.needs_value and not config.value.traits.learned:
         raise UserError(
@@ -60,6 +62,23 @@ def validate(config: Config) -> None:
         check = getattr(getattr(config, group), "check", None)
         if check is not None:
             check(config)
+
+
+def _check_remembering(config: Config) -> None:
+    """Whether a policy that remembers can be carried along and learned from."""
+    said = f"policy={config.policy.name} remembers what it saw"
+    if config.sampler.traits.gives != "trajectories":
+        raise UserError(
+            f"{said}, and sampler={config.sampler.name} begins in the middle of episodes, or runs "
+            "many policies at once, without what was remembered there. Try "
+            "sampler=single_path, or policy=mlp."
+        )
+    for key, value in (("env.backend", config.env.backend), ("device", config.device)):
+        if value in ("warp", "cuda"):
+            raise UserError(
+                f"{said}, step by step on the CPU, and {key}={value} keeps the steps on a GPU. "
+                f"Leave {key} out, or try policy=mlp."
+            )
 
 
 def _check_recomputed(config: Config) -> None:

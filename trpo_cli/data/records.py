@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from trpo_cli.data.frames import FrameStacks
+from trpo_cli.data.sequences import Memory
 from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.distributions import Distribution
@@ -38,6 +39,7 @@ class Trajectories:
     lives_lost: (T, N) bool, where learning takes a lost life for an end; None without lives.
     branches: what was tried along the way (vine); None on a single path.
     first_times: (N,) int64, steps that the first samples' episodes had before them; None: none.
+    memory: what the policy remembered; None of one that does not.
     first_env, all_envs: the number of the first of these environments among those of all
         processes, and how many these are; None: N.
     """
@@ -56,6 +58,7 @@ class Trajectories:
     lives_lost: np.ndarray | None = None
     branches: Branches | None = None
     first_times: np.ndarray | None = None
+    memory: Memory | None = None
     first_env: int = 0
     all_envs: int | None = None
 
@@ -144,11 +147,12 @@ class Evaluations:
 class Batch:
     """What an update rule learns from.
 
-    observations: (B, features), normalised by the policy's own normaliser; or `FrameStacks`.
+    observations: (B, features), normalised by the policy's own normaliser; or `FrameStacks`, or
+        `Sequences`.
     actions: (B, A), in the policy's own units.
     advantages: (B,), standardised if the configuration says so.
     features: (B, features), the same observations in the value function's kind of array; or
-        `FrameStacks`.
+        `FrameStacks`. What the policy remembered stands beside them.
     returns: (B,), the value function's regression targets, numpy.
     values: (B,), what it predicted when they were made, numpy.
     rewards_to_go: (B,), the discounted rewards that followed, numpy; in them V stands only for what
@@ -159,6 +163,8 @@ class Batch:
         where they are those of now: the normaliser did not move.
     refreshed: the same samples with advantages, returns and targets by a V that has been fitted
         further, for a rule with several epochs; None: they stay.
+    sequences: N, where the samples k, k + N, k + 2 N, ... are one sequence in time, from which the
+        policy remembers, and which is learned from as a whole; None: every sample by itself.
     split: how the batch is spread over processes. Then these are the B_r rows of this process, a
         mean over them says nothing, and `size`, `sum` and `average` are those of the whole batch.
     """
@@ -173,6 +179,7 @@ class Batch:
     targets: Array
     branches: BranchBatch | None = None
     acted: Distribution | None = None
+    sequences: int | None = None
     split: Split = WHOLE
     refreshed: Callable[[], Batch] | None = None
 

@@ -59,7 +59,14 @@ class Estimation:
                 trajectories.final_observations,
             ]
         )
-        self._inputs = value.to_device(policy.normalize(everything))
+        self._inputs = policy.normalize(everything)
+        self._seen: Any = None  # of the policy alone, where V sees what it remembered as well
+        memory = trajectories.memory
+        if memory is not None:
+            size = trajectories.rewards.size
+            self._seen = memory.sequences(policy.to_device(self._inputs[:size]))
+            self._inputs = memory.beside(self._inputs)
+        self._inputs = value.to_device(self._inputs)
         worthless = trajectories.terminated  # nothing follows that learning should count
         if trajectories.lives_lost is not None:
             worthless = worthless | trajectories.lives_lost
@@ -107,7 +114,7 @@ class Estimation:
             )
         seen = inputs[:size]
         return Batch(
-            observations=policy.to_device(seen),
+            observations=policy.to_device(seen) if self._seen is None else self._seen,
             actions=policy.to_device(trajectories.actions.reshape(size, -1)),
             advantages=policy.to_device(advantages),
             features=seen,
@@ -119,6 +126,7 @@ class Estimation:
             targets=policy.to_device(returns),
             branches=branches,
             acted=self._acted,
+            sequences=None if self._seen is None else trajectories.all_envs or envs,
             split=split,
         )
 

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from trpo_cli.export.formats import Acting
+from trpo_cli.data.sequences import Sequences
+from trpo_cli.export.formats import Acting as Written
+from trpo_cli.export.module import STATE
+from trpo_cli.models.acting import Acting
 from trpo_cli.models.heads import BernoulliHead, GaussianHead
 from trpo_cli.models.policy import Policy
 from trpo_cli.simulators.base import Simulator, shows_images
@@ -20,48 +23,72 @@ CHUNK = 128
 
 def gather(
     policy: Policy, simulator: Simulator, seeds: Sequence[int], generator: np.random.Generator
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Observations (n, *obs), n at least OBSERVATIONS, as the policy meets them with sampled
-    actions. seeds: one for each environment."""
+    actions, and what it remembers before each, (n, S). seeds: one for each environment."""
     dtype = np.uint8 if shows_images(simulator.observation_space) else np.float32
     seen = [np.array(simulator.reset(seed=seeds), dtype)]
+    acting = Acting.afresh(policy, simulator.num_envs)
+    states = [acting.states.copy()]
     while len(seen) * simulator.num_envs < OBSERVATIONS:
         noise = policy.noise(generator, (simulator.num_envs,))
-        step = simulator.step(policy.to_env(policy.act(seen[-1], noise)))
+        step = simulator.step(policy.to_env(acting.act(seen[-1], noise)))
+        acting.forget(step.ended)
         seen.append(np.array(step.observations, dtype))
-    return np.concatenate(seen)
+        states.append(acting.states.copy())
+    return np.concatenate(seen), np.concatenate(states)
 
 
 def outputs_of(
-    policy: Policy, observations: np.ndarray, start: int | np.ndarray
+    policy: Policy,
+    observations: np.ndarray,
+    start: int | np.ndarray,
+    states: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """What `module.ActingModule` should give, by the policy's own arithmetic. start: what the
-    environment's own choices count from."""
-    inputs = policy.normalize(observations)
-    action = policy.to_env(policy.draw(inputs, None))
+    environment's own choices count from. states: what is remembered before, (n, S)."""
+    inputs: Any = policy.normalize(observations)
+    if states is None or not states.shape[1]:
+        action, also = policy.draw(inputs, None), {}
+    else:
+        action, after = policy.act_after(states, observations, None)
+        also = {STATE: after}
+        rows = np.arange(len(inputs))  # each begins a sequence of one step
+        inputs = Sequences(inputs[None], states, np.zeros((1, len(rows)), dtype=bool), rows)
+    action = policy.to_env(action)
     parts: Any = policy.distribution(policy.to_device(inputs))
     if not isinstance(policy.head, GaussianHead):
-        return {"action": action + start, "logits": np.asarray(parts.logits)}
+        return {"action": action + start, "logits": np.asarray(parts.logits), **also}
     factor, offset, _, _ = policy.head.affine()
     plain = policy.head.squashed  # of those the Gaussian before tanh is given
     factor, offset = np.where(plain, 1.0, factor), np.where(plain, 0.0, offset)
     mean = np.asarray(parts.mean) * factor + offset
     std = np.broadcast_to(np.exp(np.asarray(parts.log_std)) * factor, mean.shape)
-    return {"action": action, "mean": mean.reshape(action.shape), "std": std.reshape(action.shape)}
+    mean, std = mean.reshape(action.shape), std.reshape(action.shape)
+    return {"action": action, "mean": mean, "std": std, **also}
 
 
 def differences(
-    policy: Policy, simulator: Simulator, acting: Acting, observations: np.ndarray
+    policy: Policy,
+    simulator: Simulator,
+    acting: Written,
+    observations: np.ndarray,
+    states: np.ndarray | None = None,
 ) -> dict[str, float]:
     """The largest difference of each output, of numbers beyond 1 relative to them: over all
     observations in chunks, and for the first one by itself.
 
-    Of another choice than the policy's, how much more it likes its own, in logits.
+    states: what is remembered before each, (n, S); None of a policy that does not. Of another
+    choice than the policy's, how much more it likes its own, in logits.
     """
-    parts = [observations[:1], *np.split(observations, range(CHUNK, len(observations), CHUNK))]
+    cuts = range(0, len(observations), CHUNK)
+    parts = [slice(0, 1), *(slice(cut, cut + CHUNK) for cut in cuts)]
     start, largest = simulator.action_start, dict[str, float]()
     for part in parts:
-        ours, theirs = outputs_of(policy, part, start), acting(part)
+        given = [observations[part]]
+        if states is not None and states.shape[1]:
+            given.append(states[part])
+        ours, theirs = outputs_of(policy, given[0], start, *given[1:]), acting(*given)
         for name, value in ours.items():
             found = relative(value, theirs[name])
             if found and name == "action" and "logits" in ours:

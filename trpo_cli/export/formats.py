@@ -14,13 +14,17 @@ import torch
 from torch import nn
 
 from trpo_cli.errors import UserError
-from trpo_cli.export.module import ActingModule, Pixels, Whitening
+from trpo_cli.export.module import STATE, ActingModule, Pixels, Whitening
 from trpo_cli.export.reader import read_policy
 from trpo_cli.models.autograd import ACTIVATIONS, Affine
 
-Acting = Callable[[np.ndarray], Mapping[str, np.ndarray]]
-"""Observations (B, *obs) -> the outputs by their names."""
-INPUT = "observation"
+Acting = Callable[..., Mapping[str, np.ndarray]]
+"""Observations (B, *obs), and states (B, S) of a policy that remembers -> the outputs by their
+names."""
+
+
+AFTER = {STATE: "next_state"}
+"""What an output is called in ONNX, where an input has its name."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,15 @@ def _write_onnx(module: ActingModule, example: np.ndarray, about: dict[str, Any]
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
-            (torch.from_numpy(example),),
+            module.example(example),
             file,
-            input_names=[INPUT],
-            output_names=list(module.names),
-            dynamic_axes={name: {0: "batch"} for name in (INPUT, *module.names)},
+            input_names=list(module.inputs),
+            # One name for both would make them one tensor.
+            output_names=[AFTER.get(name, name) for name in module.names],
+            dynamic_axes={
+                name: {0: "batch"}
+                for name in (*module.inputs, *(AFTER.get(name, name) for name in module.names))
+            },
             dynamo=False,
         )
     model = onnx.load_model_from_string(file.getvalue())
@@ -59,17 +67,22 @@ def _read_onnx(data: bytes) -> Acting:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    inputs = [node.name for node in session.get_inputs()]
     names = [output.name for output in session.get_outputs()]
-    return lambda observations: dict(
-        zip(names, session.run(names, {INPUT: observations}), strict=True)
-    )
+    said = {after: name for name, after in AFTER.items()}
+
+    def act(*arrays: np.ndarray) -> Mapping[str, np.ndarray]:
+        outputs = session.run(names, dict(zip(inputs, arrays, strict=True)))
+        return dict(zip([said.get(name, name) for name in names], outputs, strict=True))
+
+    return act
 
 
 def _write_torchscript(module: ActingModule, example: np.ndarray, about: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     with warnings.catch_warnings():  # that torch.export is to replace it some day
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(module, (torch.from_numpy(example),), check_trace=False)
+        traced = torch.jit.trace(module, module.example(example), check_trace=False)
         said = {**about, "outputs": module.names}
         torch.jit.save(traced, file, _extra_files={"about.json": json.dumps(said)})
     return file.getvalue()
@@ -82,9 +95,9 @@ def _read_torchscript(data: bytes) -> Acting:
         module = torch.jit.load(io.BytesIO(data), _extra_files=extra)
     names = json.loads(extra["about.json"])["outputs"]
 
-    def act(observations: np.ndarray) -> Mapping[str, np.ndarray]:
+    def act(*arrays: np.ndarray) -> Mapping[str, np.ndarray]:
         with torch.no_grad():
-            outputs = module(torch.from_numpy(observations))
+            outputs = module(*map(torch.from_numpy, arrays))
         return {name: x.numpy() for name, x in zip(names, outputs, strict=True)}
 
     return act

@@ -7,6 +7,8 @@ outputs are a tuple in the order of `names`:
     mean, std    (B, *act), float actions: where the action is not squashed, in the environment's
                  units and not yet clipped; where it is, before tanh
     logits       (B, D), others: of the choices, those of the first number first; of each coin
+    state        (B, S), of a policy that remembers: what it remembers after the observation, from a
+                 second input of that name, what it remembered before; zeros where an episode begins
 """
 
 from __future__ import annotations
@@ -29,7 +31,11 @@ from trpo_cli.models.heads import BernoulliHead, CategoricalHead, GaussianHead
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import IdentityNormalizer, Normalizer
 from trpo_cli.models.policy import Policy
+from trpo_cli.models.recurrent import RecurrentNetwork
 from trpo_cli.simulators.base import Simulator
+
+STATE = "state"
+"""The name of what a policy remembers."""
 
 
 class Whitening(nn.Module):
@@ -122,15 +128,56 @@ class BernoulliOutputs(nn.Module):
         return (outputs > 0.0).to(torch.int8), outputs
 
 
+class RecurrentModule(nn.Module):
+    """`models.recurrent.RecurrentNetwork`, one step: inputs (B, d) and states (B, S) -> outputs
+    (B, D) and states (B, S). The equations are those of `models.cells`."""
+
+    def __init__(self, network: RecurrentNetwork) -> None:
+        super().__init__()
+        self.units, self.kind = network.units, network.kind
+        self.state_size = network.state_size
+        self.weight = nn.Parameter(torch.zeros(network.inputs, network.width))
+        self.bias = nn.Parameter(torch.zeros(network.width))
+        self.recurrent = nn.Parameter(torch.zeros(network.units, network.width))
+        self.behind = torch_mlp(network.head)
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        a, p = x @ self.weight + self.bias, state[:, : self.units] @ self.recurrent
+        if self.kind == "gru":
+            (a_r, a_z, a_n), (p_r, p_z, p_n) = a.chunk(3, 1), p.chunk(3, 1)
+            r, z = (a_r + p_r).sigmoid(), (a_z + p_z).sigmoid()
+            n = (a_n + r * p_n).tanh()
+            after = n + z * (state - n)
+        else:
+            i, f, q, o = (a + p).chunk(4, 1)
+            c = f.sigmoid() * state[:, self.units :] + i.sigmoid() * q.tanh()
+            after = torch.cat([o.sigmoid() * c.tanh(), c], 1)
+        return self.behind(torch.cat([x, after[:, : self.units]], 1)), after
+
+
 class ActingModule(nn.Module):
-    """reading, network, head: observation (B, *obs) -> the outputs called `names`."""
+    """reading, network, head: observation (B, *obs), and a state where there is one, called
+    `inputs` -> the outputs called `names`."""
 
     def __init__(self, reading: nn.Module, network: nn.Module, columns: int, head: Any) -> None:
         super().__init__()
         self.reading, self.network, self.head = reading, network, head
         self.columns, self.names = columns, head.names
+        self.inputs: tuple[str, ...] = ("observation",)
+        if isinstance(network, RecurrentModule):
+            self.inputs, self.names = (*self.inputs, STATE), (*self.names, STATE)
 
-    def forward(self, observation: Tensor) -> tuple[Tensor, ...]:
+    def example(self, observations: np.ndarray) -> tuple[Tensor, ...]:
+        """Inputs with these observations, where episodes begin."""
+        seen = torch.from_numpy(observations)
+        if not isinstance(self.network, RecurrentModule):
+            return (seen,)
+        return seen, torch.zeros(len(seen), self.network.state_size)
+
+    def forward(self, observation: Tensor, state: Tensor | None = None) -> tuple[Tensor, ...]:
+        if state is not None:
+            found, after = self.network(self.reading(observation), state)
+            return (*self.head(found), after)
         # A network that gives V(s) too has it in one more column.
         outputs: tuple[Tensor, ...] = self.head(
             self.network(self.reading(observation))[:, : self.columns]
@@ -174,6 +221,8 @@ def _network(network: Any) -> nn.Module:
         return copy.deepcopy(network.module).cpu()
     if isinstance(network, ConvNet):
         return conv_module(network)
+    if isinstance(network, RecurrentNetwork):
+        return RecurrentModule(network)
     raise _unknown("network", network)
 
 

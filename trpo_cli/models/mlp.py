@@ -83,8 +83,14 @@ class Linearization:
         t *= inverse
         return t
 
-    def vjp(self, u: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """J' u summed over the batch: u (B, D) -> (P,), written into `out` when given."""
+    def vjp(
+        self, u: np.ndarray, out: np.ndarray | None = None, of_inputs: np.ndarray | None = None
+    ) -> np.ndarray:
+        """J' u summed over the batch: u (B, D) -> (P,), written into `out` when given.
+
+        of_inputs: (B, n), where u times the outputs' Jacobian in the inputs is written; None:
+        nowhere.
+        """
         flat = out if out is not None else np.empty(self._network.num_parameters, u.dtype)
         gradients = self._network.views(flat)
         # A product with ones: cheaper than a sum over the long axis.
@@ -97,14 +103,18 @@ class Linearization:
                 g = g @ self._layers[index][0].T
                 g *= self._slope(index - 1)
                 g = self._through(g, index - 1)
+        if of_inputs is not None:
+            np.matmul(g, self._layers[0][0].T, out=of_inputs)
         return flat
 
-    def jvp(self, v: np.ndarray) -> np.ndarray:
-        """J v: v (P,) -> (B, D)."""
+    def jvp(self, v: np.ndarray, inputs: np.ndarray | None = None) -> np.ndarray:
+        """J v: v (P,) -> (B, D). inputs: (B, n), a tangent of the inputs as well; None is zero."""
         tangents = self._network.views(v)
         d_weight, d_bias = tangents[0]
         dz = self._hidden[0] @ d_weight
         dz += d_bias
+        if inputs is not None:
+            dz += inputs @ self._layers[0][0]
         for index in range(1, len(self._layers)):
             dz = self._through(dz, index - 1)
             dz *= self._slope(index - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from trpo_cli.data.sequences import members
 from trpo_cli.distributed.split import Split
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.seeding import on_device
@@ -22,12 +23,21 @@ def takes_alone(parameters: Array, split: Split) -> bool:
     return parameters.device.type in KINDS and split.is_whole
 
 
-def draw_order(size: int, generator: np.random.Generator, parameters: Array, split: Split) -> Array:
-    """The numbers of `size` samples in a random order, (size,) int64.
+def draw_order(
+    size: int,
+    generator: np.random.Generator,
+    parameters: Array,
+    split: Split,
+    sequences: int | None = None,
+) -> Array:
+    """The numbers of `size` samples in a random order, (size,) int64. sequences: of so many, one
+    after the other, each in time; None: of the samples themselves.
 
     Numpy's, or on a GPU that takes steps alone torch's, drawn there from a seed that the generator
     gives: a generator that resumes gives the same orders again.
     """
+    if sequences:
+        return members(generator.permutation(sequences), sequences, size)
     if not (DRAW_THERE and takes_alone(parameters, split) and parameters.is_cuda):
         return generator.permutation(size)
     device = parameters.device

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from trpo_cli.data.sequences import Memory
 from trpo_cli.data.states import join, part
 from trpo_cli.maths.arrays import Array, as_numpy, namespace
 from trpo_cli.maths.distributions import Distribution, Parameters
@@ -47,6 +48,18 @@ class FeatureNetwork(Protocol):
     """A network whose last hidden layer a linear value function can stand on."""
 
     def features(self, layers: Any, inputs: Any) -> np.ndarray: ...
+
+
+@runtime_checkable
+class RememberingNetwork(Protocol):
+    """A network that carries a state of S numbers from step to step, such as
+    `models.recurrent.RecurrentNetwork`. All its other methods take `Sequences`."""
+
+    state_size: int
+
+    def step(
+        self, layers: Any, inputs: np.ndarray, states: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 class PolicyLinearization:
@@ -152,6 +165,21 @@ class Policy:
         outputs = self.network.predict(self._layers, inputs)
         return self.head.act(outputs[:, : self.head.num_outputs], self._numpy_extra(), noise)
 
+    @property
+    def state_size(self) -> int:
+        """S, the numbers that it remembers from step to step of an episode; mostly 0."""
+        return self.network.state_size if isinstance(self.network, RememberingNetwork) else 0
+
+    def act_after(
+        self, states: np.ndarray, observations: np.ndarray, noise: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`act` of a policy that remembers: actions, and what it remembers after them, both from
+        what it remembered before, (n, S). See `models.acting`, which keeps that."""
+        assert isinstance(self.network, RememberingNetwork)
+        inputs = self.normalize(observations)
+        outputs, after = self.network.step(self._layers, inputs, states)
+        return self.head.act(outputs, self._numpy_extra(), noise), after
+
     def act_there(self, observations: Array, noise: Array) -> Array:
         """`act` where a torch network is: tensors in, a tensor out, and nobody waits for it."""
         outputs = self.network.outputs(self._layers, self.normalize(observations))
@@ -184,6 +212,12 @@ class Policy:
         """Raw observations (n, *obs) -> network inputs (n, features), of the same kind of array;
         images stay."""
         return self.normalizer(observations)
+
+    def inputs(self, observations: Any, memory: Memory | None = None) -> Any:
+        """What `linearize` and `distribution` take, from raw observations (B, *obs); memory: what
+        a policy that remembers remembered of them, step-major."""
+        inputs = self.to_device(self.normalize(observations))
+        return inputs if memory is None else memory.sequences(inputs)
 
     def linearize(self, inputs: Any) -> PolicyLinearization:
         """Distributions at normalised observations (B, features) and their Jacobian."""

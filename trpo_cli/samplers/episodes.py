@@ -68,6 +68,7 @@ def take(groups: Sequence[Group], first: int, count: int) -> Group:
 def merge(states: Sequence[tuple[Arrays, dict[str, Any]]]) -> tuple[Arrays, dict[str, Any]]:
     """One state from those of several processes."""
     arrays, state = pack([group for part in states for group in unpack(*part)])
-    for key in ("returns", "lengths"):
-        arrays[key] = np.concatenate([part[key] for part, _ in states])
+    for key in ("returns", "lengths", "memory"):
+        if key in states[0][0]:
+            arrays[key] = np.concatenate([part[key] for part, _ in states])
     return arrays, state

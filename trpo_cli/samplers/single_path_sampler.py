@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from trpo_cli.data.records import Trajectories
+from trpo_cli.data.sequences import Memory
 from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.maths.noise import coloured
+from trpo_cli.models.acting import Acting, nothing_remembered
 from trpo_cli.models.heads import GaussianHead
 from trpo_cli.models.normalizer import IdentityNormalizer
 from trpo_cli.samplers.compiled import Crew, can_be_compiled, play_steps
@@ -83,6 +85,8 @@ class SinglePathSampler:
             np.array(simulator.reset(seed=seeds[columns]))
             for simulator, columns in zip(self.simulators, self.columns, strict=True)
         ]
+        self._states = np.zeros((self.num_envs, 0), dtype=np.float32)
+        """What the policy remembers, (N, S)."""
         self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, dtype=np.int64)
 
@@ -164,18 +168,24 @@ class SinglePathSampler:
         actions: list[np.ndarray] = [np.empty(0)] * len(self.simulators)
         ends: list[list[tuple[int, int, float, int]]] = [[] for _ in self.simulators]
         recorders = self._recorders(policy)
+        if self._states.shape[1] != policy.state_size:
+            self._states = nothing_remembered(policy, self.num_envs)
+        states = np.empty((*shape, policy.state_size), dtype=np.float32)
+        forgotten: list[list[np.ndarray]] = [[] for _ in self.simulators]
 
         def run(group: int) -> None:
             simulator, columns = self.simulators[group], self.columns[group]
             current, first = self._observations[group], columns.start
             returns, lengths = self._returns[columns], self._lengths[columns]
             recorder, taken = recorders[group], []
+            acting = Acting(policy, self._states[columns])
             for t in range(self.steps):
                 if self._closed:  # by a main thread that was interrupted meanwhile
                     return
                 if moments is not None:
                     moments.visit(t, group)
-                chosen = policy.act(recorder.seen(t, current), noise[t, columns])
+                states[t, columns] = acting.states
+                chosen = acting.act(recorder.seen(t, current), noise[t, columns])
                 taken.append(chosen)
                 try:
                     step = simulator.step(policy.to_env(chosen))
@@ -197,6 +207,8 @@ class SinglePathSampler:
                 for i in step.ended:
                     ends[group].append((t, first + int(i), returns[i], int(lengths[i])))
                     returns[i], lengths[i] = 0.0, 0
+                    forgotten[group].append(acting.states[i].copy())
+                acting.forget(step.ended)
                 current = step.observations
             self._observations[group][...] = current
             actions[group] = np.stack(taken)
@@ -212,6 +224,16 @@ class SinglePathSampler:
         order = sorted(range(len(every)), key=lambda k: every[k][:2])
         finished = [every[k] for k in order]
         observations, last, final = join(recorders, np.array(order, dtype=np.int64))
+        memory = None
+        if policy.state_size:
+            ended = [state for group in forgotten for state in group]
+            over = (terminated | truncated)[:-1]
+            memory = Memory(
+                states,
+                self._states.copy(),
+                np.array([ended[k] for k in order], np.float32).reshape(-1, states.shape[2]),
+                np.concatenate([np.zeros((1, self.num_envs), dtype=bool), over]),
+            )
         return Trajectories(
             observations=observations,
             actions=np.concatenate(actions, axis=1),
@@ -224,6 +246,7 @@ class SinglePathSampler:
             episode_returns=[float(end[2]) for end in finished],
             episode_lengths=[end[3] for end in finished],
             lives_lost=lives_lost if lives_lost.any() else None,
+            memory=memory,
         )
 
     def metrics(self, records: Trajectories) -> dict[str, Any]:
@@ -253,7 +276,10 @@ class SinglePathSampler:
         arrays, state = pack(
             [Group(seen, None if s.why_not_restorable else s.snapshot()) for seen, s in groups]
         )
-        return {**arrays, "returns": self._returns, "lengths": self._lengths}, state
+        own: dict[str, np.ndarray] = {"returns": self._returns, "lengths": self._lengths}
+        if self._states.size:
+            own["memory"] = self._states
+        return {**arrays, **own}, state
 
     def load_state(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> str:
         """Go on with the episodes of a saved state, that of all processes together; returns why
@@ -271,6 +297,8 @@ class SinglePathSampler:
         self._observations = found
         self._returns[:] = arrays["returns"][self._own]
         self._lengths[:] = arrays["lengths"][self._own]
+        if "memory" in arrays:
+            self._states = arrays["memory"][self._own].copy()
         return ""
 
     def restart(self, generator: np.random.Generator) -> None:

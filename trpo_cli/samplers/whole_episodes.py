@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trpo_cli.models.acting import Acting
 from trpo_cli.samplers.compiled import Crew, can_be_compiled, make_actor, make_record, play_out
 from trpo_cli.simulators.base import Simulator, shows_images
 
@@ -80,6 +81,7 @@ def _step(
     # an episode is stepped on with any.
     noise: list[np.ndarray] = [np.zeros(0)] * n
     busy = np.ones(n, dtype=bool)
+    acting = Acting.afresh(policy, n)
     observations = simulator.reset(seed=list(seeds[:n]))
     while busy.any():
         each(0, 0)
@@ -92,7 +94,7 @@ def _step(
             noise = [left[1:] for left in noise]
         # As in training, the policy acts on float32 observations, or on images.
         seen = observations if images else np.asarray(observations, dtype=np.float32)
-        actions = policy.to_env(policy.act(seen, drawn))
+        actions = policy.to_env(acting.act(seen, drawn))
         for i in np.flatnonzero(busy).tolist():
             if current[i] in watched:
                 watched.took(current[i], actions[i : i + 1])
@@ -113,6 +115,7 @@ def _step(
             if waiting:
                 current[i], noise[i] = waiting.pop(), np.zeros(0)
                 begun.append(i)
+        acting.forget(begun)
         if begun:
             observations = simulator.reset(ids=begun, seed=[seeds[current[i]] for i in begun])
     return returns, lengths, cut

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from trpo_cli.data.sequences import Memory
 from trpo_cli.distributed.split import Split
 from trpo_cli.maths.distributions import Distribution, mean_kl
 from trpo_cli.models.policy import Policy
@@ -34,18 +35,25 @@ class Renormalized:
 
 
 def renormalize(
-    policy: Policy, observations: Any, steps: int, split: Split, whole: bool
+    policy: Policy,
+    observations: Any,
+    steps: int,
+    split: Split,
+    whole: bool,
+    memory: Memory | None = None,
 ) -> Renormalized:
     """Merge a batch of raw observations (B, *obs), step-major, into the policy's normaliser.
 
-    steps: T. whole: ask for `acted`.
+    steps: T. whole: ask for `acted`. memory: what a policy that remembers remembered of them.
     """
     if not policy.normalizer.enabled:
         return Renormalized(None, {})
     some = _some(len(observations), steps, split)
 
     def distribution(rows: Any) -> Distribution:
-        return policy.distribution(policy.to_device(policy.normalize(observations[rows])))
+        if memory is not None:
+            return policy.distribution(policy.inputs(observations, memory)[rows])
+        return policy.distribution(policy.inputs(observations[rows]))
 
     acted = distribution(slice(None) if whole else some).detach()
     before = acted.rows(some) if whole else acted

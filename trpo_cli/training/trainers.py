@@ -80,6 +80,7 @@ class BatchTrainer:
                 len(trajectories.rewards),
                 split,
                 whole=config.algo.traits.bounds_kl,
+                memory=trajectories.memory,
             )
             estimation = Estimation(
                 trajectories,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from trpo_cli.models.mlp import ACTIVATIONS
 from trpo_cli.settings import CONTINUOUS, setting
 
 if TYPE_CHECKING:
@@ -14,13 +16,19 @@ if TYPE_CHECKING:
 
     from trpo_cli.models.heads import Head
     from trpo_cli.models.mlp import MLP
+    from trpo_cli.models.normalizer import Normalizer
     from trpo_cli.models.policy import Policy
+    from trpo_cli.models.recurrent import RecurrentNetwork
 
 ACTIONS = "bounded actions: rescale [-1, 1] to the bounds, clip at them, squash by tanh, or raw"
 ACTION_CHOICES = ("rescale", "clip", "squash", "raw")
 INIT_LOG_STD = "first log standard deviation (continuous actions)"
 NORMALIZE = "running mean and variance of observations"
 CLIP = "bound on normalised observations"
+LOG_STD = (
+    "log standard deviation: shared, one of each action for all states; state, the network's, "
+    "within 3 of init_log_std"
+)
 
 
 PRECISION = (
@@ -68,6 +76,59 @@ class CNNConfig:
         return image_policy(self, observation_space, action_space, generator, device, with_value)
 
 
+@dataclass
+class RecurrentConfig(VectorConfig):
+    """The settings of a policy that remembers. cell: its recurrent cell, see `models.cells`."""
+
+    cell: ClassVar[str]
+
+    memory_size: int = setting(help="units of the recurrent cell", low=1)
+    hidden_sizes: list[int] = setting(help="units of each hidden layer behind the cell", low=1)
+    activation: str = setting(help="hidden activation", choices=ACTIVATIONS)
+    log_std: str = setting(help=LOG_STD, choices=["shared", "state"], when=CONTINUOUS)
+
+    def build(
+        self,
+        observation_space: spaces.Box,
+        action_space: spaces.Space[Any],
+        generator: np.random.Generator,
+        device: str = "cpu",
+        with_value: bool = False,
+    ) -> Policy:
+        from trpo_cli.models.heads import make_head
+        from trpo_cli.models.mlp import MLP
+        from trpo_cli.models.policy import Policy
+        from trpo_cli.models.recurrent import RecurrentNetwork
+
+        first = self.init_log_std if self.log_std == "state" else None
+        head = make_head(action_space, self.actions, first)
+        inputs, units = math.prod(observation_space.shape), self.memory_size
+        mlp = MLP([inputs + units, *self.hidden_sizes, head.num_outputs], self.activation)
+        network = RecurrentNetwork(inputs, self.cell, units, mlp)
+        normalizer, parameters = start(self, network, head, observation_space, generator)
+        return Policy(network, head, normalizer, parameters)
+
+
+def start(
+    settings: VectorConfig,
+    network: MLP | RecurrentNetwork,
+    head: Head,
+    observation_space: spaces.Box,
+    generator: np.random.Generator,
+) -> tuple[Normalizer, np.ndarray]:
+    """A normaliser without data, and the first parameters of network and head, (P,)."""
+    from trpo_cli.models.normalizer import Normalizer
+
+    normalizer = Normalizer(
+        observation_space.shape, settings.observation_clip, settings.normalize_observations
+    )
+    size = network.num_parameters
+    parameters = np.zeros(size + head.num_extra, dtype=np.float32)
+    network.initialize(parameters[:size], generator, settings.output_gain)
+    parameters[size:] = settings.init_log_std
+    return normalizer, parameters
+
+
 def mlp_policy(
     settings: VectorConfig,
     mlp: MLP,
@@ -77,16 +138,9 @@ def mlp_policy(
     device: str,
 ) -> Policy:
     """A policy on an MLP: in closed form, in numpy on a CPU and in torch on another device."""
-    from trpo_cli.models.normalizer import Normalizer
     from trpo_cli.models.policy import Policy
 
-    normalizer = Normalizer(
-        observation_space.shape, settings.observation_clip, settings.normalize_observations
-    )
-    size = mlp.num_parameters
-    parameters = np.zeros(size + head.num_extra, dtype=np.float32)
-    mlp.initialize(parameters[:size], generator, settings.output_gain)
-    parameters[size:] = settings.init_log_std
+    normalizer, parameters = start(settings, mlp, head, observation_space, generator)
     if device == "cpu":
         return Policy(mlp, head, normalizer, parameters)
     from trpo_cli.models.torch_mlp import TorchMLP

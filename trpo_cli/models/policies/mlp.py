@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from trpo_cli.components import PolicyTraits, component
 from trpo_cli.models.mlp import ACTIVATIONS
-from trpo_cli.models.policies.base import VectorConfig, mlp_policy
+from trpo_cli.models.policies.base import LOG_STD, VectorConfig, mlp_policy
 from trpo_cli.settings import CONTINUOUS, setting
 
 if TYPE_CHECKING:
@@ -30,12 +30,7 @@ class MLPPolicyConfig(VectorConfig):
     layer_norm: bool = setting(
         help="normalise what each hidden layer gives its activation, in every state"
     )
-    log_std: str = setting(
-        help="log standard deviation: shared, one of each action for all states; state, the "
-        "network's, within 3 of init_log_std",
-        choices=["shared", "state"],
-        when=CONTINUOUS,
-    )
+    log_std: str = setting(help=LOG_STD, choices=["shared", "state"], when=CONTINUOUS)
 
     def build(
         self,

@@ -44,7 +44,7 @@ class MLPValueConfig(RegressionConfig):
         from trpo_cli.models.mlp import MLP
         from trpo_cli.models.value import Value
 
-        sizes = [math.prod(space.shape), *self.hidden_sizes, 1]
+        sizes = [math.prod(space.shape) + policy.state_size, *self.hidden_sizes, 1]
         mlp = MLP(sizes, self.activation, layer_norm=self.layer_norm)
         parameters = np.zeros(mlp.num_parameters, dtype=np.float32)
         mlp.initialize(parameters, generator, output_gain=0.01)

@@ -47,7 +47,7 @@ class QuadraticValueConfig:
     ) -> LinearValue:
         from trpo_cli.models.linear_value import LinearValue
 
-        inputs = math.prod(space.shape)
+        inputs = math.prod(space.shape) + policy.state_size
         return LinearValue(policy, quadratic_features, feature_count(inputs), self.ridge)
 
 
