@@ -52,6 +52,19 @@ DAMPED = {"npg": {"algo.damping": 1.0}, "trpo": {"algo.damping": 1.0}}
 CASES: dict[str, tuple[list[str], int]] = {
     **{f"{r} CartPole": (running.settings(r, "CartPole-v1"), 4) for r in RULES},
     **{f"{r} Hopper": (running.settings(r, "Hopper-v4", **DAMPED.get(r, {})), 4) for r in RULES},
+    # Sequences are of one process each.
+    **{
+        f"{rule} remembers": (
+            running.settings(
+                rule,
+                "CartPole-v1",
+                policy="gru",
+                **{"policy.memory_size": 8, "sampler.num_envs": 5, **DAMPED.get(rule, {})},
+            ),
+            3,
+        )
+        for rule in ("ppo", "trpo")
+    },
     # Minibatches and Fisher samples of which a process has none, unequal shares, every option.
     "ppo small": (
         running.settings(

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import running
 from trpo_cli.commands.hydra.compose import config_of
-from trpo_cli.data.sequences import Sequences, members
+from trpo_cli.data.sequences import Sequences, Together
 from trpo_cli.distributed.split import WHOLE
 from trpo_cli.errors import UserError
 from trpo_cli.estimators.batch import Estimation
@@ -94,13 +94,13 @@ class TestRollout:
         features = parts.policy.normalize(trajectories.flat_observations)
         states = trajectories.memory.states.reshape(len(features), -1)
         np.testing.assert_array_equal(batch.features, np.hstack([features, states]))
-        assert batch.sequences == trajectories.rewards.shape[1]
+        assert batch.together == Together(envs=4, length=32)
 
 
 class TestSequences:
     def test_minibatches_are_whole_sequences(self) -> None:
         """64 samples of sequences of 32 are two environments' 32 steps each, in time."""
-        order = draw_order(128, np.random.default_rng(0), np.zeros(1), WHOLE, sequences=4)
+        order = draw_order(128, np.random.default_rng(0), np.zeros(1), WHOLE, Together(4, 32))
         assert sorted(order.tolist()) == list(range(128))
         for number in range(2):
             part = order[64 * number : 64 * (number + 1)].reshape(2, 32)
@@ -131,7 +131,52 @@ class TestSequences:
         assert part.inputs.shape[:2] == (32, 2) and len(part) == 64
 
     def test_members(self) -> None:
-        np.testing.assert_array_equal(members(np.array([2, 0]), 3, 9), [2, 5, 8, 0, 3, 6])
+        """Of 4 steps of 3 environments, samples 3 t + n: of sequences of 2 steps, number 4 is the
+        second one of environment 1."""
+        assert Together(3, 4).members(np.array([2, 0])).tolist() == [2, 5, 8, 11, 0, 3, 6, 9]
+        assert Together(3, 2).members(np.array([4, 0])).tolist() == [7, 10, 0, 3]
+        assert Together(3, 2).count(12) == 6
+
+    @pytest.mark.parametrize(
+        ("together", "halves"),
+        [
+            (Together(3, 2), [([0, 1, 2, 3, 4, 5], 3), ([6, 7, 8, 9, 10, 11], 3)]),
+            (Together(3, 4), [([0, 3, 6, 9], 1), ([1, 2, 4, 5, 7, 8, 10, 11], 2)]),
+            (Together(1, 12), []),
+        ],
+    )
+    def test_halves(self, together: Together, halves: list[Any]) -> None:
+        """Of 12 samples: by time where there are several sequences, otherwise by environment."""
+        found = [(numbers.tolist(), part.envs) for numbers, part in together.halves(12)]
+        assert found == halves
+        whole = together.members(np.arange(together.count(12))).reshape(-1, together.length)
+        for numbers, part in together.halves(12):
+            own = numbers[part.members(np.arange(part.count(len(numbers))))]
+            for sequence in own.reshape(-1, together.length).tolist():
+                assert sequence in whole.tolist()
+
+    @every_cell
+    def test_shorter_ones_begin_with_what_was_remembered(self, cell: str) -> None:
+        """They give the outputs of whole ones, to rounding, and shorter gradients."""
+        found = []
+        for length in ("null", 8):
+            one = training("ppo", cell, **{"policy.sequence_length": length})
+            trajectories = collected(one)
+            inputs = one.policy.inputs(trajectories.flat_observations, trajectories.memory)
+            found.append((inputs, one.policy.linearize(inputs)))
+        (whole, here), (short, there) = found
+        assert whole.begins.shape == (32, 4) and short.begins.shape == (8, 16)
+        expected: Any = here.distribution
+        parts: Any = there.distribution
+        np.testing.assert_allclose(parts.logits, expected.logits, atol=1e-6)
+        rows = Together(4, 8).members(np.array([5]))  # steps 8 to 15 of environment 1
+        part = short[rows]
+        assert part.begins.shape == (8, 1)
+        np.testing.assert_array_equal(part.inputs[:, 0], whole.inputs[8:16, 1])
+
+    def test_lengths_that_do_not_divide_the_rollout_are_refused(self) -> None:
+        with pytest.raises(UserError, match=r"sampler\.steps_per_env=32"):
+            training("ppo", **{"policy.sequence_length": 7})
 
 
 class TestTraining:

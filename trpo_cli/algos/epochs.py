@@ -65,8 +65,8 @@ class MinibatchConfig:
 def whole_sequences(count: int, batch: Batch) -> int:
     """So many samples of a batch, or the nearest number that is of whole sequences, at least
     one."""
-    steps = batch.size // batch.sequences if batch.sequences else 1
-    return steps * max(1, round(count / steps))
+    length = batch.together.length if batch.together else 1
+    return length * max(1, round(count / length))
 
 
 class MinibatchOptimizer:
@@ -185,7 +185,7 @@ class MinibatchAscent:
         batch, wanted = self._batch, self._samples + epochs * self._batch.size
         orders = [
             draw_order(
-                batch.size, self._generator, self._policy.parameters, batch.split, batch.sequences
+                batch.size, self._generator, self._policy.parameters, batch.split, batch.together
             )
             for _ in range(epochs)
         ]

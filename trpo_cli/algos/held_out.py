@@ -88,8 +88,14 @@ class HeldOut:
 
 def halves(batch: Batch) -> list[Batch]:
     """The earlier and the later samples of a batch; none of a batch with too few. Samples are
-    numbered by time and then by environment, and so are the vine's states."""
+    numbered by time and then by environment, and so are the vine's states. Whole sequences of a
+    policy that remembers: see `Together.halves`."""
     size, states = batch.size, 2
+    if batch.together is not None:
+        return [
+            dataclasses.replace(_part(batch, numbers, slice(None)), together=together)
+            for numbers, together in batch.together.halves(size)
+        ]
     if batch.branches is not None:
         states = len(batch.branches.values)
     if min(size, states) < 2:

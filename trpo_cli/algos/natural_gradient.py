@@ -11,7 +11,6 @@ from trpo_cli.algos.base import Metrics
 from trpo_cli.algos.compiled_solution import can_compile, compiled_solution
 from trpo_cli.algos.objectives import Objective
 from trpo_cli.data.records import Batch
-from trpo_cli.data.sequences import members
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.conjugate_gradient import conjugate_gradient
 from trpo_cli.maths.line_search import LineSearchResult
@@ -52,11 +51,12 @@ def natural_direction(
     """
     observations, actions, split = batch.observations, batch.actions, batch.split
     if config.fisher_fraction < 1.0:
-        units = batch.sequences or batch.size
-        count = max(1, round(units * config.fisher_fraction))
-        chosen = np.sort(generator.choice(units, count, replace=False))
-        if batch.sequences:
-            chosen = np.sort(members(chosen, units, batch.size))
+        together = batch.together
+        there = together.count(batch.size) if together else batch.size
+        count = max(1, round(there * config.fisher_fraction))
+        chosen = np.sort(generator.choice(there, count, replace=False))
+        if together:
+            chosen = np.sort(together.members(chosen))
         rows, split = batch.split.part(chosen)
         observations, actions = observations[rows], actions[rows]
     empirical = config.fisher == "empirical"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trpo_cli.data.frames import FrameStacks
-from trpo_cli.data.sequences import Memory
+from trpo_cli.data.sequences import Memory, Together
 from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.maths.arrays import Array
 from trpo_cli.maths.distributions import Distribution
@@ -163,8 +163,8 @@ class Batch:
         where they are those of now: the normaliser did not move.
     refreshed: the same samples with advantages, returns and targets by a V that has been fitted
         further, for a rule with several epochs; None: they stay.
-    sequences: N, where the samples k, k + N, k + 2 N, ... are one sequence in time, from which the
-        policy remembers, and which is learned from as a whole; None: every sample by itself.
+    together: which samples are a sequence in time, through which the policy remembers, and which is
+        learned from as a whole; None: every sample by itself.
     split: how the batch is spread over processes. Then these are the B_r rows of this process, a
         mean over them says nothing, and `size`, `sum` and `average` are those of the whole batch.
     """
@@ -179,7 +179,7 @@ class Batch:
     targets: Array
     branches: BranchBatch | None = None
     acted: Distribution | None = None
-    sequences: int | None = None
+    together: Together | None = None
     split: Split = WHOLE
     refreshed: Callable[[], Batch] | None = None
 

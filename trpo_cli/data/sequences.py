@@ -59,11 +59,27 @@ class Memory:
     final: np.ndarray
     begins: np.ndarray
 
-    def sequences(self, inputs: np.ndarray) -> Sequences:
-        """All samples in time, from network inputs (T * N, d), step-major."""
-        steps, envs, _ = self.states.shape
-        rows = np.arange(steps * envs)
-        return Sequences(inputs.reshape(steps, envs, -1), self.states[0], self.begins, rows)
+    def sequences(self, inputs: np.ndarray, length: int | None = None) -> Sequences:
+        """All samples in time, from network inputs (T * N, d), step-major. length: L, of which T is
+        a multiple: T / L sequences of an environment lie side by side, each from what was
+        remembered when it was acted; None: T."""
+        steps, envs, size = self.states.shape
+        length = length or steps
+        parts = steps // length
+
+        def beside(x: np.ndarray) -> np.ndarray:
+            """(T, N, ...) as (L, T / L * N, ...)."""
+            shape = x.shape[2:]
+            split = x.reshape(parts, length, envs, *shape).swapaxes(0, 1)
+            return np.ascontiguousarray(split).reshape(length, parts * envs, *shape)
+
+        numbers = beside(np.arange(steps * envs).reshape(steps, envs)).reshape(-1)
+        return Sequences(
+            beside(inputs.reshape(steps, envs, -1)),
+            self.states[::length].reshape(parts * envs, size),
+            beside(self.begins),
+            np.argsort(numbers),  # where each sample lies
+        )
 
     def beside(self, inputs: np.ndarray) -> np.ndarray:
         """Inputs (T * N + N + E, d) of all, of the last and of the final observations, with what
@@ -73,8 +89,36 @@ class Memory:
         return np.concatenate([inputs, states.astype(inputs.dtype)], axis=1)
 
 
-def members(sequences: np.ndarray, count: int, size: int) -> np.ndarray:
-    """The numbers of the samples of some of `count` sequences, one sequence after the other, each
-    in time; `size` samples lie step-major in all."""
-    times = np.arange(size // count)
-    return np.asarray((sequences[:, None] + count * times).reshape(-1))
+@dataclass(frozen=True)
+class Together:
+    """Which samples of a step-major batch of all processes are a sequence: `length` successive
+    steps of one of `envs` environments. Sequences are numbered by time and then by environment."""
+
+    envs: int
+    length: int
+
+    def count(self, size: int) -> int:
+        """How many sequences `size` samples are."""
+        return size // self.length
+
+    def members(self, sequences: np.ndarray) -> np.ndarray:
+        """The numbers of the samples of some sequences, one after the other, each in time."""
+        parts, envs = np.divmod(sequences[:, None], self.envs)
+        times = parts * self.length + np.arange(self.length)
+        return np.asarray((times * self.envs + envs).reshape(-1))
+
+    def halves(self, size: int) -> list[tuple[np.ndarray, Together]]:
+        """The numbers of the samples of the earlier and of the later sequences, or of the first and
+        of the last environments where each has one, and which of them are together; none of a
+        single sequence."""
+        parts, cut = self.count(size) // self.envs // 2, self.envs // 2
+        if parts:
+            first, last = np.split(np.arange(size), [parts * self.length * self.envs])
+            return [(first, self), (last, self)]
+        if not cut:
+            return []
+        later = np.arange(size) % self.envs >= cut
+        return [
+            (np.flatnonzero(~later), replace(self, envs=cut)),
+            (np.flatnonzero(later), replace(self, envs=self.envs - cut)),
+        ]

@@ -8,6 +8,7 @@ import numpy as np
 
 from trpo_cli.data.frames import concatenate
 from trpo_cli.data.records import Batch, BranchBatch, Branches, Trajectories
+from trpo_cli.data.sequences import Together
 from trpo_cli.distributed.split import WHOLE, Split
 from trpo_cli.estimators.base import Estimator, Steps
 from trpo_cli.maths.arrays import Array
@@ -63,8 +64,7 @@ class Estimation:
         self._seen: Any = None  # of the policy alone, where V sees what it remembered as well
         memory = trajectories.memory
         if memory is not None:
-            size = trajectories.rewards.size
-            self._seen = memory.sequences(policy.to_device(self._inputs[:size]))
+            self._seen = policy.inputs(trajectories.flat_observations, memory)
             self._inputs = memory.beside(self._inputs)
         self._inputs = value.to_device(self._inputs)
         worthless = trajectories.terminated  # nothing follows that learning should count
@@ -78,6 +78,11 @@ class Estimation:
         self._rewards = rewards
         self._discounts = np.where(worthless, np.float32(0.0), np.float32(discount))
         self._continues = np.where(over, np.float32(0.0), np.float32(1.0))
+
+    def _together(self) -> Together:
+        steps, envs = self._rewards.shape
+        length = self._policy.sequence_length or steps
+        return Together(self._trajectories.all_envs or envs, length)
 
     def batch(self) -> Batch:
         """The samples with returns and advantages by V as it is now."""
@@ -126,7 +131,7 @@ class Estimation:
             targets=policy.to_device(returns),
             branches=branches,
             acted=self._acted,
-            sequences=None if self._seen is None else trajectories.all_envs or envs,
+            together=None if self._seen is None else self._together(),
             split=split,
         )
 

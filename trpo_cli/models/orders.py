@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trpo_cli.data.sequences import members
+from trpo_cli.data.sequences import Together
 from trpo_cli.distributed.split import Split
 from trpo_cli.maths.arrays import Array, namespace
 from trpo_cli.seeding import on_device
@@ -28,16 +28,16 @@ def draw_order(
     generator: np.random.Generator,
     parameters: Array,
     split: Split,
-    sequences: int | None = None,
+    together: Together | None = None,
 ) -> Array:
-    """The numbers of `size` samples in a random order, (size,) int64. sequences: of so many, one
+    """The numbers of `size` samples in a random order, (size,) int64. together: of sequences, one
     after the other, each in time; None: of the samples themselves.
 
     Numpy's, or on a GPU that takes steps alone torch's, drawn there from a seed that the generator
     gives: a generator that resumes gives the same orders again.
     """
-    if sequences:
-        return members(generator.permutation(sequences), sequences, size)
+    if together is not None:
+        return together.members(generator.permutation(together.count(size)))
     if not (DRAW_THERE and takes_alone(parameters, split) and parameters.is_cuda):
         return generator.permutation(size)
     device = parameters.device

@@ -53,9 +53,11 @@ class FeatureNetwork(Protocol):
 @runtime_checkable
 class RememberingNetwork(Protocol):
     """A network that carries a state of S numbers from step to step, such as
-    `models.recurrent.RecurrentNetwork`. All its other methods take `Sequences`."""
+    `models.recurrent.RecurrentNetwork`. All its other methods take `Sequences`, of `length` steps;
+    None: of as many as a rollout has."""
 
     state_size: int
+    length: int | None
 
     def step(
         self, layers: Any, inputs: np.ndarray, states: np.ndarray
@@ -170,6 +172,11 @@ class Policy:
         """S, the numbers that it remembers from step to step of an episode; mostly 0."""
         return self.network.state_size if isinstance(self.network, RememberingNetwork) else 0
 
+    @property
+    def sequence_length(self) -> int | None:
+        """See `RememberingNetwork.length`."""
+        return self.network.length if isinstance(self.network, RememberingNetwork) else None
+
     def act_after(
         self, states: np.ndarray, observations: np.ndarray, noise: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -217,7 +224,7 @@ class Policy:
         """What `linearize` and `distribution` take, from raw observations (B, *obs); memory: what
         a policy that remembers remembered of them, step-major."""
         inputs = self.to_device(self.normalize(observations))
-        return inputs if memory is None else memory.sequences(inputs)
+        return inputs if memory is None else memory.sequences(inputs, self.sequence_length)
 
     def linearize(self, inputs: Any) -> PolicyLinearization:
         """Distributions at normalised observations (B, features) and their Jacobian."""

@@ -26,9 +26,13 @@ Parts = tuple[np.ndarray, np.ndarray, np.ndarray, Layers]
 class RecurrentNetwork:
     """The shape of such a network. It holds no parameters."""
 
-    def __init__(self, inputs: int, cell: str, units: int, head: MLP) -> None:
-        """cell: "gru" or "lstm". units: H. head: of inputs + units numbers."""
+    def __init__(
+        self, inputs: int, cell: str, units: int, head: MLP, length: int | None = None
+    ) -> None:
+        """cell: "gru" or "lstm". units: H. head: of inputs + units numbers. length: of the
+        sequences that it is to learn from; None: the rollout's."""
         self.inputs, self.kind, self.units, self.head = inputs, cell, units, head
+        self.length = length
         self.cell = CELLS[cell]
         self.width = self.cell.gates * units
         self.state_size = self.cell.parts * units

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from trpo_cli.errors import UserError
 from trpo_cli.models.mlp import ACTIVATIONS
 from trpo_cli.settings import CONTINUOUS, setting
 
@@ -83,6 +84,11 @@ class RecurrentConfig(VectorConfig):
     cell: ClassVar[str]
 
     memory_size: int = setting(help="units of the recurrent cell", low=1)
+    sequence_length: int | None = setting(
+        help="steps that gradients go back through, a divisor of sampler.steps_per_env; null: all "
+        "of the rollout",
+        low=1,
+    )
     hidden_sizes: list[int] = setting(help="units of each hidden layer behind the cell", low=1)
     activation: str = setting(help="hidden activation", choices=ACTIVATIONS)
     log_std: str = setting(help=LOG_STD, choices=["shared", "state"], when=CONTINUOUS)
@@ -104,9 +110,18 @@ class RecurrentConfig(VectorConfig):
         head = make_head(action_space, self.actions, first)
         inputs, units = math.prod(observation_space.shape), self.memory_size
         mlp = MLP([inputs + units, *self.hidden_sizes, head.num_outputs], self.activation)
-        network = RecurrentNetwork(inputs, self.cell, units, mlp)
+        network = RecurrentNetwork(inputs, self.cell, units, mlp, self.sequence_length)
         normalizer, parameters = start(self, network, head, observation_space, generator)
         return Policy(network, head, normalizer, parameters)
+
+    def check(self, config: Any) -> None:
+        """Raise `UserError` where rollouts cannot be cut into such sequences."""
+        steps, length = config.sampler.steps_per_env, self.sequence_length
+        if length is not None and steps % length:
+            raise UserError(
+                f"policy.sequence_length={length} does not divide sampler.steps_per_env={steps}: "
+                "rollouts are cut into sequences of that many steps. Try one that does, or null."
+            )
 
 
 def start(
