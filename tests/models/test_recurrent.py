@@ -91,6 +91,12 @@ class TestOutputs:
         assert not nothing.vjp(np.zeros((0, OUTPUTS))).any()
 
 
+def test_a_single_observation_is_not_enough():
+    network = network_of("gru")
+    with pytest.raises(TypeError, match="Acting"):
+        network.predict(network.views(parameters_of(network)), np.zeros((1, FEATURES)))
+
+
 @every_cell
 class TestProducts:
     @pytest.mark.parametrize("begins", [starts(), starts((0, 2), (3, 1), (5, 0))])

@@ -1,5 +1,6 @@
 """The memory of an update's observations: counted, printed, refused."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from gymnasium import spaces
 from tests.support.cli_stub import Cli
 from trpo_cli.config import Config
 from trpo_cli.errors import UserError
+from trpo_cli.models.policies.gru import GRUPolicyConfig
 from trpo_cli.samplers.recorders import FrameRecorder
 from trpo_cli.samplers.single_path import SinglePathConfig
 from trpo_cli.training import memory
@@ -123,3 +125,14 @@ def test_an_environment_takes_what_is_said(backend):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) > 0.5
+
+
+def test_states_of_a_policy_that_remembers_count() -> None:
+    """64 float32 twice for each of 4 x 8 samples."""
+    there = simulator((3,), np.float32)
+    there.backend = "gymnasium"
+    plain = config(4, 8)
+    more = dataclasses.replace(plain, policy=GRUPolicyConfig())
+    parts = memory_needed(more, there).items() - memory_needed(plain, there).items()
+    key = "sampler.num_envs=4 x sampler.steps_per_env=8 states of policy.memory_size=64"
+    assert (key, 2 * 4 * 32 * 64) in parts

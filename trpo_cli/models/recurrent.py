@@ -86,7 +86,9 @@ class RecurrentNetwork:
         return self.head.predict(parts[3], remembered(self, parts, inputs)[0])
 
     def predict(self, parts: Parts, inputs: Sequences) -> np.ndarray:
-        """The same."""
+        """The same. Raises TypeError for inputs without what came before them."""
+        if not isinstance(inputs, Sequences):
+            raise TypeError("a policy that remembers acts by way of trpo_cli.models.acting.Acting")
         return self.outputs(parts, inputs)
 
 

@@ -53,6 +53,9 @@ def memory_needed(config: Config, simulator: Simulator) -> dict[str, int]:
             SAMPLE * rollouts
         )
         found[f"sampler.width={sampler.width} environments"] = (sampler.width or 0) * environment
+    if units := getattr(config.policy, "memory_size", None):
+        # What is remembered before each step, and beside the observations once more, for V.
+        found[f"{batch} states of policy.memory_size={units}"] = 2 * 4 * samples * units
     for group in ("policy", "value"):
         section = getattr(config, group)
         if sizes := getattr(section, "hidden_sizes", None):
