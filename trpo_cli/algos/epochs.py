@@ -112,6 +112,7 @@ class MinibatchOptimizer:
                 ascent.refresh()
             if not ascent.run(at_once, slope, kl_coef, target_kl):
                 break
+        policy.hold()
         if self._adaptive and ascent.moved:
             self._learning_rate = adapted_step_size(
                 learning_rate, ascent.kl(), self._config.schedule_kl

@@ -91,6 +91,7 @@ class NPG:
             alpha = length(natural.curvature)
             saved = copy(policy.parameters)
             policy.parameters[:] += alpha * natural.direction
+            policy.hold()
 
         metrics = policy_metrics(policy, batch, old, objective)
         kl, after = metrics["policy/kl"], metrics["policy/surrogate_after"]

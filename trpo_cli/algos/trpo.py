@@ -93,6 +93,7 @@ class TRPO:
 
             def evaluate() -> tuple[float, float]:
                 nonlocal new
+                policy.hold()
                 new = policy.distribution(batch.observations)
                 return objective.at(new), float(batch.average(mean_kl(old, new)))
 

@@ -71,6 +71,7 @@ class VPG:
                 self._adam.step(-gradient, learning_rate)
             else:
                 policy.parameters[:] += learning_rate * gradient
+            policy.hold()
         return {
             **policy_metrics(policy, batch, old, objective),
             "policy/skipped": reason,

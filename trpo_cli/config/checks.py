@@ -41,6 +41,7 @@ def validate(config: Config) -> None:
             f"(eval.episodes={most}); lower it, or raise eval.episodes."
         )
     _check_records(config)
+    _check_floor(config.policy)
     if getattr(config.policy.traits, "remembers", False):
         _check_remembering(config)
     estimates = config.sampler.traits.gives == "trajectories"
@@ -62,6 +63,16 @@ def validate(config: Config) -> None:
         check = getattr(getattr(config, group), "check", None)
         if check is not None:
             check(config)
+
+
+def _check_floor(policy: Any) -> None:
+    """Whether deviations begin above their floor."""
+    first, floor = (getattr(policy, f"{name}_log_std", None) for name in ("init", "min"))
+    if first is not None and floor is not None and first < floor:
+        raise UserError(
+            f"policy.init_log_std={first:g} lies below policy.min_log_std={floor:g}, to which the "
+            "first update would raise it. Try a lower floor, or null for none."
+        )
 
 
 def _check_remembering(config: Config) -> None:

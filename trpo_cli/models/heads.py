@@ -66,8 +66,16 @@ class GaussianHead:
     here, is an upper bound of the squashed density's on [-1, 1].
     """
 
-    def __init__(self, space: spaces.Box, actions: str, first_log_std: float | None = None) -> None:
+    def __init__(
+        self,
+        space: spaces.Box,
+        actions: str,
+        first_log_std: float | None = None,
+        min_log_std: float | None = None,
+    ) -> None:
+        """min_log_std: what `extra` is held above, after every update."""
         self.size, self.first_log_std = int(np.prod(space.shape)), first_log_std
+        self.min_log_std = min_log_std
         self.num_outputs, self.num_extra = self.size, self.size
         if first_log_std is not None:
             self.num_outputs, self.num_extra = 2 * self.size, 0
@@ -192,16 +200,22 @@ class BernoulliHead:
         return Bernoulli(outputs)
 
 
-def make_head(space: spaces.Space[Any], actions: str, first_log_std: float | None = None) -> Head:
+def make_head(
+    space: spaces.Space[Any],
+    actions: str,
+    first_log_std: float | None = None,
+    min_log_std: float | None = None,
+) -> Head:
     """The head for an action space; the simulator has refused the spaces that have none.
 
     actions: what becomes of bounded ones, see `GaussianHead`. first_log_std: of Box actions, the
-    first log deviation of one that depends on the state; None: it does not.
+    first log deviation of one that depends on the state; None: it does not. min_log_std: the floor
+    of one that does not.
     """
     from gymnasium import spaces  # the settings of every rule come by here: no help pays for it
 
     if isinstance(space, spaces.Box):
-        return GaussianHead(space, actions, first_log_std)
+        return GaussianHead(space, actions, first_log_std, min_log_std)
     if isinstance(space, spaces.Discrete):
         return CategoricalHead((int(space.n),), squeeze=True)
     if isinstance(space, spaces.MultiDiscrete):

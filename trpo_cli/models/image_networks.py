@@ -57,7 +57,7 @@ def image_policy(
     with_value: bool,
 ) -> Policy:
     """A policy on a convolutional network, with V(s) in one more column if asked for."""
-    head = make_head(action_space, settings.actions)
+    head = make_head(action_space, settings.actions, min_log_std=settings.min_log_std)
     columns = head.num_outputs + with_value
     network, start = image_network(
         settings, observation_space, columns, generator, settings.output_gain, device

@@ -11,7 +11,7 @@ from trpo_cli.data.sequences import Memory
 from trpo_cli.data.states import join, part
 from trpo_cli.maths.arrays import Array, as_numpy, namespace
 from trpo_cli.maths.distributions import Distribution, Parameters
-from trpo_cli.models.heads import Head
+from trpo_cli.models.heads import GaussianHead, Head
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import IdentityNormalizer, Normalizer
 
@@ -252,6 +252,17 @@ class Policy:
 
     def _numpy_extra(self) -> np.ndarray:
         return as_numpy(self._extra)
+
+    def hold(self) -> None:
+        """Put log deviations that are below their floor back on it: for a rule that has moved
+        theta, before it measures how far."""
+        floor = self.head.min_log_std if isinstance(self.head, GaussianHead) else None
+        if floor is None:
+            return
+        if isinstance(self._extra, np.ndarray):
+            np.maximum(self._extra, floor, out=self._extra)
+        else:
+            self._extra.clamp_(min=floor)
 
     def state(self) -> dict[str, Array]:
         normalizer = join({"normalizer": self.normalizer.state()})

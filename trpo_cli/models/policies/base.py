@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 ACTIONS = "bounded actions: rescale [-1, 1] to the bounds, clip at them, squash by tanh, or raw"
 ACTION_CHOICES = ("rescale", "clip", "squash", "raw")
 INIT_LOG_STD = "first log standard deviation (continuous actions)"
+MIN_LOG_STD = (
+    "floor of the log standard deviation, where all states share one: nearly sure of its actions, "
+    "a policy hardly tries any, and a bound on the KL hardly lets it move; null: none"
+)
 NORMALIZE = "running mean and variance of observations"
 CLIP = "bound on normalised observations"
 LOG_STD = (
@@ -44,6 +48,7 @@ class VectorConfig:
 
     output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
     init_log_std: float = setting(help=INIT_LOG_STD, when=CONTINUOUS)
+    min_log_std: float | None = setting(help=MIN_LOG_STD, when=CONTINUOUS)
     normalize_observations: bool = setting(help=NORMALIZE)
     observation_clip: float = setting(help=CLIP, above=0, when="normalize_observations=true")
     actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
@@ -61,6 +66,7 @@ class CNNConfig:
     activation: str = setting(help="hidden activation", choices=["tanh", "relu"])
     output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
     init_log_std: float = setting(help=INIT_LOG_STD, when=CONTINUOUS)
+    min_log_std: float | None = setting(help=MIN_LOG_STD, when=CONTINUOUS)
     actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
     precision: str = setting(help=PRECISION, choices=["auto", "float32", "bfloat16"])
 
@@ -107,7 +113,7 @@ class RecurrentConfig(VectorConfig):
         from trpo_cli.models.recurrent import RecurrentNetwork
 
         first = self.init_log_std if self.log_std == "state" else None
-        head = make_head(action_space, self.actions, first)
+        head = make_head(action_space, self.actions, first, self.min_log_std)
         inputs, units = math.prod(observation_space.shape), self.memory_size
         mlp = MLP([inputs + units, *self.hidden_sizes, head.num_outputs], self.activation)
         network = RecurrentNetwork(inputs, self.cell, units, mlp, self.sequence_length)

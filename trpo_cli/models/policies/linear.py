@@ -37,6 +37,6 @@ class LinearPolicyConfig(VectorConfig):
         from trpo_cli.models.heads import make_head
         from trpo_cli.models.mlp import MLP
 
-        head = make_head(action_space, self.actions)
+        head = make_head(action_space, self.actions, min_log_std=self.min_log_std)
         mlp = MLP([math.prod(observation_space.shape), head.num_outputs], bias=self.bias)
         return mlp_policy(self, mlp, head, observation_space, generator, device)

@@ -44,7 +44,7 @@ class MLPPolicyConfig(VectorConfig):
         from trpo_cli.models.mlp import MLP
 
         first = self.init_log_std if self.log_std == "state" else None
-        head = make_head(action_space, self.actions, first)
+        head = make_head(action_space, self.actions, first, self.min_log_std)
         features = math.prod(observation_space.shape)
         sizes = [features, *self.hidden_sizes, head.num_outputs]
         mlp = MLP(sizes, self.activation, layer_norm=self.layer_norm)
