@@ -30,6 +30,8 @@ def make_parser() -> arguments.Parser:
     parser.add_argument("--hydra-help", action="store_true")
     parser.add_argument("--selftest", action="store_true")
     parser.add_argument("--restorable", action="store_true")
+    parser.add_argument("--autotune", action="store_true")
+    parser.add_argument("--autotune-file", metavar="FILE.yaml")
     parser.add_argument("--trust", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-q", "--quiet", action="store_true")
@@ -88,6 +90,10 @@ def prepare(words: list[str], processes: Processes) -> Task:
 
         refuse(args)
         return lambda: selftest(args.overrides, args.config_dir)
+    if args.autotune:
+        from trpo_cli.commands.autotune import autotune
+
+        return lambda: autotune(args.overrides, args.config_dir, args.autotune_file)
     informs = args.version or args.help or args.help_all or args.hydra_help or args.cfg or args.info
     if informs:
         return (lambda: inform(args)) if processes.is_main else lambda: 0
@@ -96,6 +102,10 @@ def prepare(words: list[str], processes: Processes) -> Task:
 
 def check_flags(args: argparse.Namespace, count: int) -> None:
     """Raise `UserError` for flags that do not go together, or not with several processes."""
+    if args.autotune_file is not None and not args.autotune:
+        raise UserError("--autotune-file belongs to --autotune, which finds what to write there.")
+    if args.autotune and args.multirun:
+        raise UserError("--autotune times one run; leave -m out.")
     for flag, given in (("--package", args.package), ("--resolve", args.resolve)):
         if given and not args.cfg:
             raise UserError(f"{flag} belongs to --cfg job, which prints the configuration.")
@@ -103,6 +113,7 @@ def check_flags(args: argparse.Namespace, count: int) -> None:
         ("-m", args.multirun),
         ("--selftest", args.selftest),
         ("--restorable", args.restorable),
+        ("--autotune", args.autotune),
     ):
         if given and count > 1:
             raise UserError(

@@ -20,7 +20,9 @@ RULE = ("algo.name", "sampler.name")
 SHORT = {"algo": "algo.name", "sampler": "sampler.name", "policy": "policy.name"}
 SHORT |= {"value": "value.name"}
 FROM_MANIFEST = ("version", "folder")
-BOOKKEEPING = re.compile(r"(seed|threads|device|debug|resume|checkpoint\..*|eval\..*)$")
+BOOKKEEPING = re.compile(
+    r"(seed|threads|device|debug|resume|env\.workers|checkpoint\..*|eval\..*)$"
+)
 """Settings that do not change what a run is a sample of."""
 
 KWARGS = "env.kwargs."

@@ -64,3 +64,10 @@ class EnvConfig:
         "environments on a GPU; another physics, in single precision",
         choices=["auto", "warp"],
     )
+    workers: int = setting(
+        0,
+        "processes that step environments on Gymnasium, at least one for each of sampler.groups; "
+        "0: this process does. For environments whose steps take longer than a tenth of a "
+        "millisecond; the results are the same",
+        low=0,
+    )

@@ -75,7 +75,8 @@ class Config:
     debug: bool = setting(help="show tracebacks")
     resume: str | None = setting(
         help="directory of a run, or of a sweep, to go on with in its own configuration; only "
-        "total_steps, device, threads, debug, checkpoint.* and eval.* may be given with it",
+        "total_steps, device, threads, debug, env.workers, checkpoint.* and eval.* may be given "
+        "with it",
     )
     init: str | None = setting(
         help="directory of a run whose policy, normaliser and value function this one begins with, "
@@ -106,7 +107,7 @@ def replaced(config: Any, key: str, value: Any) -> Any:
     return dataclasses.replace(config, **{name: new})
 
 
-CHANGEABLE = ("total_steps", "device", "threads", "debug", "checkpoint.", "eval.")
+CHANGEABLE = ("total_steps", "device", "threads", "debug", "env.workers", "checkpoint.", "eval.")
 """What a resumed run may change: keys, and sections with a dot."""
 
 

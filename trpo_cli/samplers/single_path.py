@@ -85,15 +85,17 @@ def build_trajectories(
     own = np.array_split(np.arange(envs), processes.count)[processes.rank]
     groups = min(sampler.groups, len(own))
     threads = max(1, world.threads // groups)
+    workers = max(1, config.env.workers // groups) if config.env.workers else 0
     simulators = [
-        make_simulator(config.env, len(part), threads, first=int(part[0]))
+        make_simulator(config.env, len(part), threads, first=int(part[0]), workers=workers)
         for part in np.array_split(own, groups)
     ]
     built = SinglePathSampler(
         simulators,
         steps,
         environment_seeds(world.seed, envs),
-        world.threads,
+        # One thread for each group while workers compute: it waits for them.
+        max(world.threads, groups) if workers else world.threads,
         first=int(own[0]),
         noise_beta=noise_beta,
     )

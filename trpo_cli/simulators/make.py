@@ -31,21 +31,33 @@ def is_emulated(env: EnvConfig) -> bool:
 
 
 def make_simulator(
-    env: EnvConfig, num_envs: int, threads: int, first: int = 0, device: str | None = None
+    env: EnvConfig,
+    num_envs: int,
+    threads: int,
+    first: int = 0,
+    device: str | None = None,
+    workers: int | None = None,
 ) -> Simulator:
     """`num_envs` environments of one kind, stepped on `threads` threads where that helps.
 
     Gymnasium's own MuJoCo classes run on MuJoCo's batched stepping, Atari games on the emulator in
-    worker processes, linear systems on matrix products, everything else through Gymnasium in this
-    process. With ``env.backend=warp`` it is a `WarpSimulator` on the device, or an error. Raises
-    `UserError` when the environment cannot be used.
+    worker processes, linear systems on matrix products, everything else through Gymnasium: in this
+    process, or in worker processes. With ``env.backend=warp`` it is a `WarpSimulator` on the
+    device, or an error. Raises `UserError` when the environment cannot be used.
     first: the number by which errors name the first of them. device: of a `WarpSimulator`; None:
-    a GPU, where there is one.
+    a GPU, where there is one. workers: processes of these environments; None: env.workers.
     """
     spec = check_env(env)
     if env.backend == "warp":
         _check_warp(env, spec)
-    if runs_on_emulator(env, spec):
+    emulated = runs_on_emulator(env, spec)
+    native = emulated or (not env.wrappers and (mujoco_class(spec) or is_linear(spec)))
+    if env.workers and native:
+        raise UserError(
+            f"env.workers={env.workers} is for environments that run through Gymnasium, and "
+            f"env={env.id} has a backend of its own, which uses threads=N. Leave env.workers out."
+        )
+    if emulated:
         from trpo_cli.simulators.atari.simulator import AtariSimulator
 
         settings = game_settings(env, spec)
@@ -91,8 +103,6 @@ def make_simulator(
     if env.wrappers:
         with contextlib.closing(build()) as tried:
             _try_out(env, tried)
-    envs = [template, *(build() for _ in range(num_envs - 1))]
-
     kind = f"{spec} {limit} {sorted(env.kwargs.items())} {env.wrappers}"
 
     def why_not(way: str) -> str:
@@ -102,7 +112,16 @@ def make_simulator(
             _TRIED[kind, way] = why_not_exact(build, way)
         return _TRIED[kind, way]
 
-    return GymnasiumSimulator(envs, env.id, limit, why_not, first, remarks(template, env))
+    said = remarks(template, env)
+    workers = env.workers if workers is None else workers
+    if workers:
+        from trpo_cli.simulators.gym.parallel import ParallelSimulator
+
+        return ParallelSimulator(
+            env, spec, template, num_envs, workers, limit, why_not, first, said
+        )
+    envs = [template, *(build() for _ in range(num_envs - 1))]
+    return GymnasiumSimulator(envs, env.id, limit, why_not, first, said)
 
 
 def _check_warp(env: EnvConfig, spec: EnvSpec) -> None:

@@ -20,7 +20,7 @@ from trpo_cli.errors import RunFailed
 
 
 def pids(sim: Any) -> list[int]:
-    return [worker._process.pid for worker in sim._workers]
+    return [worker._process.pid for worker in sim._team.workers]
 
 
 def gone(pid: int, seconds: float = 10.0) -> bool:
@@ -125,7 +125,7 @@ from trpo_cli.config import EnvConfig
 from trpo_cli.simulators.make import make_simulator
 sim = make_simulator(EnvConfig("ALE/Pong-v5"), 3, 2)
 sim.reset(seed=[1, 2, 3])
-print(*[worker._process.pid for worker in sim._workers], flush=True)
+print(*[worker._process.pid for worker in sim._team.workers], flush=True)
 if sys.argv[1] == "wait":
     time.sleep(60)
 while sys.argv[1] == "step":
@@ -203,7 +203,7 @@ def test_an_interrupted_step_leaves_no_process(monkeypatch: pytest.MonkeyPatch) 
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sim._workers[1], "wait", interrupt)
+    monkeypatch.setattr(sim._team.workers[1], "wait", interrupt)
     with contextlib.suppress(KeyboardInterrupt):
         sim.step(np.zeros(3, int))
     assert all(gone(pid) for pid in started)

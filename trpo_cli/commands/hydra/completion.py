@@ -13,7 +13,8 @@ from trpo_cli.config.schema import all_options, default_option
 
 FLAGS = ("--help", "--help=all", "--multirun", "--quiet", "--watch", "--selftest", "--restorable",
          "--config-dir", "--cfg", "--info", "--trust", "--until-decided", "--max-seeds",
-         "--max-hours", "--difference", "--error-rate", "--version")  # fmt: skip
+         "--max-hours", "--difference", "--error-rate", "--autotune", "--autotune-file",
+         "--version")  # fmt: skip
 FOLDERS = ("resume", "init", "hydra.run.dir", "hydra.sweep.dir")
 """Keys whose values are folders; so are the words behind these flags:"""
 FOLDER_FLAGS = ("--watch", "--config-dir", "-cd")

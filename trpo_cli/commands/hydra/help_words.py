@@ -10,7 +10,7 @@ examples: trpo-run env=CartPole-v1 seed=1
   trpo-run resume=last                                   go on with the last one
   trpo-run algo=ppo env=ALE/Pong-v5 --help               what that would run
 options: -m, -q, -cd DIR, --watch DIR, --until-decided, --selftest,
-  --restorable, --cfg job, --version; --help=all has these and all settings"""
+  --restorable, --autotune, --cfg job, --version; --help=all has these and all settings"""
 
 EXAMPLES = """\
 examples
@@ -49,6 +49,9 @@ options
   --selftest                  try out here, in seconds and a temporary folder, with the env=...
                               and algo=... given: is a run repeated by its seed, the same on two
                               threads, and the same after a kill and a resumption?
+  --autotune                  try numbers of environments, threads and worker processes for a few
+                              seconds each, and print the fastest at the same batch;
+                              --autotune-file FILE.yaml writes them
   --restorable                try out here whether env=... can be brought back exactly: to resume a
                               run, and for sampler=vine
   -h, --help                  one screen on what is chosen; --help=all: all there is

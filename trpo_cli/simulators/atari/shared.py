@@ -6,13 +6,12 @@ Gymnasium.
 
 from __future__ import annotations
 
-import mmap
-import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from trpo_cli.simulators.workers import memory
+from trpo_cli.simulators.workers.memory import Field
 
 
 @dataclass(frozen=True)
@@ -69,41 +68,25 @@ class Arrays:
     lives_lost: np.ndarray
 
 
-def _fields(
-    num_envs: int, stack: int, height: int, width: int
-) -> Iterator[tuple[str, tuple[int, ...], type]]:
-    frames = (num_envs, stack, height, width)
-    yield "observations", frames, np.uint8
-    yield "final_observations", frames, np.uint8
-    yield "actions", (num_envs,), np.int64
-    yield "rewards", (num_envs,), np.float64
-    for name in ("moving", "terminated", "truncated", "lives_lost"):
-        yield name, (num_envs,), np.bool_
-
-
-def _size(shape: tuple[int, ...], dtype: type) -> int:
-    """In bytes, rounded up to whole cache lines: two processes do not write into one line."""
-    return -(-int(np.prod(shape)) * np.dtype(dtype).itemsize // 64) * 64
+def _fields(num_envs: int, settings: GameSettings) -> list[Field]:
+    frames = (num_envs, settings.stack, settings.height, settings.width)
+    return [
+        ("observations", frames, np.uint8),
+        ("final_observations", frames, np.uint8),
+        ("actions", (num_envs,), np.int64),
+        ("rewards", (num_envs,), np.float64),
+        *(
+            (name, (num_envs,), np.bool_)
+            for name in ("moving", "terminated", "truncated", "lives_lost")
+        ),
+    ]
 
 
 def anonymous_file(num_envs: int, settings: GameSettings) -> int:
-    """A file descriptor for `Arrays`. The file has no name: nothing stays if all are killed."""
-    fields = _fields(num_envs, settings.stack, settings.height, settings.width)
-    size = sum(_size(shape, dtype) for _, shape, dtype in fields)
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("atari")
-    else:
-        fd, path = tempfile.mkstemp()
-        os.unlink(path)
-    os.ftruncate(fd, size)
-    return fd
+    """A file descriptor for `Arrays`."""
+    return memory.anonymous_file(_fields(num_envs, settings))
 
 
 def map_arrays(fd: int, num_envs: int, settings: GameSettings) -> Arrays:
     """The arrays in the file `fd`, which may be closed afterwards."""
-    memory = mmap.mmap(fd, os.fstat(fd).st_size)
-    arrays, offset = {}, 0
-    for name, shape, dtype in _fields(num_envs, settings.stack, settings.height, settings.width):
-        arrays[name] = np.ndarray(shape, dtype=dtype, buffer=memory, offset=offset)
-        offset += _size(shape, dtype)
-    return Arrays(**arrays)
+    return Arrays(**memory.map_arrays(fd, _fields(num_envs, settings)))

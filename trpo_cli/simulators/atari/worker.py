@@ -1,55 +1,18 @@
 """A process that steps some Atari games: ``python -m trpo_cli.simulators.atari.worker``.
 
-Started by `atari_process`, never by hand. Arguments: the file descriptors to read commands from,
-to write answers to, and of the shared arrays. A step is one byte in each direction; everything
-else is a pickled message with its length in front. It ends when the commands end, which is also
-what the death of the simulator's process looks like.
+Started by `WorkerProcess`, never by hand; `pipes` says how they talk.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 from trpo_cli.simulators.atari.shared import GameSettings, map_arrays
+from trpo_cli.simulators.workers.pipes import serve
 
 if TYPE_CHECKING:
     from trpo_cli.simulators.atari.game import AtariGame
-
-STEP, MESSAGE, DONE, FAILED = b"s", b"m", b"d", b"f"
-_IGNORED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-SIGNALS = [getattr(signal, name) for name in _IGNORED if hasattr(signal, name)]
-
-
-def read_exactly(fd: int, count: int) -> bytes:
-    """Raises `EOFError` when the other side is gone."""
-    parts = []
-    while count:
-        part = os.read(fd, count)
-        if not part:
-            raise EOFError
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
-
-
-def write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def send(fd: int, kind: bytes, content: Any) -> None:
-    body = pickle.dumps(content)
-    write_all(fd, kind + len(body).to_bytes(8, "little") + body)
-
-
-def receive(fd: int) -> Any:
-    """The content of a message, after its kind has been read."""
-    return pickle.loads(read_exactly(fd, int.from_bytes(read_exactly(fd, 8), "little")))
 
 
 class _Worker:
@@ -98,8 +61,8 @@ class _Worker:
             self.current = i
             self._games[i].reseed(seed)
 
-    def get_state(self, ids: list[int]) -> list[dict[str, Any]]:
-        return [self._games[i].get_state() for i in ids]
+    def get_state(self, ids: dict[int, None]) -> dict[int, dict[str, Any]]:
+        return {i: self._games[i].get_state() for i in ids}
 
     def set_state(self, states: dict[int, dict[str, Any]]) -> None:
         for i, state in states.items():
@@ -107,36 +70,5 @@ class _Worker:
             self._games[i].set_state(state)
 
 
-def _serve(commands: int, answers: int, arrays_fd: int) -> None:
-    worker: _Worker | None = None
-    while True:
-        try:
-            if read_exactly(commands, 1) == STEP:
-                assert worker is not None
-                worker.step()
-                write_all(answers, DONE)
-                continue
-            name, arguments = receive(commands)
-            if name == "start":
-                worker = _Worker(arrays_fd, *arguments)
-                result = None
-            else:
-                result = getattr(worker, name)(*arguments)
-            send(answers, MESSAGE, result)
-        except (EOFError, BrokenPipeError):
-            return
-        except Exception as error:
-            words = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            send(answers, FAILED, (worker and worker.current, words))
-
-
-def main() -> None:
-    # They are blocked until here (see `atari_process`): the run's process decides when to end.
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    _serve(*map(int, sys.argv[1:]))
-
-
 if __name__ == "__main__":
-    main()
+    serve(_Worker)

@@ -201,7 +201,7 @@ class GymnasiumSimulator:
                 if not isinstance(error, Mismatch):
                     reason = f"the replay raised {type(error).__name__}: {reason}"
                 raise UserError(
-                    f"env={self._id}: environment {i} of {self.num_envs} could not be brought "
+                    f"env={self._id}: environment {self._first + i} could not be brought "
                     f"back to where it was: {reason}. Either the environment depends on more than "
                     "its np_random and its actions, or it is not the one that the snapshot is of."
                 ) from error

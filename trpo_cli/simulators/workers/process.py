@@ -10,13 +10,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from trpo_cli.errors import RunFailed
-from trpo_cli.simulators.atari.worker import (
+from trpo_cli.errors import RunFailed, UserError
+from trpo_cli.simulators.workers.pipes import (
     DONE,
     FAILED,
     MESSAGE,
     SIGNALS,
     STEP,
+    Failure,
     read_exactly,
     receive,
     send,
@@ -27,14 +28,17 @@ _PATIENCE = 5.0  # seconds for a worker to end by itself
 
 
 class WorkerProcess:
-    """One worker: ``python -m trpo_cli.simulators.atari.worker`` and its two pipes.
+    """One worker, a process of its own, and its two pipes.
 
     Neither a fork, which copies a process with threads, nor `multiprocessing`, which imports the
-    user's script again. label: how errors name the worker's environments; first: the number of
-    the simulator's first one.
+    user's script again. module: what the process runs; its `main` calls `pipes.serve`. label: how
+    errors name the worker's environments; first: the number of the simulator's first one.
+    silent: what the worker prints goes nowhere.
     """
 
-    def __init__(self, arrays_fd: int, label: str, first: int) -> None:
+    def __init__(
+        self, module: str, arrays_fd: int, label: str, first: int, *, silent: bool = False
+    ) -> None:
         self._label, self._first = label, first
         theirs_commands, self._commands = os.pipe()
         self._answers, theirs_answers = os.pipe()
@@ -43,9 +47,9 @@ class WorkerProcess:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "trpo_cli.simulators.atari.worker", *map(str, fds)],
+                [sys.executable, "-P", "-m", module, *map(str, fds)],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL if silent else None,
                 pass_fds=fds,
                 env=_environment(),
             )
@@ -90,13 +94,23 @@ class WorkerProcess:
             raise RunFailed(f"{self._label}: the process that runs them {self._end()}.") from None
 
     def _raise(self) -> None:
-        number, words = receive(self._answers)
-        if number is None:
-            raise RunFailed(f"{self._label}: their process failed: {words.rstrip('.')}.")
-        number += self._first
-        raise RunFailed(
-            f"{self._label}: environment {number} failed: {words.rstrip('.')}.",
-            facts={"environment": number},
+        told: Failure = receive(self._answers)
+        error = self._error(told)
+        error.add_note(f"In the process of the environment:\n{told.where}")
+        raise error
+
+    def _error(self, told: Failure) -> Exception:
+        """The error that the worker's failure is here: the same, if it is one of ours."""
+        if told.kind == UserError.__name__:
+            return UserError(told.words)
+        if told.kind == RunFailed.__name__:
+            return RunFailed(told.words, facts=told.facts)
+        words = f"{told.kind}: {told.words}".rstrip(".")
+        if told.number is None:
+            return RunFailed(f"{self._label}: their process failed: {words}.")
+        number = told.number + self._first
+        return RunFailed(
+            f"{self._label}: environment {number} failed: {words}.", facts={"environment": number}
         )
 
     def _end(self) -> str:
