@@ -81,12 +81,16 @@ def _screen(
     yield fitted(f"{SHORT}\n{arguments.SEE_ALSO}", width)
 
 
+LATER = ("debug", "resume", "env.id", "env.workers")
+"""What a screen shows elsewhere, or leaves to ``--help=all``."""
+
+
 def _others(config: Config, continuous: bool, width: int) -> Iterator[str]:
     """What is set outside the update rule and read here, a paragraph for each section."""
     sections: dict[str, list[str]] = {}
     for key, _, value in walk(config):
         section, _, name = key.rpartition(".")
-        known = key in ("debug", "resume", "env.id") or name == "name" or section == "algo"
+        known = key in LATER or name == "name" or section == "algo"
         needless = section == "env.atari" and not ATARI_ID.search(config.env.id)
         if not known and not needless and is_read(config, key, continuous):
             sections.setdefault(section, []).append(f"{name}={as_typed(value)}")

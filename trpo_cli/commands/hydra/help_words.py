@@ -5,12 +5,10 @@ usage: trpo-run [group=option ...] [key=value ...] [-m] [--help | --help=all]
 Train a policy: trpo-run algo=ppo env=Hopper-v4"""
 
 SHORT = """\
-examples: trpo-run env=CartPole-v1 seed=1
+examples: trpo-run env=CartPole-v1 seed=1; trpo-run resume=last goes on with it
   trpo-run -m algo=trpo,ppo env=CartPole-v1 seed=1,2,3   a sweep of six runs
-  trpo-run resume=last                                   go on with the last one
-  trpo-run algo=ppo env=ALE/Pong-v5 --help               what that would run
-options: -m, -q, -cd DIR, --watch DIR, --until-decided, --selftest,
-  --restorable, --autotune, --cfg job, --version; --help=all has these and all settings"""
+options: -m, -q, -cd DIR, --watch DIR, --until-decided, --selftest, --autotune,
+  --restorable, --cfg job, --version; --help=all has these and all settings"""
 
 EXAMPLES = """\
 examples
