@@ -44,6 +44,7 @@ def test_the_configuration_is_the_runs_own(cli: Cli, run_dir: Path) -> None:
         ("device=cpu", "cpu"),
         ("threads=1", 1),
         ("debug=true", True),
+        ("env.workers=2", 2),
         ("checkpoint.every=1000", 1000),
         ("checkpoint.minutes=0.5", 0.5),
         ("checkpoint.keep=9", 9),
