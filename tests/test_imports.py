@@ -47,11 +47,12 @@ LAYERS = {
     "race": "errors runs terminal compare sweeps",
     "tune": "errors untrusted settings system runs terminal sweeps",
     "reference": "errors runs compare",
+    "trackers": "errors settings components system runs sweeps",
     "training": "errors seeding maths settings components system distributed data runs terminal "
-    "config simulators models estimators samplers algos video",
+    "config simulators models estimators samplers algos video trackers",
     "commands": "version errors untrusted kernels settings components system distributed runs "
     "terminal config simulators samplers export compare lab sweeps race tune reference training "
-    "video",
+    "video trackers",
     "api": "errors runs config simulators models compare sweeps training",
     "__init__": "version api",
     "__main__": "commands",

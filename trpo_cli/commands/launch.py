@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trpo_cli.config import Config, check_read, config_to_yaml
+from trpo_cli.config import Config, check_read, config_to_yaml, loggers_of
 from trpo_cli.distributed.processes import ALONE, Processes, processes_here
 from trpo_cli.errors import UserError
 from trpo_cli.runs.directory import OUTPUTS, moment
@@ -34,9 +34,11 @@ def check_surroundings(
     writes nothing. Returns what a run of the configuration is built from.
 
     begun: the run has begun, so that what it began with does not matter any more."""
+    from trpo_cli.trackers.base import check as check_loggers
     from trpo_cli.training.build import prepare
     from trpo_cli.training.filming import check_video
 
+    check_loggers(loggers_of(config))
     with contextlib.chdir(os.curdir):  # and back: an environment may go elsewhere
         prepared = prepare(config)
         check_video(prepared.config)

@@ -11,6 +11,7 @@ from trpo_cli.config.schema import (
     CheckpointConfig,
     Config,
     EvalConfig,
+    loggers_of,
     may_change,
 )
 from trpo_cli.config.text import config_from_yaml, config_to_yaml, named_modules, read_config
@@ -26,6 +27,7 @@ __all__ = [
     "check_read",
     "config_from_yaml",
     "config_to_yaml",
+    "loggers_of",
     "may_change",
     "named_modules",
     "read_config",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from trpo_cli.components import HOMES, load
-from trpo_cli.config.schema import Config, is_auto
+from trpo_cli.config.schema import Config, is_auto, loggers_of
 from trpo_cli.errors import UserError
 from trpo_cli.settings import CONTINUOUS, as_typed, check_ranges, walk
 
@@ -40,6 +40,7 @@ def validate(config: Config) -> None:
             f"eval.video={config.eval.video} records more episodes than an evaluation has "
             f"(eval.episodes={most}); lower it, or raise eval.episodes."
         )
+    _check_loggers(config)
     _check_records(config)
     _check_floor(config.policy)
     if getattr(config.policy.traits, "remembers", False):
@@ -90,6 +91,15 @@ def _check_remembering(config: Config) -> None:
                 f"{said}, step by step on the CPU, and {key}={value} keeps the steps on a GPU. "
                 f"Leave {key} out, or try policy=mlp."
             )
+
+
+def _check_loggers(config: Config) -> None:
+    names = loggers_of(config)
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise UserError(
+            f"logger={as_typed(config.logger)} names no trackers, or one of them twice; write a "
+            "name, such as logger=wandb, or different ones, logger=[wandb,mlflow]."
+        )
 
 
 def _check_recomputed(config: Config) -> None:

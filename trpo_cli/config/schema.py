@@ -75,12 +75,16 @@ class Config:
     debug: bool = setting(help="show tracebacks")
     resume: str | None = setting(
         help="directory of a run, or of a sweep, to go on with in its own configuration; only "
-        "total_steps, device, threads, debug, env.workers, checkpoint.* and eval.* may be given "
-        "with it",
+        "total_steps, device, threads, debug, logger, env.workers, checkpoint.* and eval.* may be "
+        "given with it",
     )
     init: str | None = setting(
         help="directory of a run whose policy, normaliser and value function this one begins with, "
         "at its newest checkpoint, or RUN/checkpoints/best; last: the newest run",
+    )
+    logger: Any = setting(
+        help="trackers beside the run's files: wandb, mlflow, trackio, one of your own as "
+        "module:Class, or several, [wandb,mlflow]; null: none",
     )
     env: EnvConfig = field(default_factory=EnvConfig)
     sampler: SamplerSettings = field(default_factory=_default_of("sampler"))
@@ -107,7 +111,14 @@ def replaced(config: Any, key: str, value: Any) -> Any:
     return dataclasses.replace(config, **{name: new})
 
 
-CHANGEABLE = ("total_steps", "device", "threads", "debug", "env.workers", "checkpoint.", "eval.")
+def loggers_of(named: Any) -> list[str]:
+    """The names of the trackers that a value of `logger` has."""
+    return list(named) if isinstance(named, list) else [] if named is None else [named]
+
+
+CHANGEABLE = (
+    "total_steps", "device", "threads", "debug", "logger", "env.workers", "checkpoint.", "eval.",
+)  # fmt: skip
 """What a resumed run may change: keys, and sections with a dot."""
 
 

@@ -82,13 +82,14 @@ def config_from_yaml(text: str, source: str = "config.yaml", trusted: bool = Fal
 
 def named_modules(data: Any) -> list[str]:
     """The modules that a configuration, as nested dicts, would have imported: those of its
-    environment (and of one that this one makes of an id among its arguments), its components and
-    its wrappers."""
+    environment (and of one that this one makes of an id among its arguments), its components, its
+    wrappers and its trackers."""
     env = _section(data, "env")
     wrappers = env.get("wrappers")
     names: list[Any] = [env.get("id"), *(_section(data, group).get("name") for group in HOMES)]
     for entry in wrappers if isinstance(wrappers, list) else []:
         names += entry if isinstance(entry, dict) else [entry]
+    names += [text for _, text in _texts(data.get("logger"), "")]
     names += [text for _, text in _texts(env.get("kwargs"), "")]
     return [name.rpartition(":")[0] for name in names if isinstance(name, str) and ":" in name]
 

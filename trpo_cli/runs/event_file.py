@@ -24,6 +24,7 @@ from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
 from trpo_cli.runs.chain import KEY
 from trpo_cli.runs.directory import EVENTS, open_own, write_all, write_atomically
+from trpo_cli.runs.scalars import means, numbers
 
 VERSION = "brain.Event:2"
 SESSION_START = "_hparams_/session_start_info"
@@ -50,12 +51,12 @@ class EventFile:
 
     def row(self, row: Mapping[str, Any]) -> None:
         """Write the numbers of a row of metrics.jsonl."""
-        self.scalars(int(row["step"]), _numbers(row))
+        self.scalars(int(row["step"]), numbers(row))
 
     def evaluation(self, record: Mapping[str, Any], gif: bytes | None = None) -> None:
         """Write the means of a line of eval.jsonl, as eval/return_mean and so on, and an animated
         GIF as the image eval/video."""
-        event = _event(time.time(), int(record["step"]), _means(record))
+        event = _event(time.time(), int(record["step"]), means(record))
         if gif is not None:
             image = event.summary.value.add(tag="eval/video").image
             image.width, image.height = struct.unpack("<HH", gif[6:10])
@@ -148,8 +149,8 @@ def _written_again(
 ) -> list[event_pb2.Event]:
     """The events of a whole file, as if they had been written when the rows were."""
     at = {row["step"]: began + float(row.get("seconds") or 0.0) for row in rows}
-    events = [_event(at[row["step"]], row["step"], _numbers(row)) for row in rows]
-    events += [_event(at.get(e["step"], began), e["step"], _means(e)) for e in evaluations]
+    events = [_event(at[row["step"]], row["step"], numbers(row)) for row in rows]
+    events += [_event(at.get(e["step"], began), e["step"], means(e)) for e in evaluations]
     events.sort(key=lambda event: event.step)  # a row before the evaluation at its step
     return [event_pb2.Event(wall_time=began, file_version=VERSION), *events]
 
@@ -227,18 +228,6 @@ def _event(wall_time: float, step: int, values: Mapping[str, float]) -> event_pb
     for tag, value in values.items():
         event.summary.value.add(tag=tag, simple_value=value)
     return event
-
-
-def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    """What TensorBoard shows of a row: no text, no null."""
-    return {k: v for k, v in row.items() if k != "step" and isinstance(v, (int, float))}
-
-
-def _means(record: Mapping[str, Any]) -> dict[str, float]:
-    values = {f"eval/{key}": record[key] for key in ("return_mean", "return_std")}
-    if lengths := record.get("lengths"):
-        values["eval/length_mean"] = sum(lengths) / len(lengths)
-    return {k: v for k, v in values.items() if isinstance(v, (int, float))}
 
 
 def _new_path(folder: Path) -> Path:

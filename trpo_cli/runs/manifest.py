@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import secrets
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +60,13 @@ class Manifest:
             self.content["step"] = int(step)
         self._know(rows)
         self.write()
+
+    def tracker_id(self) -> str:
+        """By which trackers know the run: drawn and written when it is first asked for."""
+        if "tracker_id" not in self.content:
+            self.content["tracker_id"] = secrets.token_hex(8)
+            self.write()
+        return str(self.content["tracker_id"])
 
     def _know(self, rows: Known | None) -> None:
         if rows is not None:
@@ -201,6 +209,7 @@ def _content(content: dict[str, Any]) -> dict[str, Any]:
         ("resumed", (list,)),
         ("versions", (dict,)),
         ("init", (dict,)),
+        ("tracker_id", (str,)),
     ):
         if key in content and not isinstance(content[key], kinds):
             raise ValueError(f"{key}={content[key]!r}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from trpo_cli.config import config_to_yaml
+from trpo_cli.config import config_to_yaml, loggers_of
 from trpo_cli.distributed.processes import Processes
 from trpo_cli.errors import CannotWrite, RunFailed, UserError, describe
 from trpo_cli.runs import chain, checkpoint, manifest
@@ -21,7 +21,9 @@ from trpo_cli.runs.logger import MetricsLogger, append_eval
 from trpo_cli.settings import walk
 from trpo_cli.system.clock import due
 from trpo_cli.system.signals import Stop
+from trpo_cli.terminal.display import is_quiet
 from trpo_cli.terminal.progress import Progress
+from trpo_cli.trackers.start import Trackers
 from trpo_cli.training import initial
 from trpo_cli.training.evaluation import Abandoned, Evaluator
 from trpo_cli.training.filming import Filmer
@@ -104,6 +106,14 @@ class Session:
         self._progress.banner()
         for note in notes:
             self._progress.note(note)
+        names = loggers_of(self.config)
+        if names:
+            self._manifest.tracker_id()
+        self._trackers = Trackers(names, run_dir, self._say)
+
+    def _say(self, text: str) -> None:
+        if not is_quiet():
+            self._progress.note(text)
 
     def _restore(self) -> list[str]:
         """Put the newest whole checkpoint into the training; returns what to say about it."""
@@ -164,6 +174,7 @@ class Session:
         """Write and show the metrics of one iteration."""
         self._logger.write(row)
         self._progress.update(row)
+        self._trackers.check()
 
     def evaluate(self, stop: Stop) -> None:
         """Evaluate in training; the best policy so far gets its checkpoint. A run that is to stop
@@ -301,6 +312,8 @@ class Session:
             if error is None:
                 raise
             print(f"warning: {problem}", file=sys.stderr)  # the first failure is the one to tell
+        finally:
+            self._trackers.close(hurry=status != "finished")
         if failure is not None:
             raise failure from error
 

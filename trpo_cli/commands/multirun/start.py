@@ -176,7 +176,7 @@ def check_all_surroundings(
     kinds = dict[str, tuple[int, Sequence[str], Config]]()
     for number, job, config in jobs:
         networks = config.policy, config.value, config.init
-        parts = config.env, config.device, config.algo.name, *networks
+        parts = config.env, config.device, config.algo.name, *networks, config.logger
         kinds.setdefault(str(parts), (number, job, config))
     for number, job, config in kinds.values():
         with naming(number, job):
