@@ -38,7 +38,7 @@ def check_surroundings(
     from trpo_cli.training.build import prepare
     from trpo_cli.training.filming import check_video
 
-    check_loggers(loggers_of(config))
+    check_loggers(loggers_of(config.logger))
     with contextlib.chdir(os.curdir):  # and back: an environment may go elsewhere
         prepared = prepare(config)
         check_video(prepared.config)

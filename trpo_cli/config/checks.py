@@ -94,7 +94,7 @@ def _check_remembering(config: Config) -> None:
 
 
 def _check_loggers(config: Config) -> None:
-    names = loggers_of(config)
+    names = loggers_of(config.logger)
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise UserError(
             f"logger={as_typed(config.logger)} names no trackers, or one of them twice; write a "

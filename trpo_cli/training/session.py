@@ -106,7 +106,7 @@ class Session:
         self._progress.banner()
         for note in notes:
             self._progress.note(note)
-        names = loggers_of(self.config)
+        names = loggers_of(self.config.logger)
         if names:
             self._manifest.tracker_id()
         self._trackers = Trackers(names, run_dir, self._say)
