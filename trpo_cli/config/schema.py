@@ -82,7 +82,7 @@ class Config:
         help="directory of a run whose policy, normaliser and value function this one begins with, "
         "at its newest checkpoint, or RUN/checkpoints/best; last: the newest run",
     )
-    logger: str | list[str] | None = setting(
+    logger: Any = setting(
         help="trackers beside the run's files: wandb, mlflow, trackio, one of your own as "
         "module:Class, or several, [wandb,mlflow]; null: none",
     )
@@ -156,8 +156,7 @@ def top_schema() -> Any:
         else:
             given: Any = f.default_factory
             if given is dataclasses.MISSING:
-                kind: Any = Any if f.name == "logger" else f.type  # no unions with lists there
-                fields.append((f.name, kind, dataclasses.field(default=f.default)))
+                fields.append((f.name, f.type, dataclasses.field(default=f.default)))
             else:
                 fields.append((f.name, f.type, dataclasses.field(default_factory=given)))
     schema = dataclasses.make_dataclass("Config", fields)

@@ -95,6 +95,8 @@ def type_words(kind: Any) -> str:
     """A field's type as a person says it."""
     if kind is type(None):
         return "null"
+    if kind is Any:  # Hydra has no unions with lists
+        return "a word or a list such as [A,B]"
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
     if kind in names:
         return names[kind]
