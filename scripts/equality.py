@@ -88,6 +88,8 @@ algo=ppo_penalty env=Hopper-v4 value=quadratic
 algo=dual env=CartPole-v1 value=none advantage=reward_to_go
 algo=trpo env=Hopper-v4 policy=linear
 algo=ppo env=CartPole-v1 policy=linear policy.bias=false
+algo=ppo env=CartPole-v1 policy=gru
+algo=trpo env=CartPole-v1 policy=lstm policy.sequence_length=16
 algo=ppo env=Hopper-v4 policy=mlp policy.hidden_sizes=[32,16] policy.activation=relu
 algo=trpo env=Hopper-v4 policy.actions=clip policy.init_log_std=0 policy.output_gain=1
 algo=vpg env=Hopper-v4 policy.actions=raw policy.normalize_observations=false

@@ -31,7 +31,7 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every simulator that is made is one on a device."""
     native: Any = make.make_simulator
 
-    def made(env: Any, num_envs: int, threads: int, first: int = 0, device: str = "cpu") -> Any:
+    def made(env: Any, num_envs: int, threads: int, first: int = 0, **_: Any) -> Any:
         simulator = native(dataclasses.replace(env, backend="auto"), num_envs, threads, first)
         return OnDevice(simulator) if env.backend == "warp" else simulator
 
