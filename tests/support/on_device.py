@@ -51,5 +51,5 @@ class OnDevice:
             torch.zeros(self.num_envs, dtype=torch.bool),
         )
 
-    def lost(self) -> str:
-        return ""
+    def warn(self) -> None:
+        """It has room for everything."""

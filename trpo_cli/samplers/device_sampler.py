@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +41,6 @@ class DeviceSampler:
         """seeds: one per environment. noise_beta: the exponent of the noise, see `maths.noise`."""
         self.simulators: list[Any] = [simulator]
         self.simulator, self.steps, self._noise_beta = simulator, steps, noise_beta
-        self._warned = False
         self._start(seeds)
 
     def _start(self, seeds: list[int]) -> None:
@@ -84,7 +82,7 @@ class DeviceSampler:
         at = torch.nonzero(terminated | truncated)
         paid = rewards.cpu().numpy()
         ends = at.cpu().numpy()
-        self._warn(simulator.lost())
+        simulator.warn()
         returns, lengths = self._ended(paid, ends)
         return Trajectories(
             observations=observations,
@@ -100,12 +98,6 @@ class DeviceSampler:
             failed_simulations=simulator.failed_simulations - failed,
             first_times=first_times,
         )
-
-    def _warn(self, lost: str) -> None:
-        """Say once what the simulation had no room for."""
-        if lost and not self._warned:
-            print(f"warning: {lost}", file=sys.stderr)
-            self._warned = True
 
     def _noise(self, policy: Policy, generator: np.random.Generator) -> Tensor:
         """(steps, N, k), on the device."""

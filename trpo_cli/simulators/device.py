@@ -48,7 +48,6 @@ class DeviceSimulator(Simulator, Protocol):
         queued: nobody waits for the device."""
         ...
 
-    def lost(self) -> str:
-        """What the simulation had no room for since the last call, as a sentence; empty if nothing.
-        Waits for the device."""
+    def warn(self) -> None:
+        """Say once what the simulation had no room for; until then it waits for the device."""
         ...

@@ -117,6 +117,12 @@ class WarpSimulator:
         """
         return self._stepper.advance(actions)
 
+    def warn(self) -> None:
+        """Say once what the worlds had no room for; until then it waits for the device."""
+        if not self._warned and (complaint := self.lost()):
+            print(f"warning: {complaint}", file=sys.stderr)
+            self._warned = True
+
     def lost(self) -> str:
         """What the worlds had no room for since the last call, as a sentence; empty if nothing.
 
@@ -163,9 +169,8 @@ class WarpSimulator:
         ended = np.flatnonzero(terminated | truncated)
         final = result.final_observations[self._rows(ended)].cpu().numpy()
         rewards = result.rewards.cpu().numpy().astype(np.float64)
-        if len(ended) and not self._warned and (complaint := self.lost()):
-            print(f"warning: {complaint}", file=sys.stderr)
-            self._warned = True
+        if len(ended):
+            self.warn()
         final = final.astype(self.observation_space.dtype)
         return Step(self._shown(), rewards, terminated, truncated, ended, final)
 
