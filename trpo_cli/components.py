@@ -14,6 +14,7 @@ import copy
 import dataclasses
 import functools
 import importlib
+import re
 import sys
 import types
 from collections.abc import Callable
@@ -36,7 +37,11 @@ HOMES = {
 """The groups of components, and the folder that holds the built-in ones of each."""
 
 ALSO = "with"
-"""The key of an update rule's YAML file under which stands what it sets of other groups."""
+"""The key of a YAML file under which stands what it sets where something else is chosen as well."""
+TUNED = "tuned"
+"""The group of settings that were searched for: no component, and no part of a configuration."""
+VERSION = r"-v\d+$"
+"""Of an environment, at the end of its id."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +167,12 @@ def _filled(kind: type[C], first: list[Any], content: Callable[[], dict[str, Any
 
 def options(group: str) -> dict[str, type]:
     """The built-in components of a group by their names: those that have a YAML file."""
-    names = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-    return {name: load(group, name) for name in names}
+    return {name: load(group, name) for name in file_names(group)}
+
+
+def file_names(group: str) -> list[str]:
+    """The YAML files that come with the programme for a group, without their ending."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
 @functools.cache
@@ -176,7 +185,7 @@ def load(group: str, name: str) -> Any:
     if ":" in name.strip(":"):
         return _foreign(group, name)
     if not (conf_dir() / group / f"{name}.yaml").is_file():
-        known = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+        known = file_names(group)
         raise UserError(
             f"{group}={name} is not one of its options: {', '.join(known)}."
             + (suggestion(name, known) or f" One of your own is written {group}=module:Class.")
@@ -256,6 +265,28 @@ def set_with(folder: Path, chosen: str, choice: str) -> dict[str, Any]:
     made as well."""
     also: dict[str, Any] = read_yaml(folder / f"{chosen}.yaml").get(ALSO) or {}
     return dict(also.get(choice) or {})
+
+
+def tuned(folder: Path, name: str, rule: str, env: str) -> dict[str, Any]:
+    """What the file ``tuned/<name>.yaml`` sets for a rule on a task, whatever the task's version.
+
+    Raises `UserError` where the file has no such entry: nobody is to take the defaults for settings
+    that were searched for. A file without entries sets nothing.
+    """
+    path = folder / TUNED / f"{name}.yaml"
+    if not path.is_file():
+        return {}
+    content = read_yaml(path)
+    if ALSO not in content:
+        return {}
+    known: dict[str, Any] = content[ALSO]
+    entry = f"algo={rule} env={re.sub(VERSION, '', env)}"
+    if entry not in known:
+        raise UserError(
+            f"tuned={name} has no settings for algo={rule} env={env}. It has some for "
+            f"{'; '.join(known)}. Leave tuned out to train with the defaults."
+        )
+    return dict(known[entry] or {})
 
 
 @functools.cache

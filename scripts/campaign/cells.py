@@ -137,6 +137,17 @@ def _defaults(algo: str, sampler: str, env: str) -> dict[str, Any]:
     return settings_of(configured(f"algo={algo}", f"sampler={sampler}", f"env={env}"))
 
 
+@functools.cache
+def tuned(algo: str, sampler: str, env: str) -> str:
+    """What tuned=mujoco changes for a rule on a task, as `changes` has it; empty where it has
+    nothing better than the defaults."""
+    try:
+        flat = configured(f"algo={algo}", f"sampler={sampler}", f"env={env}", "tuned=mujoco")
+    except UserError:
+        return ""
+    return changes(algo, sampler, env, settings_of(flat))
+
+
 def changes(algo: str, sampler: str, env: str, settings: Mapping[str, Any]) -> str:
     """What differs from the defaults, as trpo-run takes it; empty for the defaults."""
     usual = defaults(algo, sampler, env)

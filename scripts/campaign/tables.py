@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from campaign.cells import changes
+from campaign.cells import changes, tuned
 from trpo_cli.compare.analyse import analyse
 from trpo_cli.compare.groups import make_groups, natural
 from trpo_cli.compare.published import Published, caveat, highest, split
@@ -33,6 +33,12 @@ class Row:
     rule: str
     changes: str
     runs: Sequence[Result]
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether its settings are those of tuned=mujoco, and not the defaults."""
+        first = self.runs[0]
+        return bool(self.changes) and self.changes == tuned(first.algo, first.sampler, self.env)
 
     @property
     def sampled(self) -> Interval:
@@ -88,7 +94,7 @@ def cells(results: Sequence[Result]) -> str:
         if row.changes:
             if row.changes not in settings:
                 settings.append(row.changes)
-            name += f" [{letter(settings.index(row.changes))}]"
+            name += f"{', tuned' * row.is_tuned} [{letter(settings.index(row.changes))}]"
         env = "" if row.env == before else row.env
         before = row.env
         pairs = [

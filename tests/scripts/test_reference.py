@@ -9,9 +9,10 @@ import pytest
 
 import reference
 from campaign import work
-from campaign.cells import Job, all_cells, changes, defaults, named
+from campaign.cells import Job, all_cells, changes, defaults, named, tuned
 from tests.reference.results import result
 from tests.reference.test_distil import both, chained_run
+from trpo_cli.components import ALSO, TUNED, conf_dir, read_yaml
 from trpo_cli.errors import UserError
 from trpo_cli.reference import store
 from trpo_cli.reference.store import Trial
@@ -54,6 +55,14 @@ def test_cells_are_all_combinations() -> None:
 def test_what_is_no_cell_is_refused(words: list[str], seeds: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         jobs_of(words, seeds, 5000)
+
+
+def test_tuned_settings_are_told_from_the_defaults() -> None:
+    entries = read_yaml(conf_dir() / TUNED / "mujoco.yaml")[ALSO]
+    for entry, content in entries.items():
+        rule, task = (word.partition("=")[2] for word in entry.split())
+        assert bool(tuned(rule, "single_path", f"{task}-v4")) == bool(content)
+    assert tuned("vpg", "single_path", "CartPole-v1") == ""
 
 
 def test_the_file_of_cells_has_every_rule_on_every_task() -> None:

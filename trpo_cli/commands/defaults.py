@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trpo_cli.compare.read import Run, flatten
-from trpo_cli.components import HOMES, conf_dir, options
+from trpo_cli.components import HOMES, file_names, options
 from trpo_cli.errors import UserError
 
 DECIDED = ("env.id", "env.atari.frame_height", "env.atari.frame_width")
@@ -22,7 +22,7 @@ def defaults_of(run: Run) -> Mapping[str, Any] | None:
     if run.tool or any(name not in options(group) for group, name in names.items()):
         return None
     env = "ALE/Pong-v5" if run.env.startswith("ALE/") else "Hopper-v4"
-    if run.env in {path.stem for path in (conf_dir() / "env").glob("*.yaml")}:
+    if run.env in file_names("env"):
         env = run.env
     return _composed(env, *(f"{group}={name}" for group, name in names.items()))
 

@@ -36,7 +36,8 @@ class Progress:
     facts: what is known only once the run is set up; keys: seed, device, device_reason, backend,
         threads, observations (the memory of an update's, in words),
         max_episode_steps (None: no limit), parameters (policy and value function, a count),
-        processes, command (how many train together, and what starts them; may be left out),
+        changed (settings that are not the defaults, as the command line takes them; may be left
+        out), processes, command (how many train together, and what starts them; may be left out),
         steps_done (of a resumed run; may be left out), why_not_restorable (why the environments'
         state cannot be saved; empty or left out when it can), remarks (sentences about the
         environments; may be left out).
@@ -81,6 +82,8 @@ class Progress:
             f"policy {config.policy.name}, value {config.value.name}; the observations of an "
             f"update take {facts['observations']}"
         )
+        if others := facts.get("changed"):
+            self.note(f"not the defaults: {' '.join(others)}")
         limit, value = facts["max_episode_steps"], config.value.name != "none"
         self.note(time_limit(limit, value))
         if not value and (limit is None or sampler.steps_per_env % limit):

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from trpo_cli.config import config_to_yaml, loggers_of
+from trpo_cli.config.changed import changed
 from trpo_cli.distributed.processes import Processes
 from trpo_cli.errors import CannotWrite, RunFailed, UserError, describe
 from trpo_cli.runs import chain, checkpoint, manifest
@@ -100,6 +101,7 @@ class Session:
         facts["max_episode_steps"] = training.simulator.max_episode_steps
         facts["why_not_restorable"] = training.sampler.why_not_restorable
         facts["remarks"] = training.simulator.remarks
+        facts["changed"] = changed(self.config)
         facts["steps_done"] = training.step
         facts["command"] = training.processes.command
         self._progress = Progress(self.config, facts, shown)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trpo_cli.commands.hydra.options import Setting, choices, known_settings
-from trpo_cli.components import conf_dir
+from trpo_cli.components import TUNED, file_names
 from trpo_cli.config.schema import all_options, default_option
 
 FLAGS = ("--help", "--help=all", "--multirun", "--quiet", "--watch", "--selftest", "--restorable",
@@ -42,7 +42,7 @@ def candidates(line: str) -> list[str]:
 def _keys(word: str, chosen: dict[str, str]) -> list[str]:
     """Groups and settings; sections first, their settings behind the dot."""
     plus, word = ("+", word[1:]) if word.startswith("+") else ("", word)
-    names = {f"{group}=" for group in (*all_options(), "env")}
+    names = {f"{group}=" for group in (*all_options(), "env", TUNED)}
     names |= {"experiment="} if plus else {f"{key}=" for key in FOLDERS}
     depth = word.count(".")
     for setting in _settings(chosen):
@@ -66,8 +66,8 @@ def _settings(chosen: dict[str, str]) -> Iterator[Setting]:
 def _values(key: str, begun: str, chosen: dict[str, str]) -> Iterable[str]:
     if key == "env":
         return environments(begun)
-    if key == "experiment":
-        return sorted(path.stem for path in (conf_dir() / key).glob("*.yaml"))
+    if key in ("experiment", TUNED):
+        return file_names(key)
     if key in all_options():
         return list(all_options()[key])
     found = next((s for s in _settings(chosen) if s.key == key), None)

@@ -10,7 +10,7 @@ from typing import Any
 from trpo_cli.commands import arguments
 from trpo_cli.commands.hydra.help_words import EXAMPLES, OPTIONS, SHORT, USAGE
 from trpo_cli.commands.hydra.options import Setting, choices, settings_of
-from trpo_cli.components import conf_dir, load, set_with
+from trpo_cli.components import TUNED, conf_dir, file_names, load, set_with
 from trpo_cli.config import ATARI_ID, Config
 from trpo_cli.config.checks import is_read
 from trpo_cli.config.schema import all_options, default_option
@@ -109,7 +109,7 @@ def _choices(config: Config, chosen: Mapping[str, str]) -> Iterator[str]:
         here = f"here {decided}; or " if name != decided else "or "
         yield f"{f'  {group}={name}':24}  {here}{others}"
     yield f"{f'  env={config.env.id}':24}  or any Gymnasium id; module:Id-v0 imports the module"
-    yield f"{'  +experiment=NAME':24}  settings kept in a file, such as paper_hopper_vine"
+    yield f"{f'  {TUNED}=mujoco':24}  settings found for it; +experiment=NAME: of a file"
 
 
 # Everything ---------------------------------------------------------------------------------------
@@ -137,8 +137,10 @@ def _groups(width: int) -> str:
         # Shown whole, to be copied; where there is no room for the default it goes below.
         lines += [line, " " * 44 + default] if len(line) > 80 else [line.ljust(44) + default]
     lines.append("  env=<any Gymnasium id>".ljust(44) + f" (default {default_option('env')})")
-    names = sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml"))
-    words = "  +experiment=" + (" | ".join(names) or "<a YAML file in conf/experiment>")
+    lines.append(f"  {TUNED}={'|'.join(file_names(TUNED))}".ljust(44) + " (default none)")
+    words = "  +experiment=" + (
+        " | ".join(file_names("experiment")) or "<a YAML file in conf/experiment>"
+    )
     text = "\n".join([*lines, *_wrapped(words, width, " " * 14)])
     return text if width >= 80 else fitted(text, width)
 

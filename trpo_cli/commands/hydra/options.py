@@ -12,13 +12,14 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from trpo_cli.components import HOMES, load
+from trpo_cli.components import HOMES, TUNED, load
 from trpo_cli.config.schema import Config, all_options, default_option
 
 
 def group_names() -> list[str]:
-    """The configuration groups in the order of the fields of `Config`."""
-    return [f.name for f in dataclasses.fields(Config) if f.name in HOMES or f.name == "env"]
+    """The configuration groups in the order of the fields of `Config`; the last has none."""
+    own = [f.name for f in dataclasses.fields(Config) if f.name in HOMES or f.name == "env"]
+    return [*own, TUNED]
 
 
 @dataclasses.dataclass(frozen=True)

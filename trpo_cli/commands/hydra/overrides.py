@@ -26,7 +26,7 @@ from trpo_cli.commands.hydra.options import (
     known_settings,
     type_words,
 )
-from trpo_cli.components import HOMES, conf_dir
+from trpo_cli.components import HOMES, conf_dir, file_names
 from trpo_cli.config.schema import all_options, default_option
 from trpo_cli.errors import UserError
 from trpo_cli.settings import ALSO_CALLED, range_text, suggestion
@@ -253,9 +253,9 @@ def _check_choice(parsed: Override, text: str) -> None:
         return
     value = parsed.value()
     if not isinstance(value, str) or not value:
-        if key not in HOMES:
+        if key == "env":
             raise UserError(f"{text}: {key} wants a Gymnasium id such as Hopper-v4.")
-        known = list(all_options()[key])
+        known = list(all_options()[key]) if key in HOMES else file_names(key)
         raise UserError(
             f"{text}: {key} wants one option, one of: {', '.join(known)}."
             + suggestion(str(value), known)

@@ -17,7 +17,7 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
-from trpo_cli.components import ALSO, HOMES, conf_dir, load, set_with
+from trpo_cli.components import ALSO, HOMES, TUNED, conf_dir, load, set_with, tuned
 from trpo_cli.config import ATARI_ID
 from trpo_cli.errors import UserError
 
@@ -27,9 +27,10 @@ NO_FILE = "components"
 class FilesSource(FileConfigSource):
     """A folder of YAML files laid out like conf/.
 
-    What the file of an update rule or an environment has under ``with`` is no part of the file's
-    own content. It answers as configurations of their own: ``with_value/<rule>/<value>``,
-    ``with_env/<rule>/<id>`` and ``with_advantage/<id>/<advantage>``.
+    What a file has under ``with`` (an update rule's, an environment's, one of tuned settings) is no
+    part of the file's own content. It answers as configurations of their own:
+    ``with_value/<rule>/<value>``, ``with_env/<rule>/<id>``, ``with_advantage/<id>/<advantage>`` and
+    ``with_tuned/<file>/<rule>/<id>``.
     """
 
     @staticmethod
@@ -46,7 +47,9 @@ class FilesSource(FileConfigSource):
                 header={"package": "_global_"},
             )
         result = super().load_config(config_path)
-        if config_path.startswith(("algo/", "env/")) and isinstance(result.config, DictConfig):
+        if config_path.startswith(("algo/", "env/", f"{TUNED}/")) and isinstance(
+            result.config, DictConfig
+        ):
             result.config.pop(ALSO, None)
         return result
 
@@ -60,6 +63,8 @@ class FilesSource(FileConfigSource):
         if group == "with_value":
             also = set_with(folder, f"algo/{chosen}", f"value={choice}")
             return {"value": also} if also else {}
+        if group == "with_tuned":
+            return tuned(folder, *rest.split("/", 2)) if rest.count("/") > 1 else {}
         if group == "with_env" and ATARI_ID.search(choice):
             return set_with(folder, f"algo/{chosen}", "env=atari")
         if group == "with_advantage":
