@@ -125,6 +125,7 @@ class TestRefusals:
             ({"env__max_episode_steps": 100}, "envs", "different arguments"),
             ({"env__kwargs": {"reset_noise_scale": 0.1}}, "envs", "different arguments"),
             ({"env__backend": "warp"}, "envs", "different programs: env.backend=auto"),
+            ({"env__vector": "native"}, "envs", "different programs: env.vector=auto"),
             ({"steps": 48_000}, "steps", "different total_steps: 24,000 steps"),
             ({"versions": {"trpo_cli": "0.2.0"}}, "versions", "trpo_cli 0.1.0"),
             ({"versions": {"mujoco": "4.0.1"}}, "versions", "mujoco 3.17.0"),
@@ -148,6 +149,7 @@ class TestRefusals:
             {"env": "Walker2d-v5", "steps": 48_000},  # another task may have another budget
             {"env__new_setting": 3},  # the other run is of a version that had it not
             {"env__atari": {"frame_skip": 2}},  # no game is played
+            {"env__vector": "workers"},  # the same results
         ],
     )
     def test_what_does_not_matter_is_not_refused(self, make, other):

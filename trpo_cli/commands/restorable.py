@@ -29,7 +29,7 @@ def why_not(config: Config, portable: bool) -> str:
     from trpo_cli.training.build import prepare
 
     env = prepare(config).config.env
-    ours, other = make_simulator(env, 2, 1), make_simulator(env, 2, 1)
+    ours, other = (make_simulator(env, 2, 1, native=True) for _ in range(2))
     try:
         reason = ours.why_not_restorable if portable else ours.why_not_branchable
         return reason or same_future(ours, other, portable)

@@ -229,7 +229,7 @@ def restoring(config: Config) -> Outcome:
     from trpo_cli.simulators.make import make_simulator
     from trpo_cli.simulators.same_future import FUTURE, same_future
 
-    first, second = (make_simulator(config.env, 2, 1) for _ in range(2))
+    first, second = (make_simulator(config.env, 2, 1, native=True) for _ in range(2))
     with contextlib.closing(first), contextlib.closing(second):
         if reason := first.why_not_restorable.rstrip("."):
             return Outcome(None, f"{reason}; a resumed run starts new episodes, the vine refuses")

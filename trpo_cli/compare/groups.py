@@ -21,7 +21,7 @@ SHORT = {"algo": "algo.name", "sampler": "sampler.name", "policy": "policy.name"
 SHORT |= {"value": "value.name"}
 FROM_MANIFEST = ("version", "folder")
 BOOKKEEPING = re.compile(
-    r"(seed|threads|device|debug|resume|env\.workers|checkpoint\..*|eval\..*)$"
+    r"(seed|threads|device|debug|resume|env\.(workers|vector)|checkpoint\..*|eval\..*)$"
 )
 """Settings that do not change what a run is a sample of."""
 
@@ -227,7 +227,8 @@ def mixed_settings(groups: Iterable[Group], keys: Sequence[str]) -> list[str]:
 # Refusals -------------------------------------------------------------------------------------
 
 
-PHYSICS = "env.backend"
+PROGRAMS = {"env.backend": "warp", "env.vector": "native"}
+"""Settings one value of which simulates with another program; the others all take the same one."""
 
 
 def refuse_mixtures(
@@ -258,14 +259,16 @@ def mixed_tasks(runs: Sequence[Run], by: Collection[str]) -> Iterable[str]:
         atari = any(used(run, "ale-py") for run in same)
         keys = [key for key in differing(same, by) if key.startswith("env.")]
         keys = [key for key in keys if atari or not key.startswith("env.atari.")]
-        keys = [key for key in keys if key != PHYSICS]
+        keys = [key for key in keys if key not in PROGRAMS]
         if keys:
             names = (", ".join(f"{k}={show(run.config.get(k))}" for k in keys) for run in same)
             named = grouped(same, names)
             yield f"{env} was run with different arguments: {examples(named)}."
-        if PHYSICS not in by:  # runs of versions that had no choice made the same one
-            ours = [run for run in same if not run.tool]
-            found = grouped(ours, [f"{PHYSICS}={run.config.get(PHYSICS, 'auto')}" for run in ours])
+        for key, other in PROGRAMS.items():
+            ours = [run for run in same if not run.tool and key not in by]
+            found = grouped(
+                ours, [f"{key}={other if run.config.get(key) == other else 'auto'}" for run in ours]
+            )
             if len(found) > 1:
                 yield f"{env} was simulated by different programs: {examples(found)}."
 

@@ -40,6 +40,7 @@ def validate(config: Config) -> None:
             f"eval.video={config.eval.video} records more episodes than an evaluation has "
             f"(eval.episodes={most}); lower it, or raise eval.episodes."
         )
+    _check_vector(config)
     _check_loggers(config)
     _check_records(config)
     _check_floor(config.policy)
@@ -64,6 +65,30 @@ def validate(config: Config) -> None:
         check = getattr(getattr(config, group), "check", None)
         if check is not None:
             check(config)
+
+
+def _check_vector(config: Config) -> None:
+    """Whether one way of stepping environments is asked for, and the sampler can use it."""
+    env = config.env
+    if env.workers and env.vector not in ("auto", "workers"):
+        raise UserError(
+            f"env.workers={env.workers} cannot be combined with env.vector={env.vector}, which "
+            "steps all environments in this process. Leave one of the two out."
+        )
+    if env.vector != "native":
+        return
+    if env.wrappers:
+        raise UserError(
+            f"env.vector=native cannot be combined with env.wrappers={env.wrappers}: a wrapper "
+            "goes around one environment, and a vector environment has no single ones. Leave one "
+            "of the two out."
+        )
+    if config.sampler.name != "single_path":
+        raise UserError(
+            f"env.vector=native cannot be used with sampler={config.sampler.name}: the "
+            "environments of a vector environment share one random generator, so that none of them "
+            "can be seeded or brought back alone. Try sampler=single_path, or env.vector=auto."
+        )
 
 
 def _check_floor(policy: Any) -> None:

@@ -71,3 +71,18 @@ class EnvConfig:
         "millisecond; the results are the same",
         low=0,
     )
+    vector: str = setting(
+        "auto",
+        "how environments on Gymnasium are stepped. serial: one after the other; workers: in "
+        "env.workers processes, with 0 one for each core; auto: workers if env.workers is given, "
+        "else serial. These give the same results. native: in the id's own vector environment, "
+        "where it has one; its random stream, and so the results, are others",
+        choices=["auto", "native", "workers", "serial"],
+    )
+
+    @property
+    def stepped(self) -> str:
+        """What `vector` comes to: native, workers or serial."""
+        if self.vector != "auto":
+            return self.vector
+        return "workers" if self.workers else "serial"

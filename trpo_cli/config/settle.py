@@ -13,7 +13,7 @@ from trpo_cli.components import conf_dir, load, set_with
 from trpo_cli.config.schema import Config, is_auto
 from trpo_cli.errors import UserError
 from trpo_cli.settings import check_ranges
-from trpo_cli.system.machine import has_fast_bfloat16, has_nvidia_driver
+from trpo_cli.system.machine import has_fast_bfloat16, has_nvidia_driver, usable_cores
 
 EPISODES, EPISODES_OF_IMAGES = 20, 10
 """Of an evaluation. Those with images are slow, and the second half would wait for the first: they
@@ -56,6 +56,9 @@ def settle(config: Config, images: bool, emulated: bool = False) -> Config:
         height, width = frame
         atari = dataclasses.replace(atari, frame_height=height, frame_width=width)
         env = dataclasses.replace(env, atari=atari)
+    if env.vector == "workers" and not env.workers:
+        cores = min(usable_cores(), config.sampler.num_envs)
+        env = dataclasses.replace(env, workers=cores)
     evaluated = config.eval
     if evaluated.episodes is None:
         evaluated = dataclasses.replace(

@@ -81,6 +81,7 @@ def start(
     device: str,
     backend: str,
     threads: int,
+    vector: str | None = None,
     processes: int = 1,
     rows: Known | None = None,
     init: dict[str, Any] | None = None,
@@ -88,6 +89,7 @@ def start(
     """Write the manifest of a run that begins now and return it; config.yaml is there already.
 
     command: the command line, program first. device: cpu or cuda. backend: the simulator's.
+    vector: how environments on Gymnasium are stepped, see `EnvConfig.vector`; None for others.
     processes: how many train together, with `threads` threads each. rows: what is known about the
     rows (see `chain`); None in a run without a chain. init: the checkpoint that it begins with.
     """
@@ -102,6 +104,7 @@ def start(
         "seed": int(seed),
         "device": device,
         "backend": backend,
+        "vector": vector,
         "threads": int(threads),
         "processes": int(processes),
         "version": __version__,

@@ -31,6 +31,7 @@ class SinglePathConfig:
     groups: int = setting(
         help="parts of the environments, each stepped by a thread of its own; at most num_envs",
         low=1,
+        when="env.vector!=native",
     )
 
     noise_beta: float = setting(
@@ -82,12 +83,21 @@ def build_trajectories(
             f"sampler.num_envs={envs} is too small for {processes.count} processes: each needs an "
             "environment of its own. Give more environments, or fewer processes."
         )
+    native = config.env.vector == "native"
+    if native and processes.count > 1:
+        raise UserError(
+            f"env.vector=native runs in one process, and there are {processes.count}: its "
+            "environments share one random generator. Start trpo-run without torchrun, or try "
+            "env.vector=auto."
+        )
     own = np.array_split(np.arange(envs), processes.count)[processes.rank]
-    groups = min(sampler.groups, len(own))
+    groups = 1 if native else min(sampler.groups, len(own))
     threads = max(1, world.threads // groups)
     workers = max(1, config.env.workers // groups) if config.env.workers else 0
     simulators = [
-        make_simulator(config.env, len(part), threads, first=int(part[0]), workers=workers)
+        make_simulator(
+            config.env, len(part), threads, first=int(part[0]), workers=workers, native=True
+        )
         for part in np.array_split(own, groups)
     ]
     built = SinglePathSampler(

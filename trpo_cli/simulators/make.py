@@ -37,6 +37,7 @@ def make_simulator(
     first: int = 0,
     device: str | None = None,
     workers: int | None = None,
+    native: bool = False,
 ) -> Simulator:
     """`num_envs` environments of one kind, stepped on `threads` threads where that helps.
 
@@ -46,17 +47,21 @@ def make_simulator(
     device, or an error. Raises `UserError` when the environment cannot be used.
     first: the number by which errors name the first of them. device: of a `WarpSimulator`; None:
     a GPU, where there is one. workers: processes of these environments; None: env.workers.
+    native: with ``env.vector=native``, the id's vector environment, in which no environment has a
+    seed of its own; otherwise what needs that gets ordinary ones.
     """
     spec = check_env(env)
     if env.backend == "warp":
         _check_warp(env, spec)
     emulated = runs_on_emulator(env, spec)
-    native = emulated or (not env.wrappers and (mujoco_class(spec) or is_linear(spec)))
-    if env.workers and native:
-        raise UserError(
-            f"env.workers={env.workers} is for environments that run through Gymnasium, and "
-            f"env={env.id} has a backend of its own, which uses threads=N. Leave env.workers out."
-        )
+    ours = emulated or (not env.wrappers and (mujoco_class(spec) or is_linear(spec)))
+    for name, value, default in (("workers", env.workers, 0), ("vector", env.vector, "auto")):
+        if ours and value != default:
+            raise UserError(
+                f"env.{name}={value} is for environments that run through Gymnasium, and "
+                f"env={env.id} has a backend of its own, which uses threads=N. Leave env.{name} "
+                "out."
+            )
     if emulated:
         from trpo_cli.simulators.atari.simulator import AtariSimulator
 
@@ -94,6 +99,11 @@ def make_simulator(
 
         base: Any = template.unwrapped
         return LinearSimulator(base, num_envs, limit)
+    if native and env.vector == "native":
+        from trpo_cli.simulators.vector.make import make_native
+
+        with contextlib.closing(template):
+            return make_native(env, spec, template, num_envs)
     from trpo_cli.simulators.gym.simulator import GymnasiumSimulator
 
     if "mujoco" in sys.modules:  # an environment of somebody else's on MuJoCo

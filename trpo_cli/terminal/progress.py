@@ -34,6 +34,7 @@ class Progress:
 
     config: the run's configuration.
     facts: what is known only once the run is set up; keys: seed, device, device_reason, backend,
+        vector (how environments on Gymnasium are stepped; may be left out),
         threads, observations (the memory of an update's, in words),
         max_episode_steps (None: no limit), parameters (policy and value function, a count),
         changed (settings that are not the defaults, as the command line takes them; may be left
@@ -70,6 +71,7 @@ class Progress:
             (f"{processes} processes, each on " if processes > 1 else "")
             + f"device {facts['device']} ({facts['device_reason']}), "
             f"{count(facts['threads'], 'thread')}, {facts['backend']} environments"
+            + (f" ({facts['vector']})" if facts.get("vector") else "")
         )
         self.note(
             f"{count(sampler.num_envs, 'environment')} x {count(sampler.steps_per_env, 'step')}"

@@ -86,7 +86,7 @@ def prepare(config: Config) -> Prepared:
     if emulated:  # its frames get the size that the network wants
         config = settle(config, images=True, emulated=True)
         _check_frames(config)
-    simulator = make_simulator(config.env, num_envs=1, threads=1)
+    simulator = make_simulator(config.env, num_envs=1, threads=1, native=True)
     simulator.close()
     if not emulated:
         config = settle(config, shows_images(simulator.observation_space))

@@ -73,10 +73,12 @@ class Session:
             origin, words = initial.begin(training, known)
             notes.append(words)
             self._saved = (-1, -1)
+        backend = training.simulator.backend
         facts: dict[str, Any] = {
             "seed": training.seed,
             "device": training.parts.device,
-            "backend": training.simulator.backend,
+            "backend": backend,
+            "vector": self.config.env.stepped if backend == "gymnasium" else None,
             "threads": training.threads,
             "processes": training.processes.count,
         }

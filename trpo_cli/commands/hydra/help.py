@@ -81,7 +81,7 @@ def _screen(
     yield fitted(f"{SHORT}\n{arguments.SEE_ALSO}", width)
 
 
-LATER = ("debug", "resume", "logger", "env.id", "env.workers")
+LATER = ("debug", "resume", "logger", "env.id", "env.workers", "env.vector")
 """What a screen shows elsewhere, or leaves to ``--help=all``."""
 
 

@@ -38,13 +38,13 @@ def layers(env: Env) -> list[Any]:
 
 def save(env: Env) -> list[Any]:
     """The state of each wrapper that may have one, from the outermost on."""
-    return [_encode(_own(layer), 0, set()) for layer in _stateful(env)]
+    return [encode(_own(layer)) for layer in _stateful(env)]
 
 
 def load(env: Env, saved: list[Any]) -> None:
     """Bring the wrappers to a saved state; raises `ValueError` where that cannot be done."""
     for layer, state in zip(_stateful(env), saved, strict=True):
-        vars(layer).update(_decode(state, _own(layer)))
+        vars(layer).update(decode(state, _own(layer)))
 
 
 def reseed(env: Env, seed: int) -> None:
@@ -68,11 +68,12 @@ def _own(layer: Any) -> dict[str, Any]:
     return {key: value for key, value in vars(layer).items() if key not in _NOT_OWN}
 
 
-def _encode(value: Any, depth: int, met: set[int]) -> Any:
+def encode(value: Any, depth: int = 0, met: set[int] | None = None) -> Any:
     """Plain values as they are, everything else as {kind: content}.
 
     met: the objects so far; one that comes again is one and the same.
     """
+    met = set() if met is None else met
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -88,7 +89,7 @@ def _encode(value: Any, depth: int, met: set[int]) -> Any:
         return _LEFT
 
     def inner(items: Any) -> list[Any]:
-        return [_encode(item, depth + 1, met) for item in items]
+        return [encode(item, depth + 1, met) for item in items]
 
     if isinstance(value, dict):
         return {"dict": [inner(pair) for pair in value.items()]}
@@ -108,7 +109,7 @@ def _encode(value: Any, depth: int, met: set[int]) -> Any:
     return _LEFT
 
 
-def _decode(saved: Any, now: Any) -> Any:
+def decode(saved: Any, now: Any) -> Any:
     """The value again. now: what stands there; objects and generators are changed in place."""
     if not isinstance(saved, dict):
         return saved
@@ -123,23 +124,23 @@ def _decode(saved: Any, now: Any) -> Any:
         return array if kind == "array" else array[()]
     if kind == "dict":
         before = now if isinstance(now, dict) else {}
-        keys = [_decode(key, None) for key, _ in content]
-        return {k: _decode(v, before.get(k)) for k, (_, v) in zip(keys, content, strict=True)}
+        keys = [decode(key, None) for key, _ in content]
+        return {k: decode(v, before.get(k)) for k, (_, v) in zip(keys, content, strict=True)}
     if kind in ("list", "tuple", "deque"):
         present = list(now) if isinstance(now, list | tuple | deque) else []
         present += [None] * (len(content) - len(present))
-        items = [_decode(item, present[k]) for k, item in enumerate(content)]
+        items = [decode(item, present[k]) for k, item in enumerate(content)]
         if kind == "deque":
             return deque(items, now.maxlen if isinstance(now, deque) else None)
         return tuple(items) if kind == "tuple" else items
     if kind == "generator" and isinstance(now, np.random.Generator):
-        now.bit_generator.state = _decode(content[0], None)
+        now.bit_generator.state = decode(content[0], None)
     elif kind == "state" and isinstance(now, np.random.RandomState):
-        now.set_state(_decode(content[0], None))
+        now.set_state(decode(content[0], None))
     elif kind == "state" and isinstance(now, random.Random):
-        now.setstate(_decode(content[0], None))
+        now.setstate(decode(content[0], None))
     elif kind == "object" and type(now).__qualname__ == content[0]:
-        vars(now).update(_decode(content[1], vars(now)))
+        vars(now).update(decode(content[1], vars(now)))
     else:
         raise ValueError(f"a wrapper's {kind} cannot be made from {type(now).__name__}")
     return now
