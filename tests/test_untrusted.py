@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.support.searching import SETTINGS
 from trpo_cli.commands.failures import report
 from trpo_cli.errors import UserError
 from trpo_cli.runs import checkpoint
@@ -94,6 +95,6 @@ class TestWords:
 
     def test_cells_of_a_search(self, tmp_path):
         record = Record(0, "failed", {"=1+1": "@x"}, None, [-1.0, 2.0], "=HYPERLINK(1)")
-        write_csv([record], tmp_path / "trials.csv")
+        write_csv([record], tmp_path / "trials.csv", SETTINGS)
         head, row = (tmp_path / "trials.csv").read_text().splitlines()
-        assert head.endswith(",'=1+1,why") and row == "0,failed,,-1.0 2.0,'@x,'=HYPERLINK(1)"
+        assert head.endswith(",'=1+1,why") and row == "0,failed,,-1.0 2.0,,,'@x,'=HYPERLINK(1)"

@@ -23,6 +23,7 @@ from chaos_parts.results import check_files, contents, is_finished, lines_in, re
 from chaos_parts.tries import MANY, Campaign
 from trpo_cli.commands.run import main as trpo_run
 from trpo_cli.commands.tune import main as trpo_tune
+from trpo_cli.tune.points import MEDIAN
 from trpo_cli.tune.settings import read
 from trpo_cli.tune.space import override, parse_space
 from trpo_cli.tune.study import Record, Search, import_optuna
@@ -194,7 +195,7 @@ def trials(search_dir: Path, folder: Path) -> list[Record]:
     try:
         shutil.copy(journal, copy)
         start = read(search_dir).journal
-        return Search(copy, parse_space(SPACE, "the space"), "tpe", True, 0, start).records()
+        return Search(copy, parse_space(SPACE, "the space"), "tpe", MEDIAN, 0, start).records()
     finally:
         shutil.rmtree(copy)
 

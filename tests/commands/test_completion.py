@@ -48,6 +48,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("trpo-export --out ", ["runs/"]),
         ("trpo-tune algo=tr", ["algo=trpo"]),
         ("trpo-tune --space ", ["mine.yaml", "runs/"]),
+        ("trpo-tune --candidates ", ["mine.yaml", "runs/"]),
+        ("trpo-tune --prune h", ["halving"]),
         ("trpo-tune --sampler=r", ["--sampler=random"]),
         ("trpo-tune resume=", ["resume=last", "resume=runs/"]),
         ("trpo-lab po", ["policy_iteration"]),

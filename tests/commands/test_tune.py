@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import reference
+from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.commands.tune import main
+from trpo_cli.reference.store import read_trials
 from trpo_cli.tune.settings import read
 from trpo_cli.tune.study import Search
 
@@ -40,6 +43,11 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["resume=last", "--trialz", "3"], "--trialz. Did you mean --trials?"),
         (["--out", "space.yaml"], "--out=space.yaml is a file"),
         (["resume=elsewhere"], "no search was begun there"),
+        (["--no-prune"], "--no-prune. Did you mean --prune?"),
+        (["--prune", "never"], "--prune"),
+        (["--first-seed", "-1"], "-1 is not a whole number >= 0"),
+        (["--candidates", "space.yaml"], "space.yaml is no list of candidates"),
+        (["resume=elsewhere", "--first-seed", "3"], "--first-seed cannot be given with resume="),
     ],
 )
 def test_mistakes_are_told_before_anything_is_written(
@@ -135,7 +143,7 @@ def test_a_search_is_stopped_continued_and_reported(
     assert {json.loads((run / "manifest.json").read_text())["status"] for run in runs} == {
         "finished"
     }
-    records = Search(found, [], "tpe", True, 0, read(found).journal).records()
+    records = Search(found, [], "tpe", "median", 0, read(found).journal).records()
     for record, folder in zip(records, sorted(found.glob("trials/*")), strict=True):
         lines = [json.loads(p.read_text()) for p in sorted(folder.glob("*/eval.jsonl"))]
         assert record.finals == [line["return_mean"] for line in lines]
@@ -157,3 +165,118 @@ def test_a_refused_search_is_as_it_was(
     after = {path: path.read_bytes() for path in found.rglob("*") if path.is_file()}
     assert {path.name for path in before if before[path] != after[path]} <= {".lock"}
     assert before.keys() == after.keys()
+
+
+class TestCandidates:
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("text", "arguments", "words"),
+        [
+            ("- {algo.learning_rat: 1}", [], "candidate 1: algo.learning_rat"),
+            ("- {}\n- {discount: 1.5}", [], "candidate 2: discount=1.5"),
+            ("- {}\n- {policy.init_log_std: -1.0}", [], "candidate 2: policy.init_log_std=-1"),
+            (
+                "- {}\n- {discount: 0.9}\n- {discount: 90e-2}",
+                [],
+                "2 and 3 are the same (discount=0.9)",
+            ),
+            ("- {}\n- {}", [], "candidates 1 and 2 are the same (the defaults)"),
+            ("- {seed: 3}", [], "seed has to be the same for all candidates"),
+            ("- {eval.deterministic: true}", [], "eval.deterministic has to be the same"),
+            ("- {discount: 0.9}", ["discount=0.8"], "given on the command line and searched over"),
+            ("", [], "four.yaml is no list of candidates"),
+            ("- {}", ["--space", "four.yaml"], "cannot be given with --candidates four.yaml"),
+            ("- {}\n- {discount: 0.9}", ["--trials", "1"], "is less than the 2 candidates"),
+            ("- {algo: trpo}\n- {algo.epochs: 3}", [], "candidate 1: it has no algo.epochs"),
+            ("- {}", ["--candidates", "five.yaml"], "five.yaml: there is no such file"),
+        ],
+    )
+    def test_mistakes_are_told_before_anything_is_written(
+        self,
+        text: str,
+        arguments: list[str],
+        words: str,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        (tmp_path / "four.yaml").write_text(text)
+        task = [word for word in TINY if word != "algo=vpg"]
+        task += [] if "algo: trpo" in text else ["algo=ppo"]
+        assert main([*task, "--candidates", "four.yaml", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
+        assert [path.name for path in tmp_path.iterdir()] == ["four.yaml"]
+
+    def test_all_have_a_value_for_every_key(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What stands there without: with policy=auto that of the network it becomes."""
+        monkeypatch.setattr("trpo_cli.commands.tune.search", lambda *_: 0)
+        (tmp_path / "four.yaml").write_text(
+            "- {}\n- {algo.learning_rate: 1e-3, policy.hidden_sizes: [8]}\n- {policy: gru}"
+        )
+        options = ["--candidates", "four.yaml", "--first-seed", "1000", "--prune", "halving"]
+        assert main(["algo=ppo", "env=CartPole-v1", *options, "--out", "found"]) == 0
+        settings = read(tmp_path / "found")
+        usual, gru = config_of("algo=ppo", "env=CartPole-v1"), config_of("policy=gru")
+        keys = ["algo.learning_rate", "policy.hidden_sizes", "policy"]
+        assert [list(one) for one in settings.candidates] == [keys] * 3
+        rate = repr(usual.algo.learning_rate)
+        assert [one["algo.learning_rate"] for one in settings.candidates] == [rate, "0.001", rate]
+        sizes = [one["policy.hidden_sizes"] for one in settings.candidates]
+        assert sizes[1] == "[8]"
+        assert sizes[2] == str(vars(gru.policy)["hidden_sizes"]).replace(" ", "")
+        assert [one["policy"] for one in settings.candidates][2] == "gru"
+        assert (settings.trials, settings.prune) == (3, "halving")
+        assert settings.seeds_used() == range(1000, 1003)
+
+
+def test_a_search_of_an_older_version_goes_on(
+    space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = tmp_path / "found"
+    words = [*TINY, "--space", space, "--trials", "1", "--seeds", "1", "--out", str(found)]
+    assert main(words) == 0
+    content = json.loads((found / "tune.json").read_text())
+    for key in ("first_seed", "candidates", "sha256"):
+        del content[key]
+    for prune, now in ((True, "median"), (False, "none")):
+        (found / "tune.json").write_text(json.dumps({**content, "format": 2, "prune": prune}))
+        assert read(found).prune == now and read(found).seeds_used() == range(1)
+    assert main([f"resume={found}", "--trials", "2"]) == 0
+    assert "2 trials: 2 complete" in capsys.readouterr().out
+    assert json.loads((found / "tune.json").read_text())["format"] == 3
+
+
+def test_candidates_race_go_on_and_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second one learns nothing, so that it is given up, and the store leaves its run out."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two.yaml").write_text("- {}\n- {algo.learning_rate: 1.0e-9}\n")
+    options = ["--candidates", "two.yaml", "--seeds", "2", "--first-seed", "1000", "--jobs", "1"]
+    options += ["--prune", "halving", "--out", "found"]
+    assert (
+        main(["algo=ppo", "env=CartPole-v1", "total_steps=12288", "eval.episodes=2", *options]) == 0
+    )
+    said = capsys.readouterr().out
+    assert "2 trials: 1 complete, 1 given up early" in said
+    assert "trial 1 given up at" in said and "seed=0,1,2,3,4" in said
+    assert main(["resume=found", "--prune", "none"]) == 2
+    assert main(["resume=found", "--first-seed", "0"]) == 2
+    assert main(["resume=found", "--candidates", "two.yaml"]) == 2
+    assert capsys.readouterr().err.count("goes on as it began") == 3
+    before = (tmp_path / "found" / "journal.log").read_bytes()
+    assert main(["resume=found", "-q"]) == 0
+    assert (tmp_path / "found" / "journal.log").read_bytes() == before
+    assert reference.main(["add", "found", "--store", "store"]) == 0
+    said, left_out = capsys.readouterr()
+    trials = read_trials(tmp_path / "store")
+    assert {trial.seed for trial in trials} == {1000, 1001}
+    rows = (tmp_path / "found" / "trials.csv").read_text().splitlines()
+    assert rows[1].startswith("0,complete,") and rows[2].startswith("1,pruned,,")
+    runs = len(list((tmp_path / "found").glob("trials/*/*/manifest.json")))
+    assert len(trials) + left_out.count("left out: ") == runs

@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def search(folder: Path) -> Search:
-    return Search(folder, parse_space(LR, "space"), "tpe", False, 0)
+    return Search(folder, parse_space(LR, "space"), "tpe", "none", 0)
 
 
 class TestJournal:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from scipy import stats
 
 from tests.support.priced_run import STEPS, worth
 from tests.support.running import REPOSITORY
-from tests.support.searching import LR, run
+from tests.support.searching import LR, SETTINGS, run
 from trpo_cli.errors import UserError
 from trpo_cli.sweeps.pool import Pool
-from trpo_cli.tune.report import FRESH_SEEDS, rank, report, write_csv
+from trpo_cli.tune.report import fresh_seeds, rank, report, write_csv
 from trpo_cli.tune.schedule import Plan, Schedule, return_at
 from trpo_cli.tune.space import Choice, Dimension, Interval, parse_space
 from trpo_cli.tune.study import Record, Search
@@ -41,9 +42,9 @@ class TestTrials:
         assert runs == [f"trials/{n:04d}/seed_{s}" for n in range(5) for s in range(3)]
 
     def test_the_seeds_of_the_last_trial_run_side_by_side(self, tmp_path: Path) -> None:
-        search = Search(tmp_path, parse_space(LR, "space"), "tpe", False, 0)
+        search = Search(tmp_path, parse_space(LR, "space"), "tpe", "none", 0)
         with Pool(2, main="tests.support.priced_run") as pool:
-            plan = Plan(tmp_path, (), (0, 1), STEPS, 1)
+            plan = Plan(tmp_path, (), (0, 1), STEPS, 1, "none")
             most = 0
 
             def stopped() -> bool:
@@ -57,7 +58,7 @@ class TestTrials:
     def test_bad_trials_are_given_up_before_their_last_seed(self, tmp_path: Path) -> None:
         """The curve is a share of the worth, so what is below the median there is so at the end;
         five trials are never given up. Curves are looked at when a run has ended, not before."""
-        records, said = run(tmp_path, 12, at_once=1, prune=True, tick=60.0)
+        records, said = run(tmp_path, 12, at_once=1, prune="median", tick=60.0)
         given_up = [record for record in records if record.state == "pruned"]
         assert given_up and all(record.number >= 5 for record in given_up)
         kept = [record.value for record in records if record.value is not None]
@@ -87,7 +88,7 @@ class TestTrials:
 
 
 def test_a_killed_search_goes_on_where_it_was(tmp_path: Path) -> None:
-    driver = [sys.executable, "-m", "tests.support.searching", str(tmp_path)]
+    driver = [sys.executable, "-m", "tests.support.searching", str(tmp_path), "search"]
     process = subprocess.Popen(driver, cwd=REPOSITORY)
     until = time.monotonic() + 60
     while len(list(tmp_path.glob("trials/*/*/manifest.json"))) < 5:
@@ -95,7 +96,7 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path: Path) -> None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = Search(tmp_path, parse_space(LR, "space"), "tpe", False, 0).records()
+    before = Search(tmp_path, parse_space(LR, "space"), "tpe", "none", 0).records()
     done = {record.number: record for record in before if record.state == "complete"}
     assert done and any(record.state == "running" for record in before)
     times = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/*/manifest.json")}
@@ -141,7 +142,7 @@ def test_the_search_beats_random_draws_at_equal_trials(tmp_path: Path) -> None:
         for seed in range(12):
             folder = tmp_path / kind / str(seed)
             folder.mkdir(parents=True)
-            search = Search(folder, space, kind, False, seed)
+            search = Search(folder, space, kind, "none", seed)
             values = []
             for _ in range(40):
                 trial = search.ask()
@@ -155,25 +156,54 @@ def test_the_search_beats_random_draws_at_equal_trials(tmp_path: Path) -> None:
 class TestReport:
     RECORDS = (
         Record(0, "complete", {"lr": 0.1}, 3.0, [2.0, 4.0], ""),
-        Record(1, "pruned", {"lr": 0.2}, None, [], ""),
+        Record(1, "pruned", {"lr": 0.2}, None, [1.5], "", (4, 1.25)),
         Record(2, "complete", {"lr": 0.3}, 5.0, [5.0, 5.0], ""),
         Record(3, "failed", {"lr": 0.4}, None, [], "it burned."),
+        Record(4, "pruned", {"lr": 0.5}, None, [], "", (1, 2.5)),
+        Record(5, "pruned", {"lr": 0.6}, None, [], "", (1, 2.75)),
     )
 
     def test_it_ranks_counts_and_names_the_command(self) -> None:
-        text = report(self.RECORDS, {"lr": 1.0}, ["algo=ppo"], [0, 1])
-        assert "4 trials: 2 complete, 1 given up early, 1 failed" in text
-        lines = [line for line in text.splitlines() if line.startswith("| ")]
-        assert [line.split("|")[2].strip() for line in lines] == ["trial", "2", "0"]
-        assert "3 ± 1.41" in text  # the sample standard deviation of 2 and 4
+        text = report(self.RECORDS, {"lr": 1.0}, SETTINGS)
+        assert "6 trials: 2 complete, 3 given up early, 1 failed" in text
+        rows = [line.split("|")[1:4] for line in text.splitlines() if line.startswith("| ")]
+        assert [tuple(map(str.strip, row)) for row in rows] == [
+            ("rank", "trial", "return"),
+            ("1", "2", "5 ± 0"),
+            ("2", "0", "3 ± 1.41"),  # the sample standard deviation of 2 and 4
+            ("", "1", "1.25 at 60% of seed 1"),  # point 4: the fifth of three for each seed
+            ("", "5", "2.75 at 60% of seed 0"),
+            ("", "4", "2.5 at 60% of seed 0"),
+        ]
         assert "trpo-run -m algo=ppo lr=0.3 seed=1000,1001,1002,1003,1004" in text
-        assert not set(FRESH_SEEDS) & {0, 1}
+
+    @pytest.mark.parametrize(
+        ("used", "first"),
+        [
+            (range(3), 1000),
+            (range(1000, 1004), 0),
+            (range(998, 1001), 0),
+            (range(1005, 1010), 1000),
+            (range(1002), 1002),
+        ],
+    )
+    def test_fresh_seeds_are_none_that_were_used(self, used: range, first: int) -> None:
+        assert fresh_seeds(used) == range(first, first + 5)
+        settings = replace(SETTINGS, first_seed=used.start, seeds=len(used))
+        assert f"seed={first},{first + 1}," in report(self.RECORDS, {}, settings)
+
+    def test_of_candidates_all_are_shown_and_nothing_is_said_of_what_mattered(self) -> None:
+        records = [Record(i, "complete", {"lr": str(i)}, 1.0, [1.0], "") for i in range(12)]
+        for candidates, shown in ([], 10), ([r.settings for r in records], 12):
+            text = report(records, {}, replace(SETTINGS, candidates=candidates))
+            assert sum(line.startswith("| ") for line in text.splitlines()) == 1 + shown
+            assert ("which settings matter" in text) == (not candidates)
 
     @pytest.mark.parametrize("width", [50, 80])
     def test_on_a_terminal_its_lines_fit(self, width: int) -> None:
         settings = {f"section.a_setting_{i}": 0.1 + i / 3 for i in range(9)}
         records = [Record(i, "complete", settings, 9.0 - i, [9.0 - i] * 2, "") for i in range(9)]
-        text = report(records, dict.fromkeys(settings, 0.1), ["algo=ppo"], [0, 1], width=width)
+        text = report(records, dict.fromkeys(settings, 0.1), SETTINGS, width=width)
         lines = text.splitlines()
         assert max(map(len, lines)) <= width
         (rank,) = (line.split() for line in lines if line.startswith("rank"))
@@ -183,12 +213,13 @@ class TestReport:
         assert command[:3] == ["trpo-run", "-m", "algo=ppo"] and len(command) == 13
 
     def test_too_little_is_said_to_be_too_little(self) -> None:
-        assert "Too few complete trials" in report(self.RECORDS, {}, [], [0])
-        assert "nothing to rank" in report(self.RECORDS[1:2], {}, [], [0])
+        assert "Too few complete trials" in report(self.RECORDS, {}, SETTINGS)
+        assert "nothing to rank" in report(self.RECORDS[1:2], {}, SETTINGS)
 
     def test_the_table_of_all_trials(self, tmp_path: Path) -> None:
-        write_csv(self.RECORDS, tmp_path / "trials.csv")
+        write_csv(self.RECORDS, tmp_path / "trials.csv", SETTINGS)
         lines = (tmp_path / "trials.csv").read_text().splitlines()
-        assert lines[0] == "trial,state,return_mean,returns,lr,why"
-        assert lines[1] == "0,complete,3.0,2.0 4.0,0.1,"
-        assert lines[4] == "3,failed,,,0.4,it burned."
+        assert lines[0] == "trial,state,return_mean,returns,given_up_at,worth_there,lr,why"
+        assert lines[1] == "0,complete,3.0,2.0 4.0,,,0.1,"
+        assert lines[2] == "1,pruned,,1.5,60% of seed 1,1.25,0.2,"
+        assert lines[4] == "3,failed,,,,,0.4,it burned."

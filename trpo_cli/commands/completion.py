@@ -26,6 +26,8 @@ MODULES = {
 COMMANDS = ("trpo-run", *MODULES, "trpo-lab")
 LAST = ("trpo-eval", "trpo-compare", "trpo-export")
 """Commands whose folders may be called last."""
+YAML = ("space", "candidates")
+"""Options that take such a file."""
 
 BASH = r"""
 _trpo_cli() {
@@ -149,7 +151,7 @@ def _of_parser(parser: Parser, words: Sequence[str], word: str) -> list[str] | N
 def _values(action: argparse.Action, begun: str) -> Iterable[str]:
     """What an option's value may become."""
     if action.metavar in ("DIR", "FOLDER", "FILE"):
-        return folders(begun, ending=".yaml" if action.dest == "space" else "")
+        return folders(begun, ending=".yaml" if action.dest in YAML else "")
     head, comma, rest = begun.rpartition(",")  # the last of several values
     said = head.split(",")
     return [head + comma + v for v in _known(action) if v.startswith(rest) and v not in said]

@@ -10,13 +10,32 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from trpo_cli.commands.hydra.alike import changed
 from trpo_cli.commands.hydra.compose import compose
 from trpo_cli.commands.hydra.options import choices, find_setting
+from trpo_cli.commands.launch import check_surroundings
 from trpo_cli.components import HOMES
 from trpo_cli.config import Config, check_read
 from trpo_cli.config.schema import replaced
 from trpo_cli.config.settle import settle
 from trpo_cli.errors import UserError
 from trpo_cli.training.build import Prepared
-from trpo_cli.tune.space import Dimension, override
+from trpo_cli.tune.space import Dimension, find_space, override, parse_space, without
+
+
+def read_space(
+    hydra: Hydra, overrides: Sequence[str], config: Config, given: str | None
+) -> tuple[str, list[str]]:
+    """The text of a search space, checked, and the settings that were left out of one of ours since
+    nothing would read them here.
+
+    config: what the overrides make. given: the file that the person names, None for ours.
+    """
+    path = find_space(given, config.algo.name)
+    text = path.read_text(encoding="utf-8")
+    dimensions = parse_space(text, str(path))
+    check_space(hydra, overrides, config, dimensions, str(path))
+    left_out = unread(dimensions, config, check_surroundings(config, overrides))
+    if left_out and given:
+        raise UserError(f"{path}: {next(iter(left_out.values()))}")
+    return without(text, left_out), list(left_out)
 
 
 def check_space(
@@ -28,16 +47,21 @@ def check_space(
     not fit.
     """
     for dimension in space:
-        if any(text.lstrip("+").partition("=")[0] == dimension.key for text in overrides):
-            raise UserError(
-                f"{dimension.key} is given on the command line and searched over in {source}. "
-                "Leave it out of one of them."
-            )
+        refuse_given(dimension.key, overrides, source)
         for value in dimension.ends():
             try:
                 _check(hydra, overrides, config, override(dimension.key, value))
             except UserError as error:
                 raise UserError(f"{source}: {error}") from error
+
+
+def refuse_given(key: str, overrides: Sequence[str], source: str) -> None:
+    """Raise `UserError` for what all trials have in common and differ in."""
+    if any(text.lstrip("+").partition("=")[0] == key for text in overrides):
+        raise UserError(
+            f"{key} is given on the command line and searched over in {source}. "
+            "Leave it out of one of them."
+        )
 
 
 def _check(hydra: Hydra, overrides: Sequence[str], config: Config, text: str) -> None:

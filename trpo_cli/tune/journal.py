@@ -6,8 +6,10 @@ writes through `Journal`; with its own class a last line that is torn spoils the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +45,33 @@ class Journal:
                 if not follows:
                     raise self._changed(number)
         self._last = digits_of(lines[-1]) if lines else start
+        self._held: list[dict[str, Any]] | None = None
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
         """The entries from a number on."""
         return self._entries[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append entries; they are on the disk then."""
+        """Append entries; they are on the disk then, or at the end of `together`."""
+        if self._held is None:
+            self._write(logs)
+        else:
+            self._held += logs
+        self._entries += logs
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is appended within is one write: a process that is killed leaves all or nothing."""
+        self._held = held = list[dict[str, Any]]()
+        try:
+            yield
+        finally:
+            self._held = None
+            self._write(held)
+
+    def _write(self, logs: list[dict[str, Any]]) -> None:
+        if not logs:
+            return
         self._put_torn_aside()
         text, last = b"", self._last
         for log in logs:
@@ -64,7 +86,6 @@ class Journal:
         finally:
             os.close(descriptor)
         self._last = last
-        self._entries += logs
 
     def _put_torn_aside(self) -> None:
         if self._torn:

@@ -1,4 +1,8 @@
-"""What a search has found, in words: a ranking, what mattered, how to run the winner again."""
+"""What a search has found, in words: a ranking, what mattered, how to run the winner again.
+
+Trials that were given up come after the complete ones, those that got further first: what they were
+worth is a mean over fewer seeds, or of training returns, and not to be compared with a final one.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,21 @@ from pathlib import Path
 from statistics import stdev
 
 from trpo_cli.terminal.display import count
+from trpo_cli.tune.points import points
+from trpo_cli.tune.settings import Settings
 from trpo_cli.tune.space import override
 from trpo_cli.tune.study import Record
 from trpo_cli.untrusted import harmless, markdown, spreadsheet
 
 SHOWN = 10
-FRESH_SEEDS = range(1000, 1005)
-"""For the winner's second look: none of those that chose it."""
+"""Of a search; of candidates all are."""
+FRESH, FROM = 5, 1000
 
 
 def report(
     records: Sequence[Record],
     importance: dict[str, float],
-    overrides: Sequence[str],
-    seeds: Sequence[int],
-    config_dir: str | None = None,
+    settings: Settings,
     width: int | None = None,
 ) -> str:
     """Markdown. width: of a terminal, which its lines are to fit; None: of a file."""
@@ -35,23 +39,33 @@ def report(
     parts = [f"{states[state]} {word}" for state, word in told.items() if states[state]]
     lines = [f"{count(len(records), 'trial')}: {', '.join(parts) or 'none ended'}.", ""]
     ranked = rank(records)
-    if not ranked:
+    if not any(record.value is not None for record in ranked):
         lines.append("No trial was completed; there is nothing to rank.")
         return "\n".join(lines) + "\n"
-    lines += _columns(ranked[:SHOWN], width) if width else _table(ranked[:SHOWN])
-    lines += ["", *_wrapped(_importance(importance), width)]
+    shown = ranked if settings.candidates else ranked[:SHOWN]
+    table = _cells(shown, settings)
+    lines += _columns(table, width) if width else _table(table)
+    if not settings.candidates:
+        lines += ["", *_wrapped(_importance(importance), width)]
     best = ranked[0]
     drawn = [override(key, value) for key, value in best.settings.items()]
-    fresh = f"seed={','.join(map(str, FRESH_SEEDS))}"
-    hydra = ["-cd", config_dir] if config_dir else []
-    command = [shlex.quote(word) for word in ("-m", *hydra, *overrides, *drawn, fresh)]
+    fresh = f"seed={','.join(map(str, fresh_seeds(settings.seeds_used())))}"
+    hydra = ["-cd", settings.config_dir] if settings.config_dir else []
+    command = [shlex.quote(word) for word in ("-m", *hydra, *settings.overrides, *drawn, fresh)]
     flattered = (
         f"The winner, trial {best.number}, was chosen because it did well on "
-        f"{count(len(seeds), 'seed')} among {count(len(records), 'trial')}: its figure flatters "
-        "it. On fresh seeds:"
+        f"{count(settings.seeds, 'seed')} among {count(len(records), 'trial')}: its figure "
+        "flatters it. On fresh seeds:"
     )
     lines += ["", *_wrapped(flattered, width), "", *_command(["trpo-run", *command], width)]
     return "\n".join(lines) + "\n"
+
+
+def fresh_seeds(used: range) -> range:
+    """For the winner's second look: none of those that chose it."""
+    firsts = (FROM, 0, used.stop)
+    found = (range(first, first + FRESH) for first in firsts)
+    return next(seeds for seeds in found if seeds.stop <= used.start or used.stop <= seeds.start)
 
 
 def _wrapped(text: str, width: int | None) -> list[str]:
@@ -70,19 +84,34 @@ def _command(words: Sequence[str], width: int | None) -> list[str]:
 
 
 def rank(records: Sequence[Record]) -> list[Record]:
-    """The complete trials, the best first."""
+    """The complete trials, the best first, then those that were given up."""
     complete = [record for record in records if record.value is not None]
-    return sorted(complete, key=lambda record: (-(record.value or 0.0), record.number))
+    given_up = [record for record in records if record.left is not None]
+    complete.sort(key=lambda record: (-(record.value or 0.0), record.number))
+    given_up.sort(key=lambda record: record.left or (), reverse=True)
+    return [*complete, *given_up]
 
 
-def _table(ranked: Sequence[Record]) -> list[str]:
-    keys = list(ranked[0].settings)
-    head = ["rank", "trial", "return", *keys]
-    rows = [
-        [str(place), str(record.number), spread(record), *map(_short, record.settings.values())]
-        for place, record in enumerate(ranked, start=1)
-    ]
-    head, *rows = [[markdown(harmless(cell)) for cell in row] for row in [head, *rows]]
+def _cells(ranked: Sequence[Record], settings: Settings) -> list[list[str]]:
+    """A row for each trial, below one of headings."""
+    rows = [["rank", "trial", "return", *ranked[0].settings]]
+    for place, record in enumerate(ranked, start=1):
+        if record.left is None:
+            first = [str(place), str(record.number), spread(record)]
+        else:
+            worth = f"{record.left[1]:.4g} at {_where(record.left, settings)}"
+            first = ["", str(record.number), worth]
+        rows.append([*first, *map(_short, record.settings.values())])
+    return rows
+
+
+def _where(left: tuple[int, float], settings: Settings) -> str:
+    known = {point.number: point for point in points(settings.prune, settings.seeds)}
+    return known[left[0]].words(settings.seeds_used())
+
+
+def _table(cells: Sequence[Sequence[str]]) -> list[str]:
+    head, *rows = [[markdown(harmless(cell)) for cell in row] for row in cells]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
@@ -92,14 +121,8 @@ def _table(ranked: Sequence[Record]) -> list[str]:
     return [line(head), f"|{'|'.join('-' * (width + 2) for width in widths)}|", *map(line, rows)]
 
 
-def _columns(ranked: Sequence[Record], width: int) -> list[str]:
+def _columns(columns: Sequence[Sequence[str]], width: int) -> list[str]:
     """A column for each of the first trials, as many as fit: settings have long names."""
-    keys = list(ranked[0].settings)
-    columns = [["rank", "trial", "return", *keys]]
-    columns += [
-        [str(place), str(record.number), spread(record), *map(_short, record.settings.values())]
-        for place, record in enumerate(ranked, start=1)
-    ]
     widths = [max(map(len, column)) for column in columns]
     shown = max(2, sum(end <= width for end in accumulate(w + 2 for w in widths)))
     padded = [[cell.ljust(w) for cell in c] for c, w in zip(columns[:shown], widths, strict=False)]
@@ -123,16 +146,20 @@ def _importance(importance: dict[str, float]) -> str:
     return "What sets the best tenth of the trials apart (PED-ANOVA): " + ", ".join(parts) + "."
 
 
-def write_csv(records: Sequence[Record], path: Path) -> None:
+def write_csv(records: Sequence[Record], path: Path, settings: Settings) -> None:
     """All trials, one a line."""
     keys = list(records[0].settings) if records else []
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         names = map(spreadsheet, keys)
-        writer.writerow(["trial", "state", "return_mean", "returns", *names, "why"])
+        head = ["trial", "state", "return_mean", "returns", "given_up_at", "worth_there"]
+        writer.writerow([*head, *names, "why"])
         for record in records:
             value = "" if record.value is None else repr(record.value)
             each = " ".join(repr(final) for final in record.finals)
-            settings = [spreadsheet(str(record.settings.get(key, ""))) for key in keys]
+            left = ["", ""]
+            if record.left is not None:
+                left = [_where(record.left, settings), repr(record.left[1])]
+            given = [spreadsheet(str(record.settings.get(key, ""))) for key in keys]
             why = spreadsheet(record.why)
-            writer.writerow([record.number, record.state, value, each, *settings, why])
+            writer.writerow([record.number, record.state, value, each, *left, *given, why])

@@ -12,13 +12,11 @@ from trpo_cli.runs.directory import METRICS
 from trpo_cli.runs.whole import what_is_wrong
 from trpo_cli.sweeps.look import has_begun, is_finished, look
 from trpo_cli.sweeps.pool import Ended, Pool, Run
+from trpo_cli.tune.points import HALVING, Point, points
 from trpo_cli.tune.space import override
 from trpo_cli.tune.study import TRIALS, Search, Trial
 
 TICK = 0.5
-RUNGS = (0.4, 0.6, 0.8)
-"""Shares of a run's steps after which its trial may be given up. Earlier curves say too little of
-where they end."""
 HOPELESS = 5
 """So many failed trials, and nothing else, say that the fault is not in the settings drawn."""
 
@@ -26,13 +24,14 @@ HOPELESS = 5
 @dataclass(frozen=True)
 class Plan:
     """folder: of the search; overrides: what all trials have in common; seeds: of each trial's
-    runs; total: steps of a run; trials: how many in all."""
+    runs; total: steps of a run; trials: how many in all; prune: how they are given up."""
 
     folder: Path
     overrides: tuple[str, ...]
     seeds: tuple[int, ...]
     total: int
     trials: int
+    prune: str
 
     def run_dir(self, number: int, place: int) -> Path:
         return self.folder / TRIALS / f"{number:04d}" / f"seed_{self.seeds[place]}"
@@ -48,6 +47,7 @@ class Schedule:
 
     def __init__(self, plan: Plan, search: Search, pool: Pool, say: Callable[[str], None]) -> None:
         self._plan, self._search, self._pool, self._say = plan, search, pool, say
+        self._points = points(plan.prune, len(plan.seeds))
         self._active: dict[int, Trial] = {}
         self._best = -float("inf")
         self._failed_only = True
@@ -63,6 +63,7 @@ class Schedule:
         """
         for trial in self._search.unfinished():
             self._continue(trial)
+        self._watch()
         while not stopped():
             self._fill()
             if not self._pool.busy:
@@ -98,19 +99,26 @@ class Schedule:
             self._fail(trial, one.message)
 
     def _watch(self) -> None:
-        """Report the points that the curves have passed; give trials up that are worse there than
-        most."""
         for trial in list(self._active.values()):
-            for point in range(len(self._plan.seeds) * len(RUNGS)):
-                if point in trial.reported:
-                    continue
-                value = self._curve(trial, *divmod(point, len(RUNGS)))
-                if value is None:
-                    break
-                trial.reported.add(point)
-                if self._search.report(trial.number, point, value):
-                    self._give_up(trial, point, value)
-                    break
+            self._compare(trial)
+
+    def _compare(self, trial: Trial, done: bool = False) -> None:
+        """Report what a trial is worth at the points that it has passed, one after the other; give
+        it up where it is worse than most, unless all its seeds are done."""
+        for point in self._points:
+            if point.number in trial.reported:
+                continue
+            value = self._worth(trial, point)
+            if value is None:
+                return
+            trial.reported.add(point.number)
+            if self._search.report(trial, point.number, value, done):
+                self._stop(trial)
+                halving = self._plan.prune == HALVING
+                why = "not in the better half" if halving else "below the median"
+                where = point.words(self._plan.seeds)
+                self._say(f"trial {trial.number} given up at {where}: {value:.4g}, {why} there")
+                return
 
     def _continue(self, trial: Trial) -> None:
         """Take up a trial of a search that was interrupted."""
@@ -119,6 +127,8 @@ class Schedule:
             folder = self._plan.run_dir(trial.number, place)
             if has_begun(folder) and is_finished(folder):  # `_begin` passes over it
                 self._done(trial, place)
+            if trial.number not in self._active:
+                return
 
     def _begin(self, trial: Trial) -> None:
         """Start the next seed of a trial, or go on with it."""
@@ -149,8 +159,9 @@ class Schedule:
         self._failed_only = False
         if len(trial.finals) < len(seeds):
             return
+        self._compare(trial, done=True)
         del self._active[number]
-        finals = [trial.finals[place] for place in range(len(seeds))]
+        finals = trial.first_finals()
         value = sum(finals) / len(finals)
         self._search.complete(number, value, finals)
         better = value > self._best
@@ -161,7 +172,7 @@ class Schedule:
     def _fail(self, trial: Trial, why: str) -> None:
         number = trial.number
         self._stop(trial)
-        self._search.give_up(number, why)
+        self._search.fail(number, why)
         self._say(f"trial {number} failed: {why}")
         if self._failed_only and len(self._search.records()) >= HOPELESS:
             raise UserError(
@@ -169,32 +180,29 @@ class Schedule:
                 f"{self._plan.folder / 'trials'}."
             )
 
-    def _give_up(self, trial: Trial, point: int, value: float) -> None:
-        number, (place, rung) = trial.number, divmod(point, len(RUNGS))
-        self._stop(trial)
-        self._search.give_up(number)
-        where = f"{RUNGS[rung]:.0%} of seed {place + 1} of {len(self._plan.seeds)}"
-        self._say(f"trial {number} given up at {where}: {value:.4g}, below the median there")
-
     def _stop(self, trial: Trial) -> None:
         del self._active[trial.number]
         for place in trial.running:
             self._pool.stop(trial.number * len(self._plan.seeds) + place)
 
-    def _curve(self, trial: Trial, place: int, rung: int) -> float | None:
-        """The training return at a rung, the mean over the seeds up to `place`; None as long as
-        one of them has not got there."""
-        step = self._plan.total * RUNGS[rung]
+    def _worth(self, trial: Trial, point: Point) -> float | None:
+        """The mean over the seeds up to the point's of the training return at its share of the
+        steps, or of the final evaluations at their end; None as long as one of them is not known.
+        Two trials that have a value have it of the same seeds at the same share."""
         values = []
-        for earlier in range(place + 1):
-            folder = self._plan.run_dir(trial.number, earlier)
-            if earlier >= trial.begun or look(folder).step < step:
-                return None
-            value = return_at(folder, step)
+        for place in range(point.place + 1):
+            if point.share == 1:
+                value = trial.finals.get(place)
+            else:
+                value = self._return_at(trial, place, self._plan.total * point.share)
             if value is None:
                 return None
             values.append(value)
         return sum(values) / len(values)
+
+    def _return_at(self, trial: Trial, place: int, step: float) -> float | None:
+        folder = self._plan.run_dir(trial.number, place)
+        return return_at(folder, step) if look(folder).step >= step else None
 
 
 def return_at(run_dir: Path, step: float) -> float | None:

@@ -5,14 +5,16 @@ Its journal is a file that is only ever appended to, so a search that was killed
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trpo_cli.errors import UserError
 from trpo_cli.tune.journal import START, Journal
+from trpo_cli.tune.points import FIRST, HALVING, MEDIAN
 from trpo_cli.tune.space import Dimension, draw
 
 JOURNAL, TRIALS = "journal.log", "trials"
@@ -26,8 +28,8 @@ PRUNING_STARTUP = 5
 class Trial:
     """A trial in progress.
 
-    number: from 0. settings: key -> value. reported: the points of its curve at which its worth is
-    known. finals: the final evaluation of each seed that is done, by its place among the seeds.
+    number: from 0. settings: key -> value. reported: the numbers of the points at which its worth
+    is known. finals: the final evaluation of each seed that is done, by its place among the seeds.
     begun: how many seeds have begun. running: the places of those that run.
     """
 
@@ -38,11 +40,17 @@ class Trial:
     begun: int = 0
     running: set[int] = field(default_factory=set)
 
+    def first_finals(self) -> list[float]:
+        """Of the seeds that are done, up to the first one that is not."""
+        done = itertools.takewhile(self.finals.__contains__, itertools.count())
+        return [self.finals[place] for place in done]
+
 
 @dataclass(frozen=True)
 class Record:
-    """A trial as the journal has it. state: complete, pruned, failed or running; value: None
-    unless complete; why: of a failed one."""
+    """A trial as the journal has it. state: complete, pruned, failed or running. value: None unless
+    complete. finals: of its seeds that were done. why: of a failed one. left: of one that was given
+    up, the number of the point where, and what it was worth there."""
 
     number: int
     state: str
@@ -50,15 +58,16 @@ class Record:
     value: float | None
     finals: list[float]
     why: str
+    left: tuple[int, float] | None = None
 
 
 class Search:
     """A study in a folder, created or continued.
 
     sampler: tpe (tree-structured Parzen estimator, Bergstra et al. 2011, without the trials that
-    still run: the constant liar takes them for bad) or random. prune: give trials up whose curve
-    lies below the median of the others' at the same point. seed: of the draws. start: the digits
-    with which the chain of its journal begins.
+    still run: the constant liar takes them for bad) or random. prune: how trials are given up, see
+    `trpo_cli.tune.points`. seed: of the draws. start: the digits with which the chain of its
+    journal begins. candidates: settings to try first, in this order.
     """
 
     def __init__(
@@ -66,9 +75,10 @@ class Search:
         folder: Path,
         space: list[Dimension],
         sampler: str,
-        prune: bool,
+        prune: str,
         seed: int,
         start: str = START,
+        candidates: Sequence[Mapping[str, str]] = (),
     ) -> None:
         """Raises `UserError` when the journal is not as it was written; nothing changes then."""
         optuna = import_optuna()
@@ -83,12 +93,19 @@ class Search:
             if sampler == "random"
             else samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True)
         )
-        self._study.pruner = (
-            optuna.pruners.MedianPruner(n_startup_trials=PRUNING_STARTUP)
-            if prune
-            else optuna.pruners.NopPruner()
-        )
+        self._study.pruner = self._pruner(prune)
         self._open: dict[int, Any] = {}
+        with self.journal.together():
+            for candidate in candidates[len(self._study.trials) :]:
+                self._study.enqueue_trial(dict(candidate))
+
+    def _pruner(self, prune: str) -> Any:
+        pruners = self._optuna.pruners
+        if prune == MEDIAN:
+            return pruners.MedianPruner(n_startup_trials=PRUNING_STARTUP)
+        if prune == HALVING:
+            return pruners.SuccessiveHalvingPruner(min_resource=FIRST, reduction_factor=2)
+        return pruners.NopPruner()
 
     def _load(self, storage: Any, folder: Path) -> Any:
         """The study in the journal. folder: of the trials; one that has a folder there was in the
@@ -128,38 +145,56 @@ class Search:
         return Trial(trial.number, settings, set(known))
 
     def count(self) -> int:
-        """All trials so far, those that still run among them."""
-        return len(self._study.get_trials(deepcopy=False))
+        """All trials that have begun."""
+        return len(self._begun())
 
-    def report(self, number: int, point: int, value: float) -> bool:
-        """Note what a trial's curve is worth at a point; whether to give the trial up."""
-        trial = self._open[number]
-        trial.report(value, point)
-        return bool(trial.should_prune())
+    def _begun(self) -> list[Any]:
+        waiting = self._optuna.trial.TrialState.WAITING
+        return [t for t in self._study.get_trials(deepcopy=False) if t.state != waiting]
+
+    def report(self, trial: Trial, point: int, value: float, done: bool = False) -> bool:
+        """Note what a trial is worth at a point, for the others too; whether it is given up there.
+
+        done: all its seeds are, so that it stays whatever it is worth.
+        """
+        known = self._open[trial.number]
+        with self.journal.together():  # a point that is known has been decided
+            known.report(value, point)
+            given_up = bool(known.should_prune()) and not done
+            if given_up:
+                known.set_user_attr("finals", trial.first_finals())
+                self._end(trial.number)
+        return given_up
 
     def complete(self, number: int, value: float, finals: Sequence[float]) -> None:
         """value: the objective, the mean of `finals`, one for each seed."""
         trial = self._open.pop(number)
-        trial.set_user_attr("finals", list(finals))
-        self._study.tell(trial, value)
+        with self.journal.together():
+            trial.set_user_attr("finals", list(finals))
+            self._study.tell(trial, value)
 
-    def give_up(self, number: int, failure: str = "") -> None:
-        """End a trial without a value. failure: why its settings gave none; to Optuna it is as bad
-        as a trial can be, so that others keep away."""
-        trial = self._open.pop(number)
-        if failure:
-            trial.set_user_attr("why", failure)
-        self._study.tell(trial, state=self._optuna.trial.TrialState.PRUNED)
+    def fail(self, number: int, why: str) -> None:
+        """End a trial whose settings gave no value. To Optuna it is as bad as a trial can be, so
+        that others keep away."""
+        with self.journal.together():
+            self._open[number].set_user_attr("why", why)
+            self._end(number)
+
+    def _end(self, number: int) -> None:
+        pruned = self._optuna.trial.TrialState.PRUNED
+        self._study.tell(self._open.pop(number), state=pruned)
 
     def records(self) -> list[Record]:
-        """All trials, in the order of their numbers."""
+        """All trials that have begun, in the order of their numbers."""
         found = []
-        for trial in self._study.get_trials(deepcopy=False):
+        for trial in self._begun():
             why = trial.user_attrs.get("why", "")
             state = "failed" if why else trial.state.name.lower()
             finals = trial.user_attrs.get("finals", [])
             value = trial.value if state == "complete" else None
-            found.append(Record(trial.number, state, dict(trial.params), value, finals, why))
+            last = trial.last_step if state == "pruned" else None
+            left = None if last is None else (last, trial.intermediate_values[last])
+            found.append(Record(trial.number, state, dict(trial.params), value, finals, why, left))
         return found
 
     def importance(self) -> dict[str, float]:
