@@ -240,6 +240,7 @@ SEARCH = {
     "search_seed": -1,
     "config_dir": None,
 }
+RACE = {"format": 3, "prune": "halving"}
 
 
 @pytest.mark.parametrize(
@@ -252,6 +253,12 @@ SEARCH = {
         ({"seeds": "many"}, "cannot be read as the settings of a search: seeds='many'"),
         ({"overrides": [1]}, "cannot be read as the settings of a search: overrides=[1]"),
         ({"more": 1}, "cannot be read as the settings of a search"),
+        ({**RACE, "candidates": [{"env": "evil:Evil-v0"}]}, "the module evil"),
+        ({**RACE, "candidates": [{"a": "1"}, {"b": "1"}]}, "of a search: candidates="),
+        ({**RACE, "candidates": [{"a": 1}]}, "of a search: candidates="),
+        ({**RACE, "prune": True}, "of a search: prune=True"),
+        ({**RACE, "prune": "never"}, "of a search: prune='never'"),
+        ({"prune": "median"}, "cannot be read as the settings of a search"),
     ],
 )
 def test_a_search_runs_nothing_without_trust(stranger, capsys, changes, words):

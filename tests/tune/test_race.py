@@ -88,6 +88,11 @@ def test_a_trial_that_is_done_is_compared_with_though_nobody_looked(tmp_path: Pa
         assert trial.system_attrs["completed_rung_0"] == trial.intermediate_values[4]
 
 
+def test_the_defaults_alone_can_be_run_on_several_seeds(tmp_path: Path) -> None:
+    (record,), _ = run(tmp_path, 1, candidates=[{}], overrides=("lr=0.001",), first_seed=7)
+    assert record.settings == {} and record.finals == pytest.approx([107.0, 108.0])
+
+
 def test_further_trials_combine_the_candidates(tmp_path: Path) -> None:
     candidates = [{"lr": "0.1", "wait": "0"}, {"lr": "0.01", "wait": "0.0"}]
     records, _ = run(tmp_path, 6, candidates=candidates, seeds=1)

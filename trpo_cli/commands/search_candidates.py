@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hydra._internal.hydra import Hydra
 from trpo_cli.commands.hydra.compose import compose
 from trpo_cli.commands.launch import check_surroundings
 from trpo_cli.commands.search_space import refuse_given
-from trpo_cli.components import HOMES
+from trpo_cli.components import HOMES, TUNED
 from trpo_cli.config import Config
 from trpo_cli.config.schema import is_auto
 from trpo_cli.errors import UserError
@@ -21,6 +22,8 @@ from trpo_cli.tune.space import override
 
 SHARED = ("seed", "total_steps", "resume", "eval", "hydra")
 """Keys and sections that have to be the same for trials to be compared."""
+TASK = ("env", "env.id")
+FILES = ("experiment", TUNED)
 
 
 def read_candidates(hydra: Hydra, overrides: Sequence[str], given: str) -> list[dict[str, str]]:
@@ -36,8 +39,11 @@ def read_candidates(hydra: Hydra, overrides: Sequence[str], given: str) -> list[
     keys = list(dict.fromkeys(key for one in named for key in one))
     for key in keys:
         refuse_given(key, overrides, given)
-        if key.partition(".")[0] in SHARED:
+        section = re.split(r"[./]", key.lstrip("+"))[0]
+        if section in SHARED or key in TASK:
             raise UserError(f"{given}: {key} has to be the same for all candidates. Leave it out.")
+        if section in FILES:
+            raise UserError(f"{given}: {key} names a file of settings. Write those that differ.")
     found = list[dict[str, str]]()
     for number, one in enumerate(named, start=1):
         words = [*overrides, *(override(key, text) for key, text in one.items())]
