@@ -65,6 +65,7 @@ RUNS = {
     "es": Run("es", changes={"sampler": "perturbations"}),
     "es-discrete": Run("es", CARTPOLE, {"sampler": "perturbations"}, gaussian=False),
     "lqr": Run("npg", LQR, GAIN),
+    "reuse": Run("ppo", CARTPOLE, {"sampler.reuse": 2}, gaussian=False),
     "atari": Run("ppo", "ALE/Pong-v5", FRAMES, gaussian=False),
     "no value": Run("trpo", CARTPOLE, {"value": "none", "advantage": "reward_to_go"}, False),
     "vine": Run("trpo", changes={**VINE, "sampler.compare_states": 1}),
@@ -79,6 +80,7 @@ MEANINGS: dict[str, Callable[[Run], bool]] = {
     "every rule but es, observations normalised": lambda run: run.normalises,
     "Gaussian actions": lambda run: run.gaussian and not run.evolves,
     "a value function": lambda run: run.fits_a_value,
+    "earlier samples": lambda run: "sampler.reuse" in run.changes,
     "the vine": lambda run: run.is_vine,
     "the vine, actions drawn": lambda run: (
         run.is_vine and run.changes.get("sampler.proposal") != "all"

@@ -50,12 +50,14 @@ class RuleTraits:
     perturbed policies). bounds_kl: a bound on the KL fixes the step, so that its gradients and
     Fisher products need full precision and a small network, and no other loss may bend the step.
     minibatches: works on the samples of a batch one by one. fits_value: can fit V together with
-    the policy, on one network; `build` then gets the weight `value_coef` of its loss."""
+    the policy, on one network; `build` then gets the weight `value_coef` of its loss. reuses: it
+    maximises means of r A, so that A may carry the weights of samples that older policies drew."""
 
     learns_from: tuple[str, ...] = ("trajectories", "branches")
     bounds_kl: bool = False
     minibatches: bool = False
     fits_value: bool = False
+    reuses: bool = False
 
 
 @dataclass(frozen=True)

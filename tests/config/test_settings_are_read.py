@@ -32,6 +32,7 @@ CASES = [
     *(case(rule, "Hopper-v4", **FEW) for rule in running.RULES if rule not in MINIBATCHES),
     *(case(rule, "Hopper-v4", **FEW, **{"algo.schedule": "adaptive"}) for rule in MINIBATCHES),
     case("npg", "Hopper-v4", **FEW, **{"algo.step_rule": "fixed"}),
+    case("npg", "CartPole-v1", **FEW, **{"sampler.reuse": 2}),
     case("vpg", "CartPole-v1", **FEW, **{"eval.every": 16, "eval.episodes": 1}),
     case("es", "CartPole-v1", **{"sampler.num_envs": 4, "sampler.steps_per_env": 32}),
     case("trpo", "Hopper-v4", **FEW, policy="linear", value="quadratic"),

@@ -87,6 +87,8 @@ class TestState:
             ("npg", {"advantage": "q_value", "algo.fisher": "empirical"}),
             ("ppo", {"algo.schedule": "adaptive", "advantage.scale_rewards": "true"}),
             ("ppo", {"env": "Pendulum-v1", "sampler.noise_beta": 1.0}),
+            ("trpo", {"env": "Pendulum-v1", "sampler.reuse": 3, "advantage.scale_rewards": "true"}),
+            ("ppo", {"sampler.reuse": 4, "advantage.discount_states": "true"}),
             ("ppo", {"algo.recompute_advantages": "true", "advantage.scale_rewards": "true"}),
             ("trpo", {"env": "Pendulum-v1", "policy.log_std": "state", "value.layer_norm": "true"}),
         ],

@@ -32,11 +32,8 @@ EVERY = 10
 """Updates from one measurement to the next: one costs about as much as an update."""
 IN_SAMPLE = "trust_region/in_sample_improvement"
 HELD_OUT = "trust_region/held_out_improvement"
-ROWS = (
-    *("observations", "actions", "advantages"),
-    *("features", "returns", "values", "rewards_to_go", "targets"),
-)
-"""The fields of a batch that have a row for each sample."""
+ROWS = ("observations", "actions", "advantages")
+"""The fields of a batch with a row for each sample that a direction is made of."""
 
 
 class HeldOut:

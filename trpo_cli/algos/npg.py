@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class NPGConfig:
     """Natural policy gradient: theta + alpha F^-1 grad J (Kakade 2001)."""
 
-    traits: ClassVar = RuleTraits(bounds_kl=True)
+    traits: ClassVar = RuleTraits(bounds_kl=True, reuses=True)
 
     step_rule: str = setting(
         help="normalized: alpha = sqrt(2 max_kl / g'F^-1 g); fixed: alpha = step_size",

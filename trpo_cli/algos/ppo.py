@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 class PPOConfig(MinibatchConfig):
     """Proximal policy optimisation with the clipped surrogate (Schulman et al. 2017)."""
 
-    traits: ClassVar = RuleTraits(("trajectories",), minibatches=True, fits_value=True)
+    traits: ClassVar = RuleTraits(("trajectories",), minibatches=True, fits_value=True, reuses=True)
 
     objective: str = setting(
         help="clip: min(r A, clip(r) A); clip_only: clip(r) A, without the min; spo: r A - "

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class PPOPenaltyConfig(MinibatchConfig):
     """Proximal policy optimisation with a KL penalty (Schulman et al. 2017, section 4)."""
 
-    traits: ClassVar = RuleTraits(("trajectories",), minibatches=True, fits_value=True)
+    traits: ClassVar = RuleTraits(("trajectories",), minibatches=True, fits_value=True, reuses=True)
 
     kl_coef: float = setting(
         help="beta, the weight of the mean KL; the first one, if adapted", low=0

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 class TRPOConfig:
     """Trust region policy optimisation (Schulman et al. 2015)."""
 
-    traits: ClassVar = RuleTraits(bounds_kl=True)
+    traits: ClassVar = RuleTraits(bounds_kl=True, reuses=True)
 
     max_kl: float = setting(help="bound on the batch's mean KL(old || new), nats", above=0)
     schedule: str = setting(help="max_kl over training", choices=SCHEDULES)

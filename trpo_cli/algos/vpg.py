@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class VPGConfig:
     """Vanilla policy gradient: theta + alpha grad J."""
 
-    traits: ClassVar = RuleTraits(fits_value=True)
+    traits: ClassVar = RuleTraits(fits_value=True, reuses=True)
 
     learning_rate: float = setting(help="step size", above=0)
     optimizer: str = setting(help="how the gradient is applied", choices=["adam", "sgd"])

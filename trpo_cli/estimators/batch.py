@@ -75,12 +75,13 @@ class Estimation:
         rewards = np.sign(rewards) if clip_rewards else rewards
         if scaler is not None:
             rewards = scaler(rewards, over, trajectories, split)
-        self._rewards = rewards
+        self.rewards = rewards
+        """Those that are learned from, (T, N)."""
         self._discounts = np.where(worthless, np.float32(0.0), np.float32(discount))
         self._continues = np.where(over, np.float32(0.0), np.float32(1.0))
 
     def _together(self) -> Together:
-        steps, envs = self._rewards.shape
+        steps, envs = self.rewards.shape
         length = self._policy.sequence_length or steps
         return Together(self._trajectories.all_envs or envs, length)
 
@@ -88,14 +89,14 @@ class Estimation:
         """The samples with returns and advantages by V as it is now."""
         trajectories, policy, config = self._trajectories, self._policy, self._config
         split, inputs, continues = self._split, self._inputs, self._continues
-        steps, envs = self._rewards.shape
+        steps, envs = self.rewards.shape
         size = steps * envs
         all_values = self._value.predict(inputs)
         values = all_values[:size].reshape(steps, envs)
         next_values = np.concatenate([values[1:], all_values[None, size : size + envs]])
         t, n = trajectories.ends.T
         next_values[t, n] = all_values[size + envs :]
-        terms = Steps(self._rewards, values, next_values, self._discounts, continues)
+        terms = Steps(self.rewards, values, next_values, self._discounts, continues)
         psi = self._estimator.psi(terms, split)
         if config.value_lambda is None:
             returns = psi + values

@@ -34,6 +34,11 @@ class SinglePathConfig:
         when="env.vector!=native",
     )
 
+    reuse: int = setting(
+        help="iterations whose samples an update learns from: the newest, and those before it by "
+        "importance weights",
+        low=1,
+    )
     noise_beta: float = setting(
         help="power spectrum f^-beta of the noise of an environment's actions over an iteration's "
         "steps: 0 white, 1 pink",
@@ -42,7 +47,50 @@ class SinglePathConfig:
         when=CONTINUOUS,
     )
 
+    def check(self, config: Any) -> None:
+        """Whether samples of earlier iterations can be learned from again."""
+        if self.reuse == 1:
+            return
+        said, rule = f"sampler.reuse={self.reuse}", config.algo
+        if not rule.traits.reuses:
+            raise UserError(
+                f"{said} cannot be used with algo={rule.name}, whose objective has no place for "
+                "the weights of samples that older policies drew. Try vpg, npg, trpo, ppo or "
+                "ppo_penalty, or leave it out."
+            )
+        if getattr(rule, "recompute_advantages", False):
+            raise UserError(
+                f"{said} cannot be combined with algo.recompute_advantages=true, which estimates "
+                "those of the newest samples alone. Leave one of the two out."
+            )
+        if not config.advantage.traits.needs_value:
+            raise UserError(
+                f"{said} estimates the advantages of earlier samples anew, by the value function "
+                f"of now, and there is none in advantage={config.advantage.name}. Try "
+                "advantage=gae, or leave it out."
+            )
+        if config.env.backend == "warp":
+            raise UserError(
+                f"{said} cannot be combined with env.backend=warp, whose batches are large already "
+                "and stay on the device. Leave it out."
+            )
+
+    def check_world(self, config: Any, simulator: Any) -> None:
+        """The same, once it is known what the policy looks at."""
+        traits = config.policy.traits
+        if self.reuse > 1 and (traits.images or traits.remembers):
+            why = "remembers what it saw" if traits.remembers else "looks at images"
+            raise UserError(
+                f"sampler.reuse={self.reuse} keeps observations as vectors of numbers, and "
+                f"policy={config.policy.name} {why}. Leave it out."
+            )
+
     def build(self, config: Any, world: World) -> tuple[Sampler, Split]:
+        if self.reuse > 1 and world.processes.count > 1:
+            raise UserError(
+                f"sampler.reuse={self.reuse} runs in one process, and there are "
+                f"{world.processes.count}; start trpo-run without torchrun, or leave it out."
+            )
         if config.env.backend == "warp":
             return build_there(config, world, self.noise_beta), WHOLE
         return build_trajectories(config, world, self.noise_beta)

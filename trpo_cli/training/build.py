@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from trpo_cli.distributed.split import Split
     from trpo_cli.estimators.base import Estimator
+    from trpo_cli.estimators.reuse import Earlier
     from trpo_cli.estimators.rewards import RewardScaler
     from trpo_cli.models.policy import Policy
     from trpo_cli.models.value import StateValue
@@ -61,6 +62,7 @@ class Components:
     value: StateValue
     estimator: Estimator
     scaler: RewardScaler | None
+    earlier: Earlier | None
     rule: Any
     device: str
     device_reason: str
@@ -135,6 +137,7 @@ def build(prepared: Prepared, world: World) -> Components:
         value=value,
         estimator=config.advantage.build(),
         scaler=build_scaler(config),
+        earlier=build_earlier(config),
         rule=config.algo.build(policy, coef),
         device=where,
         device_reason=why,
@@ -149,6 +152,16 @@ def build_scaler(config: Config) -> RewardScaler | None:
     from trpo_cli.estimators.rewards import RewardScaler
 
     return RewardScaler(config.discount, advantage.reward_clip)
+
+
+def build_earlier(config: Config) -> Earlier | None:
+    """What keeps samples of earlier iterations, where they are learned from again."""
+    reuse = getattr(config.sampler, "reuse", 1)
+    if reuse == 1:
+        return None
+    from trpo_cli.estimators.reuse import Earlier
+
+    return Earlier(reuse - 1)
 
 
 def build_policy(

@@ -75,7 +75,7 @@ class Training:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Everything that decides the rest of the run: arrays under policy/, value/, algo/,
-        advantage/, rewards/ and sampler/, and what JSON holds."""
+        advantage/, rewards/, earlier/ and sampler/, and what JSON holds."""
         with self.processes.order("state"):
             return self._state()
 
@@ -177,7 +177,8 @@ class Training:
             "algo": parts.rule,
             "advantage": parts.estimator,
         }
-        return learners if parts.scaler is None else {**learners, "rewards": parts.scaler}
+        also = {"rewards": parts.scaler, "earlier": parts.earlier}
+        return learners | {name: learner for name, learner in also.items() if learner is not None}
 
     def close(self) -> None:
         try:

@@ -6,6 +6,7 @@ Both hand back the metrics of what they did; counting and saving are `Training`'
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -73,13 +74,15 @@ class BatchTrainer:
             )
             check_trajectories(trajectories, policy, step)
         self._use_threads(self._threads)
+        bounds_kl, earlier = config.algo.traits.bounds_kl, parts.earlier
         with clock("estimate"):
+            acted = earlier.acted(policy, trajectories) if earlier else None
             moved = renormalize(
                 policy,
                 trajectories.flat_observations,
                 len(trajectories.rewards),
                 split,
-                whole=config.algo.traits.bounds_kl,
+                whole=bounds_kl and earlier is None,
                 memory=trajectories.memory,
             )
             estimation = Estimation(
@@ -97,7 +100,11 @@ class BatchTrainer:
             batch = estimation.batch()
             with processes.agreed():
                 check_batch(batch, trajectories, value, step)
-        update, fit = self._learn(estimation, batch, generators, clock, remaining)
+            wide, reused = batch, dict[str, float | None]()
+            if earlier and acted is not None:
+                learned_from = dataclasses.replace(trajectories, rewards=estimation.rewards)
+                wide, reused = earlier.join(policy, batch, learned_from, acted, self._estimated)
+        update, fit = self._learn(estimation, batch, wide, generators, clock, remaining)
         # All processes have computed the same from the same sums, but the libraries they did it
         # with promise no bits, and on another kind of processor the last ones do differ.
         processes.align(policy.parameters, value.parameters)
@@ -113,17 +120,27 @@ class BatchTrainer:
                 fit[key] = explained_variance(batch.values, returns, split.average)
         ended = EndedEpisodes.of(processes.gather(EndedEpisodes.in_(trajectories)))
         also = parts.sampler.metrics(trajectories)
-        return Learned(trajectories.num_steps, ended, {**update, **moved.metrics, **fit, **also})
+        metrics = {**update, **moved.metrics, **reused, **fit, **also}
+        return Learned(trajectories.num_steps, ended, metrics)
+
+    def _estimated(self, trajectories: Trajectories) -> Batch:
+        """The batch that earlier trajectories are with V as it is now; their rewards are those that
+        were learned from."""
+        parts = self._parts
+        config, policy, value = parts.config, parts.policy, parts.value
+        return Estimation(trajectories, policy, value, config.discount, config.advantage).batch()
 
     def _learn(
         self,
         estimation: Estimation,
         batch: Batch,
+        wide: Batch,
         generators: Generators,
         clock: Clock,
         remaining: float,
     ) -> tuple[dict[str, Any], dict[str, float]]:
-        """The metrics of the policy's update and of the value function's fit."""
+        """The metrics of the policy's update, from the wide batch, and of the value function's
+        fit."""
         rule, policy, value = self._parts.rule, self._parts.policy, self._parts.value
         algo = self._parts.config.algo
         if getattr(algo, "recompute_advantages", False):
@@ -147,7 +164,7 @@ class BatchTrainer:
 
         def update() -> dict[str, Any]:
             with clock("update"):
-                return rule.update(policy, batch, generators["policy_minibatches"], remaining)
+                return rule.update(policy, wide, generators["policy_minibatches"], remaining)
 
         if self._threads == 1 or not apart(policy, value, batch.split):
             metrics = update()
