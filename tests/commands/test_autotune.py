@@ -9,7 +9,16 @@ import yaml
 
 from trpo_cli.commands import autotune
 from trpo_cli.commands import run as cli
-from trpo_cli.commands.autotune import ENVS, MARGIN, STEPS, Settings, candidates, climb
+from trpo_cli.commands.autotune import (
+    ENVS,
+    MARGIN,
+    STEPS,
+    VECTOR,
+    WORKERS,
+    Settings,
+    candidates,
+    climb,
+)
 
 FIRST = {ENVS: 8, STEPS: 12, "threads": 4, "env.workers": 0}
 
@@ -43,6 +52,22 @@ def test_what_a_person_gives_stays(key: str) -> None:
     assert best == {**FIRST, "env.workers": 4} and len(speeds) == 5
 
 
+def test_a_vector_environment_is_tried_without_workers() -> None:
+    """With the numbers of environments after it; not where one of the two was given."""
+
+    def vectors(settings: Settings) -> float:
+        return 100.0 * (1 + (settings[VECTOR] == "native") + (settings[ENVS] == 16))
+
+    first: Settings = {**FIRST, WORKERS: 2, VECTOR: "auto"}
+    best, _ = climb(first, set(), 4, vectors)
+    assert best == {**first, WORKERS: 0, VECTOR: "native", ENVS: 16, STEPS: 6}
+    for key in (WORKERS, VECTOR):
+        assert climb(first, {key}, 4, vectors)[0] == {**first, ENVS: 16, STEPS: 6}
+    assert list(candidates(VECTOR, best, 4)) == []
+    given = {**first, VECTOR: "workers"}
+    assert [s[WORKERS] for s in candidates(WORKERS, given, 4)] == [1, 4]
+
+
 def test_noise_is_no_reason() -> None:
     def barely(settings: Settings) -> float:
         return 100.0 if settings == FIRST else 100.0 * (MARGIN - 0.001)
@@ -64,7 +89,12 @@ def test_it_trains_prints_and_writes(
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0].startswith("vpg on CartPole-v1: 64 steps per update, 2 cores")
-    assert sum("/s  sampler.num_envs=4  sampler.steps_per_env=16" in line for line in lines) == 4
+    same = [line for line in lines if "/s  sampler.num_envs=4  sampler.steps_per_env=16" in line]
+    assert len(same) == 5
+    assert [line for line in same if "native" in line] == [
+        line for line in same if line.endswith("env.vector=native  (another random stream)")
+    ]
+    assert sum("native" in line for line in same) == 1
     assert err == "" and f"written to {file}" in out
     assert [path.name for path in tmp_path.iterdir()] == ["conf"]
     found = yaml.safe_load((tmp_path / file).read_text())
@@ -72,7 +102,8 @@ def test_it_trains_prints_and_writes(
     assert found["threads"] in (1, 2) and found["env"]["workers"] in (0, 1, 2)
     assert cli.main(["--cfg", "job", "-cd", "conf", "+experiment=fast", "env=CartPole-v1"]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
-    assert shown["threads"] == found["threads"] and shown["env"]["workers"] in (0, 1, 2)
+    assert shown["threads"] == found["threads"]
+    assert (shown["env"]["workers"], shown["env"]["vector"]) == tuple(found["env"].values())
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,15 @@ MARGIN = 1.03
 WIDEST = 4
 """Numbers of environments are tried from a WIDEST-th of the given one to WIDEST times as many."""
 ENVS, STEPS = "sampler.num_envs", "sampler.steps_per_env"
+WORKERS, VECTOR = "env.workers", "env.vector"
+OTHER = {
+    ENVS: "the other number of environments gives other trajectories: shorter ones from more "
+    "environments, or longer ones from fewer",
+    VECTOR: "env.vector=native gives other episodes of the same task: its random stream is another",
+}
+"""What else changes with a setting."""
 
-Settings = dict[str, int]
+Settings = dict[str, Any]
 Measure = Callable[[Settings], float]
 
 
@@ -50,7 +57,7 @@ def autotune(overrides: Sequence[str], config_dir: str | None, file: str | None)
             f"--autotune times runs with sampler=single_path, and this one has "
             f"sampler={config.sampler.name}."
         )
-    simulator = check_surroundings(config, overrides).simulator
+    prepared = check_surroundings(config, overrides)
     config = dataclasses.replace(config, seed=1 if config.seed is None else config.seed)
     fixed = {text.partition("=")[0].lstrip("+") for text in overrides}
     cores = usable_cores()
@@ -59,8 +66,11 @@ def autotune(overrides: Sequence[str], config_dir: str | None, file: str | None)
         STEPS: config.sampler.steps_per_env,
         "threads": config.threads or cores,
     }
-    if simulator.backend == "gymnasium":
-        first["env.workers"] = config.env.workers
+    if prepared.simulator.backend == "gymnasium":
+        if config.env.vector in ("auto", "workers"):
+            first[WORKERS] = prepared.config.env.workers
+        if has_vector_environment(config):
+            first[VECTOR] = config.env.vector
     batch = first[ENVS] * first[STEPS]
     print(
         f"{config.algo.name} on {config.env.id}: {batch:,} steps per update, "
@@ -75,11 +85,9 @@ def autotune(overrides: Sequence[str], config_dir: str | None, file: str | None)
     else:
         words = " ".join(f"{key}={value}" for key, value in best.items())
         print(f"fastest, {gain:.2f} times the speed of those given: {words}")
-        if ENVS in own:
-            print(
-                "the other number of environments gives other trajectories: shorter ones from more "
-                "environments, or longer ones from fewer"
-            )
+        for key in own:
+            if key in OTHER:
+                print(OTHER[key])
     if file is not None:
         Path(file).write_text(as_yaml(best, config.env.id))
         print(f"written to {file}")
@@ -92,8 +100,10 @@ def climb(
     """One setting after the other, each at the fastest of the earlier ones; the fastest settings,
     and the speed of all that were tried by `key_of`. fixed: keys that stay as they are."""
     best, speeds = first, {key_of(first): measure(first)}
-    for key in ("env.workers", "threads", ENVS):
+    for key in (WORKERS, "threads", VECTOR, ENVS):
         if key not in first or key in fixed or (key == ENVS and STEPS in fixed):
+            continue
+        if key == VECTOR and WORKERS in fixed:
             continue
         for settings in candidates(key, best, cores):
             name = key_of(settings)
@@ -114,10 +124,24 @@ def candidates(key: str, now: Settings, cores: int) -> Iterator[Settings]:
             if power and batch % envs == 0:
                 yield {**now, ENVS: envs, STEPS: batch // envs}
         return
+    if key == VECTOR:
+        if now[VECTOR] != "native":
+            alone = {WORKERS: 0} if WORKERS in now else {}
+            yield {**now, **alone, VECTOR: "native"}
+        return
     values = {2**k for k in range(cores.bit_length()) if 2**k <= cores} | {cores}
-    if key == "env.workers":
-        values = {value for value in values if value <= now[ENVS]} | {0}
+    if key == WORKERS:
+        none = set[int]() if now.get(VECTOR) == "workers" else {0}
+        values = {value for value in values if value <= now[ENVS]} | none
     yield from ({**now, key: value} for value in sorted(values) if value != now[key])
+
+
+def has_vector_environment(config: Config) -> bool:
+    """Whether ``env.vector=native`` may be tried."""
+    from trpo_cli.simulators.resolve import check_env
+    from trpo_cli.simulators.vector.make import has_native
+
+    return not config.env.wrappers and has_native(check_env(config.env))
 
 
 def speed(config: Config, settings: Settings) -> float:
@@ -139,6 +163,8 @@ def told(measure: Measure) -> Measure:
 
     def measured(settings: Settings) -> float:
         words = "  ".join(f"{key}={value}" for key, value in settings.items())
+        if settings.get(VECTOR) == "native":
+            words += "  (another random stream)"
         try:
             found = measure(settings)
         except UserError as error:
@@ -150,7 +176,7 @@ def told(measure: Measure) -> Measure:
     return measured
 
 
-def key_of(settings: Mapping[str, int]) -> str:
+def key_of(settings: Mapping[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in settings.items())
 
 

@@ -19,6 +19,7 @@ TOGETHER = (
     "its environments share one random generator in a vector environment, so that none of them "
     "comes back alone; env.vector=auto steps each by itself"
 )
+NOBODY = np.arange(0)
 
 
 class Starts:
@@ -40,17 +41,16 @@ class Starts:
 
     def take(self, count: int) -> tuple[Rows, np.ndarray]:
         """The rows of the next `count` first moments, and what they show."""
-        parts, seen = list[Rows](), list[np.ndarray]()
-        while count:
-            if self.used == self.env.num_envs:
-                self.fill()
-            some = slice(self.used, min(self.used + count, self.env.num_envs))
-            parts.append({name: rows[some] for name, rows in self.rows.items()})
-            seen.append(self.observations[some])
-            count -= some.stop - some.start
-            self.used = some.stop
-        rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return rows, np.concatenate(seen)
+        if self.used == self.env.num_envs:
+            self.fill()
+        some = slice(self.used, self.used + count)
+        rows, seen = {name: row[some] for name, row in self.rows.items()}, self.observations[some]
+        self.used += len(seen)
+        if len(seen) == count:
+            return rows, seen
+        more, others = self.take(count - len(seen))
+        joined = {name: np.concatenate([row, more[name]]) for name, row in rows.items()}
+        return joined, np.concatenate([seen, others])
 
 
 class VectorSimulator:
@@ -123,8 +123,10 @@ class VectorSimulator:
 
     def step(self, actions: np.ndarray, ids: np.ndarray | None = None) -> Step:
         before, self._steps = self._observations, self._steps + 1
-        still = np.setdiff1d(np.arange(self.num_envs), range(self.num_envs) if ids is None else ids)
-        kept = self._state.rows(still) if still.size else {}
+        still, kept = NOBODY, Rows()
+        if ids is not None:
+            still = np.setdiff1d(np.arange(self.num_envs), ids)
+            kept = self._state.rows(still)
         try:
             seen, paid, terminated, truncated, infos = self._env.step(self._convert(actions))
             # Copied: an environment may go on writing into what it returned.

@@ -59,11 +59,11 @@ class VectorState:
             for name, axis in self._axes.items()
         }
 
-    def put(self, ids: Sequence[int] | np.ndarray, rows: Rows) -> None:
+    def put(self, ids: np.ndarray, rows: Rows) -> None:
         for name, axis in self._axes.items():
             array = getattr(self._env, name)
-            index = (slice(None),) * axis + (np.asarray(ids, dtype=np.int64),)
-            values = np.moveaxis(rows[name], 0, axis)
+            index = (*(slice(None) for _ in range(axis)), ids)
+            values = np.moveaxis(rows[name], 0, axis) if axis else rows[name]
             if hasattr(array, "at"):  # JAX: its arrays cannot be written to
                 setattr(self._env, name, array.at[index].set(values))
             else:
