@@ -21,6 +21,8 @@ from trpo_cli.simulators.wrappers import short
 ELSE = "env.vector=auto steps ordinary environments."
 _SIZES = 3, 5
 """Of the vector environments that are looked at."""
+_FUTURE = 30
+"""Steps after a moment that was put back."""
 _KNOWN: dict[str, tuple[dict[str, int], str]] = {}
 """What was found out about a kind: tried once in a process."""
 
@@ -95,7 +97,7 @@ def _look_at(build: Any, template: Any, said: str) -> tuple[dict[str, int], str]
             ours, other = (VectorSimulator(build, axes, _SIZES[0], "", None) for _ in range(2))
             stack.callback(ours.close)
             stack.callback(other.close)
-            why_not = same_future(ours, other, portable=True)
+            why_not = same_future(ours, other, portable=True, future=_FUTURE)
             mode = one.metadata.get("autoreset_mode")
     except FOREIGN as error:
         if isinstance(error, UserError):

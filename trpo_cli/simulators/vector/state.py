@@ -51,6 +51,7 @@ class VectorState:
     def __init__(self, env: VectorEnv[Any, Any, Any], axes: Mapping[str, int]) -> None:
         self._env: Any = env.unwrapped
         self._axes = axes
+        _ = self._env.np_random  # made when it is first read: a saved one is put into it
 
     def rows(self, ids: Sequence[int] | np.ndarray | slice = slice(None)) -> Rows:
         """Copies of the rows of some environments."""
