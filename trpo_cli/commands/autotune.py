@@ -33,11 +33,11 @@ WIDEST = 4
 ENVS, STEPS = "sampler.num_envs", "sampler.steps_per_env"
 WORKERS, VECTOR = "env.workers", "env.vector"
 OTHER = {
-    ENVS: "the other number of environments gives other trajectories: shorter ones from more "
-    "environments, or longer ones from fewer",
     VECTOR: "env.vector=native gives other episodes of the same task: its random stream is another",
+    ENVS: "the other number of environments gives other trajectories: shorter ones from more "
+    "environments, or longer ones from fewer; look at what both learn",
 }
-"""What else changes with a setting."""
+"""Settings with which the results change, and what else is to be said of them."""
 
 Settings = dict[str, Any]
 Measure = Callable[[Settings], float]
@@ -77,17 +77,17 @@ def autotune(overrides: Sequence[str], config_dir: str | None, file: str | None)
         f"{count(cores, 'core')}; each line is {SECONDS:.0f} s of training",
         flush=True,
     )
-    best, speeds = climb(first, fixed, cores, told(lambda settings: speed(config, settings)))
-    own = {key: value for key, value in best.items() if value != first[key]}
-    gain = speeds[key_of(best)] / speeds[key_of(first)]
-    if not own:
+    same, best, speeds = climb(first, fixed, cores, told(lambda settings: speed(config, settings)))
+    if best == first:
         print("the settings given are the fastest of these")
-    else:
-        words = " ".join(f"{key}={value}" for key, value in best.items())
-        print(f"fastest, {gain:.2f} times the speed of those given: {words}")
-        for key in own:
-            if key in OTHER:
-                print(OTHER[key])
+    for settings, results in ((same, " with the same results"), (best, "")):
+        if settings != first and (results or settings != same):
+            words = " ".join(f"{key}={value}" for key, value in settings.items())
+            gain = speeds[key_of(settings)] / speeds[key_of(first)]
+            print(f"fastest{results}, {gain:.2f} times the speed of those given: {words}")
+    for key, words in OTHER.items():
+        if key in best and best[key] != first[key]:
+            print(words)
     if file is not None:
         Path(file).write_text(as_yaml(best, config.env.id))
         print(f"written to {file}")
@@ -96,11 +96,13 @@ def autotune(overrides: Sequence[str], config_dir: str | None, file: str | None)
 
 def climb(
     first: Settings, fixed: set[str], cores: int, measure: Measure
-) -> tuple[Settings, dict[str, float]]:
-    """One setting after the other, each at the fastest of the earlier ones; the fastest settings,
-    and the speed of all that were tried by `key_of`. fixed: keys that stay as they are."""
-    best, speeds = first, {key_of(first): measure(first)}
-    for key in (WORKERS, "threads", VECTOR, ENVS):
+) -> tuple[Settings, Settings, dict[str, float]]:
+    """One setting after the other, each at the fastest of the earlier ones. The fastest settings
+    that give the results of the first, the fastest of all, and the speed of what was tried by
+    `key_of`. fixed: keys that stay as they are."""
+    same = best = first
+    speeds = {key_of(first): measure(first)}
+    for key in (WORKERS, "threads", *OTHER):
         if key not in first or key in fixed or (key == ENVS and STEPS in fixed):
             continue
         if key == VECTOR and WORKERS in fixed:
@@ -111,7 +113,8 @@ def climb(
                 speeds[name] = measure(settings)
             if speeds[name] > MARGIN * speeds[key_of(best)]:
                 best = settings
-    return best, speeds
+                same = same if key in OTHER else settings
+    return same, best, speeds
 
 
 def candidates(key: str, now: Settings, cores: int) -> Iterator[Settings]:
