@@ -78,8 +78,9 @@ def autotune(overrides: Sequence[str], config_dir: str | None, file: str | None)
         flush=True,
     )
     same, best, speeds = climb(first, fixed, cores, told(lambda settings: speed(config, settings)))
-    if best == first:
-        print("the settings given are the fastest of these")
+    if same == first:
+        results = "" if best == first else " that give the same results"
+        print(f"the settings given are the fastest of these{results}")
     for settings, results in ((same, " with the same results"), (best, "")):
         if settings != first and (results or settings != same):
             words = " ".join(f"{key}={value}" for key, value in settings.items())
