@@ -18,6 +18,7 @@ from trpo_cli.algos.compiled_solution import can_compile
 from trpo_cli.algos.natural_gradient import natural_direction
 from trpo_cli.algos.npg import NPGConfig
 from trpo_cli.algos.objectives import SinglePathObjective
+from trpo_cli.algos.trpo import TRPOConfig
 
 EXACT: dict[str, Any] = {
     "damping": 0.0,
@@ -57,6 +58,33 @@ class TestNaturalDirection:
         assert natural.curvature == pytest.approx(curvature, rel=1e-9)
         assert natural.metrics["trust_region/curvature"] == natural.curvature
         assert natural.reason == ""
+
+    @pytest.mark.parametrize("damping", [0.0, 0.1])
+    @pytest.mark.parametrize("rule", [NPGConfig, TRPOConfig])
+    def test_a_shorter_step_of_the_deviation_is_another_metric(self, rule, damping):
+        """F_c x = g and x'F_c x, with the block of log sigma of F + damping divided by c."""
+        policy, batch, gradient, fisher = problem()
+        config = rule(**{**EXACT, "damping": damping}, log_std_step=0.25)
+        natural = natural_direction(policy, batch, gradient, config, np.random.default_rng(0))
+        metric = fisher + damping * np.eye(len(gradient))
+        size = policy.network.num_parameters
+        # The blocks that the short form of the curvature takes for granted.
+        np.testing.assert_allclose(fisher[size:, :size], 0.0, atol=1e-12)
+        np.testing.assert_allclose(fisher[size:, size:], 2.0 * np.eye(len(gradient) - size))
+        metric[size:] /= 0.25
+        expected = np.linalg.solve(metric, gradient)
+        np.testing.assert_allclose(natural.direction, expected, rtol=1e-6, atol=1e-9)
+        assert natural.curvature == pytest.approx(expected @ metric @ expected, rel=1e-6)
+        assert natural.metrics["trust_region/curvature"] == natural.curvature
+
+    def test_without_a_shared_deviation_nothing_is_shorter(self):
+        policy, batch, gradient, _ = problem(DISCRETE)
+        one, other = (
+            natural_direction(policy, batch, gradient, config, np.random.default_rng(0))
+            for config in (NPGConfig(), NPGConfig(log_std_step=0.25))
+        )
+        np.testing.assert_array_equal(one.direction, other.direction)
+        assert one.curvature == other.curvature
 
     def test_singular_fisher_matrices_are_solved_too(self):
         """A softmax does not change when a constant is added to its logits."""
@@ -226,7 +254,10 @@ class TestCompiled:
     """Float32 parameters are solved for by compiled code, float64 ones in numpy: the oracle."""
 
     @pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
-    @pytest.mark.parametrize("settings", [{}, {"fisher_fraction": 1.0, "cg_iterations": 3}])
+    @pytest.mark.parametrize(
+        "settings",
+        [{}, {"fisher_fraction": 1.0, "cg_iterations": 3}, {"log_std_step": 0.25}],
+    )
     def test_the_numpy_form_agrees(self, space, settings):
         if space is STATE_BOX:  # 1 / sigma^2 differs between states by a factor of ten and more
             settings = {"cg_iterations": 4, **settings}

@@ -15,20 +15,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from trpo_cli.algos.base import Metrics, policy_metrics
 from trpo_cli.algos.held_out import HeldOut
-from trpo_cli.algos.natural_gradient import FISHER, natural_direction, step_metrics
+from trpo_cli.algos.natural_gradient import (
+    FISHER,
+    LOG_STD_STEP,
+    check_log_std_step,
+    natural_direction,
+    step_metrics,
+)
 from trpo_cli.algos.objectives import objective_of
 from trpo_cli.components import RuleTraits, component
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array, copy
 from trpo_cli.maths.line_search import LineSearchResult
 from trpo_cli.maths.schedule import SCHEDULES, scheduled
-from trpo_cli.settings import setting
+from trpo_cli.settings import CONTINUOUS, setting
 
 if TYPE_CHECKING:
     from trpo_cli.models.policy import Policy
@@ -57,6 +63,10 @@ class NPGConfig:
     damping: float = setting(help="added to the Fisher matrix's diagonal", low=0)
     fisher_fraction: float = setting(help="share of the batch in Fisher products", above=0, high=1)
     fisher: str = setting(help=FISHER, choices=["kl_hessian", "empirical"])
+    log_std_step: float = setting(help=LOG_STD_STEP, above=0, high=1, when=CONTINUOUS)
+
+    def check(self, config: Any) -> None:
+        check_log_std_step(config)
 
     def build(self, policy: Policy, value_coef: float = 0.0) -> NPG:
         return NPG(self)
