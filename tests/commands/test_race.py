@@ -25,7 +25,7 @@ BAD = [
     ([*TWO, "--max-seeds", "1"], "1 is no whole number from 2 to 1000", "--max-seeds"),
     ([*TWO, "--max-hours", "0"], "0 is no number of hours", "--max-hours"),
     ([*TWO, "--difference", "ten"], "ten is no difference of returns", "10%"),
-    ([*TWO, "--difference", "-5%"], "expected one argument", "--difference"),
+    ([*TWO, "--difference=-5%"], "is no difference of returns", "--difference"),
     ([*TWO, "--error-rate", "5"], "5 is no probability", "--error-rate"),
     ([*TWO, "eval.episodes=0"], "eval.episodes=0", "final evaluation"),
     ([*TWO, "hydra/launcher=basic"], "hydra/launcher", "decides on this machine"),

@@ -29,9 +29,18 @@ def inspect(args: argparse.Namespace) -> int:
 
 def _show(hydra: Hydra, args: argparse.Namespace, overrides: list[str]) -> Callable[[], Any]:
     if args.hydra_help:
-        from hydra._internal.utils import get_args_parser
-
-        return lambda: hydra.hydra_help(CONFIG_NAME, get_args_parser(), args)
+        return lambda: hydra.hydra_help(CONFIG_NAME, _hydras_parser(), args)
     if args.info:
         return lambda: hydra.show_info(args.info, CONFIG_NAME, overrides)
     return lambda: hydra.show_cfg(CONFIG_NAME, overrides, args.cfg, args.package, args.resolve)
+
+
+def _hydras_parser() -> argparse.ArgumentParser:
+    """Hydra's own parser. One of its help texts is no string (1.3.8), which argparse refuses from
+    Python 3.14 on, where it looks at each; printed they are all the same."""
+    from unittest import mock
+
+    from hydra._internal.utils import get_args_parser
+
+    with mock.patch.object(argparse.ArgumentParser, "_check_help", create=True):
+        return get_args_parser()
