@@ -69,7 +69,7 @@ BAD = [
     ("env.kwargs={a:1} env.kwargs={b:2}", "env.kwargs is given twice", "Keep one of them."),
     ("-sc install=ksh", "install=ksh", "bash, zsh, fish"),
     ("-sc", "-sc", "install=bash"),
-    ("--confg=job --info nothing", "--confg", "Did you mean --cfg?"),
+    ("--confg=job", "--confg", "Did you mean --cfg?"),
     ("env=Taxi-v4", "Taxi-v4", "Box"),
     ("env=ALE/Pogn-v5", "ALE/Pogn-v5", "Did you mean ALE/Pong-v5?"),
     ("env=CartPole-v1 +env.kwargs.no_such=1", "no_such", "CartPole-v1"),

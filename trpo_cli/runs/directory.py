@@ -40,8 +40,9 @@ T = TypeVar("T")
 def require(path: str | os.PathLike[str]) -> Path:
     """The run directory at `path`; raises `UserError` when there is none."""
     folder = Path(path)
+    there = exists(folder)
     if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        what = "is a file, not a folder" if there else "does not exist"
         raise UserError(f"The run directory {path} {what}.")
     if not (folder / CONFIG).is_file():
         raise UserError(
@@ -101,12 +102,22 @@ def check_run_dir(folder: Path, key: str = "hydra.run.dir") -> None:
     check_writable(folder, key)
 
 
+def exists(path: Path) -> bool:
+    """Whether something is there. Raises `OSError` for a name that is too long, which to pathlib
+    does not exist from Python 3.14 on."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise
+        return False
+    return True
+
+
 def _exists(folder: Path, key: str) -> bool:
     try:
-        return folder.exists()
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
+        return exists(folder)
+    except OSError:
         raise name_too_long(str(folder), f"{key}=") from None
 
 
