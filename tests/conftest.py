@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,24 @@ def one_thread_of_torch() -> Iterator[None]:
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
     """`trpo-run` in an empty folder, training replaced by a stand-in, torch out of reach."""
     return Cli(monkeypatch, capsys, tmp_path)
+
+
+@pytest.fixture
+def refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[[Sequence[str]], str]:
+    """Gives `trpo-run` words that it has to refuse, in an empty folder that stays empty; returns
+    what it said."""
+    from trpo_cli.commands import run
+
+    monkeypatch.chdir(tmp_path)
+
+    def said(words: Sequence[str]) -> str:
+        assert run.main(list(words)) == 2
+        assert list(tmp_path.iterdir()) == []
+        return capsys.readouterr().err
+
+    return said
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ import copy
 import dataclasses
 import functools
 import importlib
-import re
 import sys
 import types
 from collections.abc import Callable
@@ -40,8 +39,6 @@ ALSO = "with"
 """The key of a YAML file under which stands what it sets where something else is chosen as well."""
 TUNED = "tuned"
 """The group of settings that were searched for: no component, and no part of a configuration."""
-VERSION = r"-v\d+$"
-"""Of an environment, at the end of its id."""
 
 
 @dataclass(frozen=True)
@@ -267,28 +264,6 @@ def set_with(folder: Path, chosen: str, choice: str) -> dict[str, Any]:
     made as well."""
     also: dict[str, Any] = read_yaml(folder / f"{chosen}.yaml").get(ALSO) or {}
     return dict(also.get(choice) or {})
-
-
-def tuned(folder: Path, name: str, rule: str, env: str) -> dict[str, Any]:
-    """What the file ``tuned/<name>.yaml`` sets for a rule on a task, whatever the task's version.
-
-    Raises `UserError` where the file has no such entry: nobody is to take the defaults for settings
-    that were searched for. A file without entries sets nothing.
-    """
-    path = folder / TUNED / f"{name}.yaml"
-    if not path.is_file():
-        return {}
-    content = read_yaml(path)
-    if ALSO not in content:
-        return {}
-    known: dict[str, Any] = content[ALSO]
-    entry = f"algo={rule} env={re.sub(VERSION, '', env)}"
-    if entry not in known:
-        raise UserError(
-            f"tuned={name} has no settings for algo={rule} env={env}. It has some for "
-            f"{'; '.join(known)}. Leave tuned out to train with the defaults."
-        )
-    return dict(known[entry] or {})
 
 
 @functools.cache

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.running import finish, start, wait_until
-from trpo_cli.commands import run as cli
 
 RACE = ["-m", "env=CartPole-v1", "--until-decided"]
 TWO = [*RACE, "algo=trpo,vpg"]
@@ -39,18 +39,10 @@ BAD = [
 
 @pytest.mark.parametrize(("words", "first", "second"), BAD)
 def test_refused(
-    words: list[str],
-    first: str,
-    second: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    words: list[str], first: str, second: str, refused: Callable[[list[str]], str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(words) == 2
-    err = capsys.readouterr().err
+    err = refused(words)
     assert first in err and second in err and err.count("\n") == 1 and "Traceback" not in err
-    assert list(tmp_path.iterdir()) == []
 
 
 def words(folder: str) -> list[str]:

@@ -83,9 +83,9 @@ def autotune(overrides: Sequence[str], config_dir: str | None, file: str | None)
         print(f"the settings given are the fastest of these{results}")
     for settings, results in ((same, " with the same results"), (best, "")):
         if settings != first and (results or settings != same):
-            words = " ".join(f"{key}={value}" for key, value in settings.items())
-            gain = speeds[key_of(settings)] / speeds[key_of(first)]
-            print(f"fastest{results}, {gain:.2f} times the speed of those given: {words}")
+            name = key_of(settings)
+            gain = speeds[name] / speeds[key_of(first)]
+            print(f"fastest{results}, {gain:.2f} times the speed of those given: {name}")
     for key, words in OTHER.items():
         if key in best and best[key] != first[key]:
             print(words)

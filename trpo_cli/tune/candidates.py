@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from trpo_cli.errors import UserError
 from trpo_cli.settings import on_command_line
-from trpo_cli.tune.space import Choice, Dimension
-from trpo_cli.untrusted import parse_yaml
+from trpo_cli.tune.space import Choice, Dimension, content_of
 
 EXAMPLE = "an entry reads - {algo.learning_rate: 1.0e-3, algo.epochs: 4}, or - {} for the defaults."
 
@@ -20,10 +19,7 @@ EXAMPLE = "an entry reads - {algo.learning_rate: 1.0e-3, algo.epochs: 4}, or - {
 def parse_candidates(text: str, source: str) -> list[dict[str, str]]:
     """Key -> value as the command line takes it, of each entry of a file's text; `source` is named
     in errors."""
-    try:
-        content = parse_yaml(text)
-    except ValueError as error:
-        raise UserError(f"{source} cannot be read as YAML: {error}") from None
+    content = content_of(text, source)
     if not isinstance(content, list) or not content:
         raise UserError(f"{source} is no list of candidates; {EXAMPLE}")
     return [_candidate(given, f"{source}: candidate {n}") for n, given in enumerate(content, 1)]

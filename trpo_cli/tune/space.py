@@ -89,12 +89,18 @@ def find_space(given: str | None, algo: str) -> Path:
     return path
 
 
-def parse_space(text: str, source: str) -> list[Dimension]:
-    """The dimensions that a file's text names; `source` is named in errors."""
+def content_of(text: str, source: str) -> Any:
+    """What a file of settings holds. Raises `UserError`, which names `source`, for what is no
+    YAML."""
     try:
-        content = parse_yaml(text)
+        return parse_yaml(text)
     except ValueError as error:
         raise UserError(f"{source} cannot be read as YAML: {error}") from None
+
+
+def parse_space(text: str, source: str) -> list[Dimension]:
+    """The dimensions that a file's text names; `source` is named in errors."""
+    content = content_of(text, source)
     if not isinstance(content, Mapping) or not content:
         raise UserError(
             f"{source} names no settings; a line of it reads "

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
-from trpo_cli.components import ALSO, HOMES, TUNED, conf_dir, load, set_with, tuned
+from trpo_cli.components import ALSO, HOMES, TUNED, conf_dir, load, read_yaml, set_with
 from trpo_cli.config import ATARI_ID
 from trpo_cli.errors import UserError
 
@@ -64,7 +65,7 @@ class FilesSource(FileConfigSource):
             also = set_with(folder, f"algo/{chosen}", f"value={choice}")
             return {"value": also} if also else {}
         if group == "with_tuned":
-            return tuned(folder, *rest.split("/", 2)) if rest.count("/") > 1 else {}
+            return _tuned(folder, *rest.split("/", 2)) if rest.count("/") > 1 else {}
         if group == "with_env" and ATARI_ID.search(choice):
             return set_with(folder, f"algo/{chosen}", "env=atari")
         if group == "with_advantage":
@@ -72,6 +73,26 @@ class FilesSource(FileConfigSource):
             also = set_with(folder, f"env/{chosen}", f"advantage={choice}")
             return {"advantage": also} if also else {}
         return {}
+
+
+def _tuned(folder: Path, name: str, rule: str, env: str) -> dict[str, Any]:
+    """What the file ``tuned/<name>.yaml`` sets for a rule on a task, whatever the task's version.
+
+    Raises `UserError` where the file has no such entry: nobody is to take the defaults for settings
+    that were searched for. A file without entries, or none at all, sets nothing.
+    """
+    content = read_yaml(folder / TUNED / f"{name}.yaml")
+    if ALSO not in content:
+        return {}
+    known: dict[str, Any] = content[ALSO]
+    task = re.sub(r"-v\d+$", "", env)
+    entry = f"algo={rule} env={task}"
+    if entry not in known:
+        raise UserError(
+            f"tuned={name} has no settings for algo={rule} env={env}. It has some for "
+            f"{'; '.join(known)}. Leave tuned out to train with the defaults."
+        )
+    return dict(known[entry] or {})
 
 
 class NoFileSource(ConfigSource):

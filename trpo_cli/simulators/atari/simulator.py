@@ -66,8 +66,7 @@ class AtariSimulator:
         self, ids: Sequence[int] | None = None, seed: Sequence[int] | None = None
     ) -> np.ndarray:
         chosen = as_ids(ids, self.num_envs).tolist()
-        seeds = [None] * len(chosen) if seed is None else [int(value) for value in seed]
-        self._team.ask("reset", dict(zip(chosen, seeds, strict=True)))
+        self._team.reset(chosen, seed)
         self._begun[chosen] = True
         return self._arrays.observations
 

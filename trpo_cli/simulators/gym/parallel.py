@@ -114,8 +114,7 @@ class ParallelSimulator:
         self, ids: Sequence[int] | None = None, seed: Sequence[int] | None = None
     ) -> np.ndarray:
         chosen = as_ids(ids, self.num_envs).tolist()
-        seeds = [None] * len(chosen) if seed is None else [int(value) for value in seed]
-        self._team.ask("reset", dict(zip(chosen, seeds, strict=True)))
+        self._team.reset(chosen, seed)
         return self._arrays["observations"]
 
     def step(self, actions: np.ndarray, ids: np.ndarray | None = None) -> Step:

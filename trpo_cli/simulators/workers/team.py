@@ -82,6 +82,11 @@ class Team:
 
         self._all(exchange)
 
+    def reset(self, ids: Sequence[int], seed: Sequence[int] | None) -> None:
+        """Begin episodes in these environments; seed: of each, None: the workers draw them."""
+        seeds = [None] * len(ids) if seed is None else [int(value) for value in seed]
+        self.ask("reset", dict(zip(ids, seeds, strict=True)))
+
     def ask(self, name: str, what: Mapping[int, Any]) -> list[Any]:
         """Call a method of every worker that is concerned, with its share of `what`, which is by
         number of the environment; their answers, in the order of the environments."""
