@@ -46,12 +46,14 @@ class RuleTraits:
     """learns_from: kinds of records: "trajectories", "branches" (of a vine), "evaluations" (of
     perturbed policies). bounds_kl: a bound on the KL fixes the step, so that its gradients and
     Fisher products need full precision and a small network, and no other loss may bend the step.
+    keeps_bound: no update goes beyond that bound, which `bound(remaining)` of its settings tells.
     minibatches: works on the samples of a batch one by one. fits_value: can fit V together with
     the policy, on one network; `build` then gets the weight `value_coef` of its loss. reuses: it
     maximises means of r A, so that A may carry the weights of samples that older policies drew."""
 
     learns_from: tuple[str, ...] = ("trajectories", "branches")
     bounds_kl: bool = False
+    keeps_bound: bool = False
     minibatches: bool = False
     fits_value: bool = False
     reuses: bool = False

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 class TRPOConfig:
     """Trust region policy optimisation (Schulman et al. 2015)."""
 
-    traits: ClassVar = RuleTraits(bounds_kl=True, reuses=True)
+    traits: ClassVar = RuleTraits(bounds_kl=True, keeps_bound=True, reuses=True)
 
     max_kl: float = setting(help="bound on the batch's mean KL(old || new), nats", above=0)
     schedule: str = setting(help="max_kl over training", choices=SCHEDULES)
@@ -71,6 +71,10 @@ class TRPOConfig:
     def check(self, config: Any) -> None:
         check_log_std_step(config)
 
+    def bound(self, remaining: float) -> float:
+        """delta when the share `remaining` of training is still to come."""
+        return scheduled(self.max_kl, self.schedule, remaining)
+
     def build(self, policy: Policy, value_coef: float = 0.0) -> TRPO:
         return TRPO(self)
 
@@ -85,7 +89,7 @@ class TRPO:
         self, policy: Policy, batch: Batch, generator: np.random.Generator, remaining: float
     ) -> Metrics:
         config = self.config
-        max_kl = scheduled(config.max_kl, config.schedule, remaining)
+        max_kl = config.bound(remaining)
         here = policy.linearize(batch.observations)
         old = self._old(here.distribution.detach(), batch, max_kl)
         objective = objective_of(policy, here, batch)
@@ -126,7 +130,8 @@ class TRPO:
     @staticmethod
     def _old(now: Distribution, batch: Batch, max_kl: float) -> Distribution:
         """What the KL is bounded from: the policy that acted, which new statistics of observations
-        have moved since. Where they alone went beyond the bound, no step would be within it."""
+        have moved since. `training.normalization` holds them within the bound in the newest batch;
+        where they went beyond it in earlier ones, no step would be within it."""
         acted = batch.acted
         if acted is None or float(batch.average(mean_kl(acted, now))) > max_kl:
             return now

@@ -20,7 +20,7 @@ class Normalizer:
     It belongs to a policy: saved, loaded and frozen with it. `update` is called once an iteration,
     between the collection of a batch and what is learned from it: the policy that collects one is
     one well-defined function. Before any data it only clips. Statistics are float64 (Chan et al.
-    1983 merge).
+    1983 merge). `hold` keeps what acts behind them.
     """
 
     def __init__(self, shape: tuple[int, ...], bound: float, enabled: bool = True) -> None:
@@ -34,9 +34,12 @@ class Normalizer:
         variance = self.square / self.count if self.count else np.ones_like(self.mean)
         # A column that never changes has no scale of its own: leave it centred.
         deviation = np.sqrt(np.where(variance > 1e-12, variance, 1.0))
+        self._act(self.mean.astype(np.float32), (1.0 / deviation).astype(np.float32))
+        self._held = False
+
+    def _act(self, shift: np.ndarray, scale: np.ndarray) -> None:
+        self._shift, self._scale = shift, scale
         self._moved: tuple[Array, Array] | None = None
-        self._shift = self.mean.astype(np.float32)
-        self._scale = (1.0 / deviation).astype(np.float32)
 
     def __call__(self, x: Array) -> Array:
         """Normalised copy of observations (n, *obs), (n, features) float32: of an array one, of a
@@ -64,6 +67,19 @@ class Normalizer:
         """Shift and scale, float32 of one dimension: (x - shift) scale, before it is clipped."""
         return self._shift.reshape(-1), self._scale.reshape(-1)
 
+    def acting(self) -> tuple[np.ndarray, np.ndarray]:
+        """Shift and scale of the observations' own shape; `hold` goes back towards them."""
+        return self._shift, self._scale
+
+    def hold(self, before: tuple[np.ndarray, np.ndarray], part: float) -> None:
+        """Act with the share `part` of the way from `before` to the statistics, until the next
+        update, which goes on from there."""
+        self._refresh()
+        ways = zip(before, self.acting(), strict=True)
+        shift, scale = (old + np.float32(part) * (new - old) for old, new in ways)
+        self._act(shift, scale)
+        self._held = True
+
     def update(self, x: Any, split: Split = WHOLE) -> None:
         """Merge the statistics of a batch (n, *obs) into the running ones."""
         if not self.enabled:
@@ -80,17 +96,22 @@ class Normalizer:
         self._refresh()
 
     def state(self) -> dict[str, np.ndarray]:
-        return {
+        statistics = {
             "mean": self.mean,
             "square": self.square,
             "count": np.array([self.count], dtype=np.int64),
         }
+        held = {"shift": self._shift, "scale": self._scale} if self._held else {}
+        return {**statistics, **held}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         self.mean = np.array(state["mean"])
         self.square = np.array(state["square"])
         self.count = int(state["count"][0])
         self._refresh()
+        if "shift" in state:
+            self._act(np.array(state["shift"]), np.array(state["scale"]))
+            self._held = True
 
 
 def _total(x: Array, mean: np.ndarray | None = None) -> np.ndarray:

@@ -74,7 +74,7 @@ class BatchTrainer:
             )
             check_trajectories(trajectories, policy, step)
         self._use_threads(self._threads)
-        bounds_kl, earlier = config.algo.traits.bounds_kl, parts.earlier
+        traits, earlier = config.algo.traits, parts.earlier
         with clock("estimate"):
             acted = earlier.acted(policy, trajectories) if earlier else None
             moved = renormalize(
@@ -82,7 +82,8 @@ class BatchTrainer:
                 trajectories.flat_observations,
                 len(trajectories.rewards),
                 split,
-                whole=bounds_kl and earlier is None,
+                whole=traits.bounds_kl and earlier is None,
+                bound=config.algo.bound(remaining) if traits.keeps_bound else None,
                 memory=trajectories.memory,
             )
             estimation = Estimation(
