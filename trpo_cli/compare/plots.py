@@ -119,7 +119,7 @@ def curve_panel(
         marks,
         AXIS_WORDS[axis],
         env.metric.label,
-        (0.0, end * 1.02),
+        (0.0, end * 1.04),  # the last dot is whole
         limits(*spread_of(seen)),
         chart=chart_of_curves(env, beside),
     )
