@@ -43,6 +43,7 @@ def test_all_holds(empty: Path, capsys: pytest.CaptureFixture[str], env: str, ru
     assert "SIGKILL after 4 rows" in out and err == ""
 
 
+@pytest.mark.slow
 def test_what_is_not_promised_is_no_failure(
     empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

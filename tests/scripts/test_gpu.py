@@ -23,6 +23,7 @@ from trpo_cli.training.trainer import Training
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_all_of_it_without_a_gpu(tmp_path: Path) -> None:
     """In a process of its own, without an installed package, in any working directory."""
     out = tmp_path / "figures.json"

@@ -103,6 +103,7 @@ class TestSignals:
     def test_stop_and_save(self, tmp_path: Path, number: signal.Signals, code: int) -> None:
         self.stop(tmp_path / "run", number, code)
 
+    @pytest.mark.slow
     def test_stop_save_and_resume(self, tmp_path: Path, reference: Callable[..., Any]) -> None:
         run_dir = tmp_path / "run"
         rows = self.stop(run_dir, signal.SIGINT, 130, twice=True)

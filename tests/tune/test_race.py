@@ -103,6 +103,7 @@ def test_further_trials_combine_the_candidates(tmp_path: Path) -> None:
         assert record.settings["wait"] in ("0", "0.0")
 
 
+@pytest.mark.slow
 def test_a_race_that_is_killed_ends_as_one_that_was_not(tmp_path: Path) -> None:
     other, folder = tmp_path / "undisturbed", tmp_path / "killed"
     other.mkdir()
