@@ -97,15 +97,20 @@ class TestTrustRegion:
         assert sum(row["trust_region/accepted"] for row in rows) > 4
 
 
+def outspoken() -> tuple[Any, Normalizer, np.ndarray]:
+    """A policy that says much, its normaliser before any data, and 64 observations."""
+    training = Training(config(policy=MLPPolicyConfig(hidden_sizes=[8], output_gain=1.0)))
+    training.close()
+    observations = np.random.default_rng(0).normal(2.0, 3.0, (64, 11)).astype(np.float32)
+    return training.policy, normalizer_of(training), observations
+
+
 class TestRenormalize:
     def test_the_kl_is_that_of_before_to_after(self) -> None:
         """First data behind a policy that says much."""
-        training = Training(config(policy=MLPPolicyConfig(hidden_sizes=[8], output_gain=1.0)))
-        policy = training.policy
-        observations = np.random.default_rng(0).normal(2.0, 3.0, (64, 11)).astype(np.float32)
+        policy, _, observations = outspoken()
         old = policy.distribution(policy.normalize(observations))
         found = renormalize(policy, observations, 8, WHOLE, whole=True)
-        training.close()
         new = policy.distribution(policy.normalize(observations))
         expected = float(mean_kl(old, new))
         assert found.metrics == {"policy/normalizer_kl": pytest.approx(expected)}
@@ -115,18 +120,14 @@ class TestRenormalize:
     @pytest.mark.parametrize("whole", [True, False])
     @pytest.mark.parametrize("bound", [1e-3, 1e-9])
     def test_a_bound_holds_the_statistics(self, whole: bool, bound: float) -> None:
-        """Part of the way, and with room for an update; nearer with the next batch; after the last
-        bit of the way it does not move."""
-        training = Training(config(policy=MLPPolicyConfig(hidden_sizes=[8], output_gain=1.0)))
-        policy, normalizer = training.policy, normalizer_of(training)
-        observations = np.random.default_rng(0).normal(2.0, 3.0, (64, 11)).astype(np.float32)
+        """Part of the way, and with room for an update; nearer with the next batch."""
+        policy, normalizer, observations = outspoken()
         kls, ways = [], []
         for _ in range(3):
             old = policy.distribution(policy.normalize(observations)).detach()
             renormalize(policy, observations, 8, WHOLE, whole=whole, bound=bound)
             kls.append(float(mean_kl(old, policy.distribution(policy.normalize(observations)))))
             ways.append(float(np.abs(normalizer.acting()[0] - 2.0).max()))
-        training.close()
         assert normalizer.mean == pytest.approx(observations.mean(0, dtype=np.float64))
         assert all(bound / 16 < kl <= bound / 2 for kl in kls)
         assert ways[2] < ways[1] < ways[0]
@@ -134,25 +135,19 @@ class TestRenormalize:
     def test_the_statistics_are_reached_in_the_end(self) -> None:
         """Distances add up as roots of KLs do: a way of KL d takes about sqrt(d / bound) times the
         reciprocal of the share of a step, which is above 1/4."""
-        training = Training(config(policy=MLPPolicyConfig(hidden_sizes=[8], output_gain=1.0)))
-        policy, normalizer = training.policy, normalizer_of(training)
-        observations = np.random.default_rng(0).normal(2.0, 3.0, (64, 11)).astype(np.float32)
+        policy, normalizer, observations = outspoken()
         before = policy.distribution(policy.normalize(observations)).detach()
         taken = 0
         while taken == 0 or "shift" in normalizer.state():
             renormalize(policy, observations, 8, WHOLE, whole=True, bound=0.01)
             taken += 1
             assert taken < 1000
-        training.close()
         way = float(mean_kl(before, policy.distribution(policy.normalize(observations))))
         assert 1 < taken < 4.0 * np.sqrt(way / 0.01)
 
     def test_what_is_held_is_saved(self) -> None:
-        training = Training(config(policy=MLPPolicyConfig(hidden_sizes=[8], output_gain=1.0)))
-        policy, normalizer = training.policy, normalizer_of(training)
-        observations = np.random.default_rng(0).normal(2.0, 3.0, (64, 11)).astype(np.float32)
+        policy, normalizer, observations = outspoken()
         renormalize(policy, observations, 8, WHOLE, whole=True, bound=1e-3)
-        training.close()
         other = copy.deepcopy(normalizer)
         other.update(observations)
         assert not np.array_equal(other(observations), normalizer(observations))
