@@ -101,6 +101,11 @@ class TestChanged:
                 ["policy.hidden_sizes=[32,16]"],
             ),
             (["env=Hopper-v4", "algo=ppo", "value.epochs=5"], ["value.epochs=5"]),
+            (["env=Hopper-v4", "sampler=vine"], []),
+            (
+                ["env=Hopper-v4", "sampler=vine", "sampler.use_trunk=false"],
+                ["sampler.use_trunk=false"],
+            ),
         ],
     )
     def test_of_vectors(self, words: list[str], expected: list[str]) -> None:
