@@ -6,7 +6,7 @@
 
 `cells` is one of `tables.BLOCKS`; `figure NAME.png` draws curves into docs/ and shows them;
 `trials` is the table of what was tried. The words behind it choose runs: version, steps, env, rule
-(several with commas), settings=defaults.
+(several with commas), settings (one of `SETTINGS`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/results.md")
 PART = re.compile(r"(<!-- results: ([^\n]*?) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 WORDS = ("version", "steps", "env", "rule", "settings")
+SETTINGS = {
+    "defaults": tables.defaults_only,
+    "offered": tables.offered,
+    "other": tables.others,
+}
 PANEL = 2.35
 """Inches of a figure's panel: its letters can be read at half its size."""
 
@@ -44,7 +49,8 @@ class Part:
 
     def runs(self, results: Iterable[Result]) -> list[Result]:
         found = [r for r in results if self._takes(r)]
-        return tables.defaults_only(found) if self.chosen.get("settings") == ["defaults"] else found
+        settings = self.chosen.get("settings")
+        return SETTINGS[settings[0]](found) if settings else found
 
     def trials(self, trials: Iterable[Trial]) -> list[Trial]:
         return [trial for trial in trials if self._takes(trial)]
@@ -64,12 +70,17 @@ def parse(text: str) -> Part:
     name, *words = text.split()
     file = words.pop(0) if name == "figure" and words else ""
     pairs = [word.partition("=") for word in words]
-    wrong = [key for key, _, _ in pairs if key not in WORDS]
+    wrong = [
+        key
+        for key, _, values in pairs
+        if key not in WORDS or (key == "settings" and values not in SETTINGS)
+    ]
     known = name in (*tables.BLOCKS, "figure", "trials")
     if wrong or not known or (name == "figure") != bool(file):
         raise UserError(
             f"<!-- results: {text} -->: there are {', '.join(tables.BLOCKS)}, trials "
-            f"and figure FILE, chosen by {', '.join(f'{word}=' for word in WORDS)}."
+            f"and figure FILE, chosen by {', '.join(f'{word}=' for word in WORDS)}; "
+            f"settings= is one of {', '.join(SETTINGS)}."
         )
     return Part(name, file, {key: values.split(",") for key, _, values in pairs})
 

@@ -63,6 +63,16 @@ def defaults_only(results: Iterable[Result]) -> list[Result]:
     return [r for row in rows_of(results) if not row.changes for r in row.runs]
 
 
+def offered(results: Iterable[Result]) -> list[Result]:
+    """With what this version offers: the defaults and tuned=mujoco."""
+    return [r for row in rows_of(results) if not row.changes or row.is_tuned for r in row.runs]
+
+
+def others(results: Iterable[Result]) -> list[Result]:
+    """With settings of their own, such as defaults that were given up."""
+    return [r for row in rows_of(results) if row.changes and not row.is_tuned for r in row.runs]
+
+
 class Sources:
     """Numbers of footnotes, in the order in which they are asked for."""
 

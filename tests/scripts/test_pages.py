@@ -17,6 +17,7 @@ from trpo_cli.reference.distil import settings_of
 from trpo_cli.reference.store import Evaluation, Result, Trial
 
 ROOT = Path(__file__).parents[2]
+PENDULUM = "InvertedPendulum-v4"
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in pages.PAGES}
 
 
@@ -64,10 +65,19 @@ class TestParts:
             ("cells", 12), ("cells version=v4", 9), ("cells steps=3000000", 3),
             ("cells rule=npg", 0),
             ("cells version=v4 steps=1000000 settings=defaults", 3),
+            ("cells settings=offered", 9), ("cells settings=other", 3),
         ]:  # fmt: skip
             assert len(pages.parse(words).runs(found)) == count, words
 
-    @pytest.mark.parametrize("text", ["cels", "cells stps=1", "figure", "cells file.png"])
+    def test_what_is_offered_is_the_defaults_and_what_was_tuned(self) -> None:
+        tuned = settings_of(configured("algo=npg", f"env={PENDULUM}", "tuned=mujoco"))
+        found = runs(env=PENDULUM, algo="npg", settings=tuned)
+        assert pages.parse("cells settings=offered").runs(found) == found
+        assert not pages.parse("cells settings=other").runs(found)
+
+    @pytest.mark.parametrize(
+        "text", ["cels", "cells stps=1", "figure", "cells file.png", "cells settings=default"]
+    )
     def test_what_there_is_not_is_refused(self, text: str) -> None:
         with pytest.raises(UserError, match="results: "):
             pages.parse(text)
