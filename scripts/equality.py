@@ -178,9 +178,11 @@ class Case:
 
     @property
     def command(self) -> list[str]:
-        """The overrides. What a case says itself comes last and wins."""
+        """The overrides: no key twice, and what a case says itself wins."""
         own = re.sub(r"^\[.*?\] ", "", self.words).split()
-        return ["seed=3", "threads=1", *self.size.split(), *own]
+        said = {word.partition("=")[0] for word in own}
+        usual = ["seed=3", "threads=1", *self.size.split()]
+        return [*(word for word in usual if word.partition("=")[0] not in said), *own]
 
 
 def cases(pattern: str = "") -> list[Case]:

@@ -24,6 +24,7 @@ from trpo_cli.config.text import config_to_yaml
 from trpo_cli.errors import UserError
 from trpo_cli.reference.distil import settings_of
 from trpo_cli.reference.store import differing, rule_in_words, settings_id
+from trpo_cli.settings import on_command_line
 from trpo_cli.untrusted import parse_yaml
 
 CELLS = Path(__file__).with_name("cells.txt")
@@ -152,10 +153,4 @@ def changes(algo: str, sampler: str, env: str, settings: Mapping[str, Any]) -> s
     """What differs from the defaults, as trpo-run takes it; empty for the defaults."""
     usual = defaults(algo, sampler, env)
     found = {key: values[0] for key, values in differing(settings, usual).items()}
-    return " ".join(f"{key}={_word(value)}" for key, value in found.items())
-
-
-def _word(value: Any) -> str:
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "")
+    return " ".join(f"{key}={on_command_line(value)}" for key, value in found.items())

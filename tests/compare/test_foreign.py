@@ -21,8 +21,9 @@ from trpo_cli.commands.compare import main
 from trpo_cli.compare import foreign, foreign_files
 from trpo_cli.compare.episodes import EPISODES, POINTS, ROWS, WINDOW, Measured, columns_of
 from trpo_cli.compare.foreign import find_foreign, source_of
-from trpo_cli.compare.groups import make_groups, refuse_mixtures
+from trpo_cli.compare.groups import make_groups
 from trpo_cli.compare.read import RETURN, Found, find_runs
+from trpo_cli.compare.refusals import refuse_mixtures
 from trpo_cli.compare.scores import LAST_TENTH, TRAINING_RETURN, choose_protocol, last_tenth
 from trpo_cli.errors import UserError
 from trpo_cli.runs.event_file import EventFile, scalars

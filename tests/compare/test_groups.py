@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.synthetic import write_run
-from trpo_cli.compare.groups import make_groups, natural, refuse_mixtures
+from trpo_cli.compare.groups import check_keys, make_groups, natural
 from trpo_cli.compare.read import Run, find_runs
+from trpo_cli.compare.refusals import refuse_mixtures
 from trpo_cli.errors import UserError
 
 
@@ -141,6 +143,9 @@ class TestRefusals:
         assert str(runs[0].path) in message and str(runs[1].path) in message
         (note,) = refuse_mixtures(runs, {kind})
         assert words in note
+        if words.startswith("different"):  # and what else it says helps too
+            (key,) = re.findall(r"--by (\S+) makes groups of them", message)
+            assert refuse_mixtures(runs, by=check_keys(runs, [key])) == []
 
     @pytest.mark.parametrize(
         "other",

@@ -45,11 +45,12 @@ def compare(args: argparse.Namespace) -> None:
     from trpo_cli.compare.films import find_films, missing
     from trpo_cli.compare.foreign import find_foreign, source_of
     from trpo_cli.compare.formats import to_text
-    from trpo_cli.compare.groups import check_keys, make_groups, refuse_mixtures
+    from trpo_cli.compare.groups import check_keys, make_groups
     from trpo_cli.compare.metric import EVAL_CURVE
     from trpo_cli.compare.ranking import headline
     from trpo_cli.compare.read import Found, find_runs, unchecked
     from trpo_cli.compare.record import Made, as_json
+    from trpo_cli.compare.refusals import refuse_mixtures
     from trpo_cli.compare.results import Options
     from trpo_cli.compare.sweep import find_sweeps
     from trpo_cli.compare.tables import all_tables, for_terminal
@@ -230,7 +231,7 @@ def inches(text: str) -> float:
 
 
 def allowed(texts: Sequence[str]) -> set[str]:
-    from trpo_cli.compare.groups import ALLOW
+    from trpo_cli.compare.refusals import ALLOW
 
     found = {name for text in texts for name in text.split(",") if name}
     unknown = sorted(found - set(ALLOW))
@@ -240,8 +241,8 @@ def allowed(texts: Sequence[str]) -> set[str]:
 
 
 def make_parser() -> arguments.Parser:
-    from trpo_cli.compare.groups import ALLOW
     from trpo_cli.compare.metric import AXES, EVAL_CURVE
+    from trpo_cli.compare.refusals import ALLOW
 
     parser = arguments.make_parser(
         "trpo-compare", "Compare runs: learning curves, tables, tests and a verdict, over seeds."

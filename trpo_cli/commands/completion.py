@@ -166,7 +166,7 @@ def _known(action: argparse.Action) -> Iterable[str]:
     if action.dest == "by":
         return (*dict.fromkeys(s.key for s in known_settings({})), "version", "folder")
     if action.dest == "allow":
-        from trpo_cli.compare.groups import ALLOW
+        from trpo_cli.compare.refusals import ALLOW
 
         return ALLOW
     if action.dest == "format":

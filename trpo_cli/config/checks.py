@@ -9,7 +9,7 @@ from typing import Any
 from trpo_cli.components import HOMES, load
 from trpo_cli.config.schema import Config, is_auto, loggers_of
 from trpo_cli.errors import UserError
-from trpo_cli.settings import CONTINUOUS, as_typed, check_ranges, walk
+from trpo_cli.settings import CONTINUOUS, as_typed, check_ranges, on_command_line, walk
 
 KINDS = {
     "trajectories": "trajectories",
@@ -226,8 +226,7 @@ def holds(config: Config, section: str, when: str) -> bool:
     key, _, values = when.partition("!=" if differs else "=")
     part, _, name = key.rpartition(".")
     value = getattr(getattr(config, part or section), name)
-    shown = str(value).lower() if isinstance(value, bool) else str(value)
-    return (shown in values.split("|")) != differs
+    return (on_command_line(value) in values.split("|")) != differs
 
 
 CONDITIONS = {
