@@ -12,9 +12,9 @@ ours      whole iterations (collect, estimate, update, value) with default setti
           left out; milliseconds per 1,024 steps by phase
 ceiling   16 simulations with random actions and nothing else: `mujoco.batch` stepping or a compiled
           loop over `mj_step`, whichever is faster here
-others    stable-baselines3's PPO and sb3-contrib's TRPO with their defaults, 2,048 steps per
-          update from 1, 8 or 16 environments, on 1 torch thread and on all: the best of the six,
-          each of which is first measured in one pair
+others    stable-baselines3's PPO and sb3-contrib's TRPO with their defaults (PPO with minibatches
+          of our size), 2,048 steps per update from 1, 8 or 16 environments, on 1 torch thread and
+          on all: the best of the six, each of which is first measured in one pair
 
 All of it on one core, and again on all: a process that may use fewer than there are is pinned.
 
