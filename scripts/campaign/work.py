@@ -17,7 +17,7 @@ from campaign import keep
 from campaign.cells import Job
 from trpo_cli.errors import UserError
 from trpo_cli.reference import store
-from trpo_cli.reference.distil import EPISODES, is_evaluated, is_trial, read_finished
+from trpo_cli.reference.distil import episodes_of, is_evaluated, is_trial, read_finished
 from trpo_cli.reference.store import TUNING_SEEDS, Result, Trial, differing, settings_id
 from trpo_cli.sweeps.look import has_begun, is_finished
 
@@ -91,7 +91,7 @@ class Workers:
             )
         run = read_finished(run_dir)
         if not is_trial(run) and not is_evaluated(run):
-            words = [str(run_dir), "--episodes", str(EPISODES), "--threads", "1"]
+            words = [str(run_dir), "--episodes", str(episodes_of(job.env)), "--threads", "1"]
             self._call("evaluate", words, run_dir, measured)
         kept = keep.distil(run_dir)
         keep.put(self._target, [kept])

@@ -17,6 +17,7 @@ from trpo_cli.reference.distil import settings_of
 from trpo_cli.reference.store import Evaluation, Result, Trial
 
 ROOT = Path(__file__).parents[2]
+PONG = "PongNoFrameskip-v4"
 PENDULUM = "InvertedPendulum-v4"
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in pages.PAGES}
 
@@ -47,7 +48,7 @@ class TestOnDisk:
 
     def test_every_run_that_is_stored_stands_on_a_page(self, packaged: list[Result]) -> None:
         parts = [pages.parse(m[2]) for m in pages.PART.finditer(PAGES["docs/results.md"])]
-        shown = {id(r) for p in parts if p.name == "cells" for r in p.runs(packaged)}
+        shown = {id(r) for p in parts if p.name in ("cells", "games") for r in p.runs(packaged)}
         assert [(*r.cell, r.seed) for r in packaged if id(r) not in shown] == []
 
 
@@ -131,6 +132,28 @@ class TestTables:
                    settings=defaults("npg", "single_path", "Hopper-v4"))  # fmt: skip
         text = tables.verdicts([*runs(), *npg])
         assert text.startswith("- On Hopper-v4 trpo has the highest mean, 1,000 ± 100")
+
+    def test_games_beside_what_was_published_after_more_frames(self) -> None:
+        usual = {"env": PONG, "total_steps": 2_000_000}
+        ppo = runs(
+            (-20.0, -10.0), algo="ppo", settings=defaults("ppo", "single_path", PONG), **usual
+        )
+        trpo = runs((-15.0,), settings=defaults("trpo", "single_path", PONG), **usual)
+        head, _, line = (
+            [cell.strip() for cell in x.split("|")[1:-1]]
+            for x in tables.games([*ppo, *trpo]).splitlines()
+        )
+        assert dict(zip(head, line, strict=True)) == {
+            "game": "Pong",
+            "trpo, 8M frames": "-15",
+            "ppo, 8M frames": "-15 ± 7.07",  # 10 / sqrt(2)
+            "TRPO paper, 200M frames": "20.9",
+            "TRPO paper, vine, 800M frames": "20.9",
+            "TRPO, POP3D paper, 40M frames": "19.6",
+            "PPO, CleanRL, 40M frames": "20.4",
+            "random": "-20.4",
+            "human": "-3",
+        }
 
     def test_what_was_tried(self) -> None:
         """Means over seeds, the best of a rule and its steps in bold."""

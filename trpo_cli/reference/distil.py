@@ -14,11 +14,13 @@ from trpo_cli.compare.metric import TRAIN_CURVE, Metric
 from trpo_cli.compare.read import DIAGNOSTICS, PROGRESS, Run, read_run
 from trpo_cli.compare.scores import final_evaluation
 from trpo_cli.compare.trust_region import kl_used
+from trpo_cli.config.env import ATARI_ID
 from trpo_cli.errors import UserError
 from trpo_cli.reference.store import TUNING_SEEDS, Evaluation, Result, Trial, settings_id, spaced
 
-EPISODES = 100
-"""Of the evaluations of the last policy."""
+EPISODES, GAMES = 100, 30
+"""Of the evaluations of the last policy, and of those on an Atari game: one can last half an hour
+of play, and takes as long as ten episodes of MuJoCo."""
 POINTS = 60
 CURVE = Metric(TRAIN_CURVE, smoothed=True)
 """Every run has it, whether or not it was evaluated in training."""
@@ -109,7 +111,7 @@ def is_trial(run: Run) -> bool:
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """config: flat. What decides what a run is a sample of, besides the fields of a result."""
-    game = str(config["env.id"]).startswith("ALE/") or "NoFrameskip" in str(config["env.id"])
+    game = ATARI_ID.search(str(config["env.id"]))
     return {
         key: value
         for key, value in config.items()
@@ -144,6 +146,11 @@ def commit_of(run: Run) -> str:
     return str(git.get("commit") or "")[:10] + ("-dirty" if git.get("dirty") else "")
 
 
+def episodes_of(env: str) -> int:
+    """How many an evaluation has to have on an environment."""
+    return GAMES if ATARI_ID.search(env) else EPISODES
+
+
 def is_evaluated(run: Run) -> bool:
     """Whether its last policy was evaluated both ways, with enough episodes."""
     return None not in (_find(run, deterministic=True), _find(run, deterministic=False))
@@ -152,8 +159,9 @@ def is_evaluated(run: Run) -> bool:
 def _find(run: Run, deterministic: bool) -> Evaluation | None:
     """The first of the last policy that has enough episodes: another seed is no second chance."""
     for line in run.evals:
-        last = line["step"] == run.steps and "checkpoint" not in line
-        if last and line.get("deterministic") is deterministic and line["episodes"] >= EPISODES:
+        if line["step"] != run.steps or "checkpoint" in line:
+            continue
+        if line.get("deterministic") is deterministic and line["episodes"] >= episodes_of(run.env):
             return Evaluation(line["return_mean"], line["return_std"], line["episodes"])
     return None
 
@@ -162,10 +170,10 @@ def _evaluation(run: Run, deterministic: bool) -> Evaluation:
     found = _find(run, deterministic)
     if found is not None:
         return found
-    how = "deterministic" if deterministic else "sampled"
+    how, episodes = "deterministic" if deterministic else "sampled", episodes_of(run.env)
     raise UserError(
-        f"{run.path} has no evaluation of its last policy with {EPISODES} episodes and {how} "
-        f"actions. trpo-eval {run.path} --episodes {EPISODES} makes it."
+        f"{run.path} has no evaluation of its last policy with {episodes} episodes and {how} "
+        f"actions. trpo-eval {run.path} --episodes {episodes} makes it."
     )
 
 
