@@ -119,6 +119,15 @@ def test_a_run_without_both_evaluations_is_refused(
         result_of(read_finished(run_dir))
 
 
+def test_a_game_takes_fewer_episodes(tmp_path: Path) -> None:
+    evals = both(24_000, episodes=30)
+    played = chained_run(tmp_path / "pong", env="PongNoFrameskip-v4", evals=evals)
+    assert result_of(read_finished(played)).sampled.n == 30
+    with pytest.raises(UserError, match="30 episodes"):
+        short = both(24_000, episodes=29)
+        result_of(read_finished(chained_run(tmp_path / "short", env="ALE/Pong-v5", evals=short)))
+
+
 def test_the_first_evaluation_counts(tmp_path: Path) -> None:
     again = evaluation(24_000, 9999.0, episodes=100)
     run_dir = chained_run(tmp_path / "run", evals=[*both(24_000), again])

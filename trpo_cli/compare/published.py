@@ -138,6 +138,12 @@ def split(env: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else (name, "")
 
 
+def is_game(env: str) -> bool:
+    """Whether this is the id of an Atari game."""
+    name = env.rpartition(":")[2]
+    return name.startswith("ALE/") or bool(re.search(r"(NoFrameskip|Deterministic)-v\d+$", name))
+
+
 def reference(env: str, who: str) -> float | None:
     """The score of a random player or of a human on an Atari game, None where there is none."""
     found = [entry.mean for entry in of_env(env) if entry.algo == who]

@@ -11,10 +11,10 @@ import numpy as np
 from trpo_cli.compare import align
 from trpo_cli.compare.groups import BOOKKEEPING, used
 from trpo_cli.compare.metric import TRAIN_CURVE, Metric
+from trpo_cli.compare.published import is_game
 from trpo_cli.compare.read import DIAGNOSTICS, PROGRESS, Run, read_run
 from trpo_cli.compare.scores import final_evaluation
 from trpo_cli.compare.trust_region import kl_used
-from trpo_cli.config.env import ATARI_ID
 from trpo_cli.errors import UserError
 from trpo_cli.reference.store import TUNING_SEEDS, Evaluation, Result, Trial, settings_id, spaced
 
@@ -111,7 +111,7 @@ def is_trial(run: Run) -> bool:
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """config: flat. What decides what a run is a sample of, besides the fields of a result."""
-    game = ATARI_ID.search(str(config["env.id"]))
+    game = is_game(str(config["env.id"]))
     return {
         key: value
         for key, value in config.items()
@@ -148,7 +148,7 @@ def commit_of(run: Run) -> str:
 
 def episodes_of(env: str) -> int:
     """How many an evaluation has to have on an environment."""
-    return GAMES if ATARI_ID.search(env) else EPISODES
+    return GAMES if is_game(env) else EPISODES
 
 
 def is_evaluated(run: Run) -> bool:
