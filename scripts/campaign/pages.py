@@ -4,7 +4,7 @@
     ...
     <!-- end of results -->
 
-`cells` is one of `tables.BLOCKS`; `figure NAME.png` draws curves into docs/ and shows them;
+`cells` is one of `BLOCKS`; `figure NAME.png` draws curves into docs/ and shows them;
 `trials` is the table of what was tried. The words behind it choose runs: version, steps, env, rule
 (several with commas), settings (one of `SETTINGS`).
 """
@@ -15,11 +15,11 @@ import hashlib
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from campaign import tables
+from campaign import games, tables
 from trpo_cli.compare.drawing import draw
 from trpo_cli.compare.plots import curves
 from trpo_cli.compare.published import split
@@ -30,6 +30,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/results.md")
 PART = re.compile(r"(<!-- results: ([^\n]*?) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 WORDS = ("version", "steps", "env", "rule", "settings")
+BLOCKS: Mapping[str, Callable[[Sequence[Result]], str]] = {
+    "cells": tables.cells,
+    "verdicts": tables.verdicts,
+    "bounds": tables.bounds,
+    "cost": tables.cost,
+    "short": tables.short,
+    "games": games.games,
+}
+"""What a page can ask for by name."""
 SETTINGS = {
     "defaults": tables.defaults_only,
     "offered": tables.offered,
@@ -75,10 +84,10 @@ def parse(text: str) -> Part:
         for key, _, values in pairs
         if key not in WORDS or (key == "settings" and values not in SETTINGS)
     ]
-    known = name in (*tables.BLOCKS, "figure", "trials")
+    known = name in (*BLOCKS, "figure", "trials")
     if wrong or not known or (name == "figure") != bool(file):
         raise UserError(
-            f"<!-- results: {text} -->: there are {', '.join(tables.BLOCKS)}, trials "
+            f"<!-- results: {text} -->: there are {', '.join(BLOCKS)}, trials "
             f"and figure FILE, chosen by {', '.join(f'{word}=' for word in WORDS)}; "
             f"settings= is one of {', '.join(SETTINGS)}."
         )
@@ -98,7 +107,7 @@ def rewritten(text: str, page: str, results: Sequence[Result], trials: Sequence[
         elif part.name == "trials":
             made = tables.trials(part.trials(trials))
         else:
-            made = tables.BLOCKS[part.name](runs)
+            made = BLOCKS[part.name](runs)
         return f"{match[1]}\n{made}\n{match[3]}"
 
     return PART.sub(make, text)

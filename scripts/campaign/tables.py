@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from campaign.cells import changes, tuned
 from trpo_cli.compare.analyse import analyse
 from trpo_cli.compare.groups import make_groups, natural
-from trpo_cli.compare.published import Published, caveat, highest, of_env, reference, split
+from trpo_cli.compare.published import Published, caveat, highest, split
 from trpo_cli.compare.results import Comparison, Options
 from trpo_cli.compare.statistics import Interval, mean_interval
 from trpo_cli.compare.verdict import on_env, overall, sureness
-from trpo_cli.compare.wording import listed, number, plus_minus, spread
+from trpo_cli.compare.wording import listed, number, plus_minus
 from trpo_cli.reference.runs import as_run
 from trpo_cli.reference.store import Result, Trial
 
@@ -22,14 +22,6 @@ CLEAR, HIGHER, EQUAL = "▲", "△", "="
 one that is the same number."""
 ALIKE = ({"", "v2", "v3", "v4"}, {"v5"})
 """Versions of tasks whose numbers are held against each other. v5 has other rewards and ends."""
-BESIDE_GAMES = [
-    ("TRPO paper", "TRPO paper Table 1", "trpo", 50_000_000),
-    ("TRPO paper, vine", "TRPO paper Table 1", "trpo+vine", 200_000_000),
-    ("TRPO, POP3D paper", "POP3D paper", "trpo", 10_000_000),
-    ("PPO, CleanRL", "CleanRL", "ppo", 10_000_000),
-]
-"""Published scores of games that stand beside ours: title, source, rule, steps."""
-PLAYERS = ("random", "human")
 NOTHING = "Nothing is stored of these runs yet: `make reference` makes them.\n"
 
 
@@ -153,36 +145,6 @@ def letter(place: int) -> str:
     return (letter(place // 26 - 1) if place >= 26 else "") + chr(ord("a") + place % 26)
 
 
-def games(results: Sequence[Result]) -> str:
-    """Atari games: ours, and what was published after how many frames."""
-    found: dict[tuple[str, int], dict[str, list[Result]]] = {}
-    for r in defaults_only(results):
-        found.setdefault((r.rule, r.total_steps), {}).setdefault(r.env, []).append(r)
-    if not found:
-        return NOTHING
-    columns = sorted(found, key=lambda column: (natural(column[0]), column[1]))
-    head = [f"{rule}, {frames(steps)}" for rule, steps in columns]
-    head += [f"{title}, {frames(steps)}" for title, *_, steps in BESIDE_GAMES]
-    lines = ["| game | " + " | ".join([*head, *PLAYERS]) + " |"]
-    lines.append("|---" * (1 + len(head) + len(PLAYERS)) + "|")
-    for env in sorted({env for by_env in found.values() for env in by_env}, key=natural):
-        ours = [found[column].get(env, []) for column in columns]
-        said = [
-            spread(mean_interval([r.sampled.mean for r in runs])) if runs else "" for runs in ours
-        ]
-        known = {(x.algo, x.steps, x.source.partition(" (")[0]): x.mean for x in of_env(env)}
-        theirs = [known.get((rule, steps, source)) for _, source, rule, steps in BESIDE_GAMES]
-        theirs += [reference(env, who) for who in PLAYERS]
-        said += ["" if score is None else number(score) for score in theirs]
-        lines.append(f"| {split(env)[0]} | " + " | ".join(said) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def frames(steps: int) -> str:
-    """A step of an agent is four frames of a game."""
-    return f"{4 * steps / 1e6:g}M frames"
-
-
 def compared(results: Sequence[Result]) -> Comparison:
     """The defaults, as `trpo-compare` analyses them."""
     runs = [as_run(r) for r in defaults_only(results)]
@@ -289,14 +251,3 @@ def trials(found: Sequence[Trial]) -> str:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-BLOCKS: Mapping[str, Callable[[Sequence[Result]], str]] = {
-    "cells": cells,
-    "verdicts": verdicts,
-    "bounds": bounds,
-    "cost": cost,
-    "short": short,
-    "games": games,
-}
-"""What a page can ask for by name."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from campaign import pages, tables
+from campaign import games, pages, tables
 from campaign.cells import configured, defaults, named
 from tests.reference.results import result
 from trpo_cli.errors import UserError
@@ -141,7 +141,7 @@ class TestTables:
         trpo = runs((-15.0,), settings=defaults("trpo", "single_path", PONG), **usual)
         head, _, line = (
             [cell.strip() for cell in x.split("|")[1:-1]]
-            for x in tables.games([*ppo, *trpo]).splitlines()
+            for x in games.games([*ppo, *trpo]).splitlines()
         )
         assert dict(zip(head, line, strict=True)) == {
             "game": "Pong",

@@ -20,7 +20,7 @@ from trpo_cli.reference.store import TUNING_SEEDS, Evaluation, Result, Trial, se
 
 EPISODES, GAMES = 100, 30
 """Of the evaluations of the last policy, and of those on an Atari game: one can last half an hour
-of play, and takes as long as ten episodes of MuJoCo."""
+of play."""
 POINTS = 60
 CURVE = Metric(TRAIN_CURVE, smoothed=True)
 """Every run has it, whether or not it was evaluated in training."""
