@@ -41,6 +41,7 @@ from benchmark import ceilings, others, ours
 from benchmark.pairs import Comparison, in_turn
 from benchmark.report import Result, Row, summary, table
 from benchmark.worker import Failed, Work, Worker
+from trpo_cli.env_ids import is_game
 from trpo_cli.system.machine import machine, usable_cores, versions
 
 PONG = "PongNoFrameskip-v4"
@@ -141,7 +142,7 @@ def best_ceiling(
     def start(make: Callable[..., Work]) -> Worker:
         return alive.enter_context(Worker(make, cores, env=env))
 
-    if ceilings.is_atari(env):
+    if is_game(env):
         return "ale-py's vector environment", start(ceilings.atari), None
     batch, loop = start(ceilings.mujoco_batch), start(ceilings.compiled_loop)
     comparison = in_turn(loop, batch, args.pairs, args.seconds)

@@ -22,6 +22,7 @@ LAYERS = {
     "version": "",
     "errors": "",
     "seeding": "",
+    "env_ids": "",
     "maths": "",
     "untrusted": "",
     "kernels": "",
@@ -32,8 +33,8 @@ LAYERS = {
     "data": "maths distributed",
     "runs": "version errors untrusted system",
     "terminal": "errors untrusted system runs",
-    "config": "errors untrusted settings components system",
-    "simulators": "errors kernels settings components config",
+    "config": "errors env_ids untrusted settings components system",
+    "simulators": "errors env_ids kernels settings components config",
     "models": "errors kernels seeding maths settings components distributed data",
     "estimators": "errors maths settings components distributed data models",
     "samplers": "errors kernels seeding maths settings components distributed data simulators "
@@ -42,17 +43,17 @@ LAYERS = {
     "export": "errors maths data simulators models",
     "video": "errors simulators",
     "lab": "errors untrusted settings runs simulators",
-    "compare": "errors untrusted maths runs settings",
+    "compare": "errors env_ids untrusted maths runs settings",
     "sweeps": "errors untrusted system runs terminal",
     "race": "errors runs terminal compare sweeps",
     "tune": "errors untrusted settings system runs terminal sweeps",
-    "reference": "errors runs compare",
+    "reference": "errors env_ids runs compare",
     "trackers": "errors settings components system runs sweeps",
     "training": "errors seeding maths settings components system distributed data runs terminal "
     "config simulators models estimators samplers algos video trackers",
-    "commands": "version errors untrusted kernels settings components system distributed runs "
-    "terminal config simulators samplers export compare lab sweeps race tune reference training "
-    "video trackers",
+    "commands": "version errors env_ids untrusted kernels settings components system distributed "
+    "runs terminal config simulators samplers export compare lab sweeps race tune reference "
+    "training video trackers",
     "api": "errors runs config simulators models compare sweeps training",
     "__init__": "version api",
     "__main__": "commands",

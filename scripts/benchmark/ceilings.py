@@ -24,10 +24,6 @@ EPISODE = 32
 short."""
 
 
-def is_atari(env: str) -> bool:
-    return "NoFrameskip" in env or env.startswith("ALE/")
-
-
 def timed(work: Callable[[], int]) -> Work:
     """The function, which returns its steps, with the time that it took."""
 

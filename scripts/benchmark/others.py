@@ -6,22 +6,23 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from benchmark.ceilings import is_atari, timed
+from benchmark.ceilings import timed
 from benchmark.worker import Work
 from trpo_cli.components import defaults
+from trpo_cli.env_ids import is_game
 
 
 def arrangements(env: str, cores: int) -> tuple[Callable[..., Work], list[dict[str, int]]]:
     """What runs them on this environment, and with which arguments to try it."""
     threads = sorted({1, cores})
-    if is_atari(env):
+    if is_game(env):
         return on_atari, [{"processes": n, "torch_threads": t} for n in (1, 8) for t in threads]
     return on_mujoco, [{"num_envs": n, "torch_threads": t} for n in (1, 8, 16) for t in threads]
 
 
 def rules(env: str) -> list[str]:
     """Those of our rules that have a counterpart there."""
-    return ["ppo"] if is_atari(env) else ["trpo", "ppo"]
+    return ["ppo"] if is_game(env) else ["trpo", "ppo"]
 
 
 def on_mujoco(env: str, algo: str, num_envs: int, torch_threads: int) -> Work:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.ceilings import is_atari
 from benchmark.worker import Lap, Work
+from trpo_cli.env_ids import is_game
 
 SAME_PHYSICS = "same physics"
 """Beside the phases: what the physics of the same steps takes alone, see `benchmark.replay`."""
@@ -19,9 +19,9 @@ def training(env: str, algo: str, settings: Sequence[str]) -> Work:
     from trpo_cli.commands.hydra.compose import config_of
     from trpo_cli.training.trainer import Training
 
-    one = () if is_atari(env) else ("sampler.groups=1",)  # makes no difference in compiled loops
+    one = () if is_game(env) else ("sampler.groups=1",)  # makes no difference in compiled loops
     training = Training(config_of(f"algo={algo}", f"env={env}", "seed=0", *one, *settings))
-    replay = None if is_atari(env) else Replay(training)
+    replay = None if is_game(env) else Replay(training)
 
     def work() -> Lap:
         before, began = training.step, time.perf_counter()

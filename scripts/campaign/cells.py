@@ -17,10 +17,10 @@ from trpo_cli.commands.hydra.compose import compose, start_hydra
 from trpo_cli.compare.groups import file_name
 from trpo_cli.compare.read import flatten
 from trpo_cli.components import conf_dir
-from trpo_cli.config import ATARI_ID
 from trpo_cli.config.schema import all_options
 from trpo_cli.config.settle import settle
 from trpo_cli.config.text import config_to_yaml
+from trpo_cli.env_ids import is_game
 from trpo_cli.errors import UserError
 from trpo_cli.reference.distil import settings_of
 from trpo_cli.reference.store import differing, rule_in_words, settings_id
@@ -118,7 +118,7 @@ def numbers(text: str) -> list[int]:
 def configured(*words: str) -> dict[str, Any]:
     """What trpo-run makes of a command line, flat, with what `auto` becomes."""
     config, _ = compose(_hydra(), words)
-    game = bool(ATARI_ID.search(config.env.id))
+    game = is_game(config.env.id)
     return flatten(parse_yaml(config_to_yaml(settle(config, images=game, emulated=game)).encode()))
 
 
@@ -129,7 +129,7 @@ def _hydra() -> Hydra:
 
 def defaults(algo: str, sampler: str, env: str) -> dict[str, Any]:
     """The settings with which this checkout runs a rule on an environment."""
-    own = (conf_dir() / "env" / f"{env}.yaml").is_file() or ATARI_ID.search(env)
+    own = (conf_dir() / "env" / f"{env}.yaml").is_file() or is_game(env)
     return _defaults(algo, sampler, env if own else "Hopper-v4")  # all others have the same
 
 

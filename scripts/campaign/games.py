@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from campaign.tables import NOTHING, defaults_only
 from trpo_cli.compare.groups import natural
-from trpo_cli.compare.published import of_env, reference, split
+from trpo_cli.compare.published import of_env, reference
 from trpo_cli.compare.statistics import mean_interval
 from trpo_cli.compare.wording import number, spread
+from trpo_cli.env_ids import task_and_version
 from trpo_cli.reference.store import Result
 
 BESIDE_GAMES = [
@@ -42,7 +43,7 @@ def games(results: Sequence[Result]) -> str:
         theirs = [known.get((rule, steps, source)) for _, source, rule, steps in BESIDE_GAMES]
         theirs += [reference(env, who) for who in PLAYERS]
         said += ["" if score is None else number(score) for score in theirs]
-        lines.append(f"| {split(env)[0]} | " + " | ".join(said) + " |")
+        lines.append(f"| {task_and_version(env)[0]} | " + " | ".join(said) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from campaign import games, tables
 from trpo_cli.compare.drawing import draw
 from trpo_cli.compare.plots import curves
-from trpo_cli.compare.published import split
+from trpo_cli.env_ids import task_and_version
 from trpo_cli.errors import UserError
 from trpo_cli.reference.store import Result, Trial
 
@@ -66,7 +66,7 @@ class Part:
 
     def _takes(self, result: Result | Trial) -> bool:
         mine = {
-            "version": split(result.env)[1],
+            "version": task_and_version(result.env)[1],
             "steps": str(result.total_steps),
             "env": result.env,
             "rule": result.rule,

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from campaign.cells import changes, tuned
 from trpo_cli.compare.analyse import analyse
 from trpo_cli.compare.groups import make_groups, natural
-from trpo_cli.compare.published import Published, caveat, highest, split
+from trpo_cli.compare.published import Published, caveat, highest
 from trpo_cli.compare.results import Comparison, Options
 from trpo_cli.compare.statistics import Interval, mean_interval
 from trpo_cli.compare.verdict import on_env, overall, sureness
 from trpo_cli.compare.wording import listed, number, plus_minus
+from trpo_cli.env_ids import task_and_version
 from trpo_cli.reference.runs import as_run
 from trpo_cli.reference.store import Result, Trial
 
@@ -123,7 +124,7 @@ def cells(results: Sequence[Result]) -> str:
 def beside(row: Row, ours: Interval, deterministic: bool, sources: Sources) -> tuple[str, str]:
     """A mean with its interval and its mark, and the published number that it is held against."""
     steps = row.runs[0].total_steps
-    versions = next((v for v in ALIKE if split(row.env)[1] in v), {""})
+    versions = next((v for v in ALIKE if task_and_version(row.env)[1] in v), {""})
     entry = highest(row.env, row.rule, steps, deterministic, versions)
     text = f"{plus_minus(ours.value, ours.std)}{bracket(ours)}"
     if entry is None:

@@ -14,7 +14,7 @@ from trpo_cli.compare import align
 from trpo_cli.compare.align import Curve, curves_of
 from trpo_cli.compare.metric import EVAL_CURVE, Metric
 from trpo_cli.compare.normalise import human_scale, range_scale
-from trpo_cli.compare.published import caveat, highest, is_game, of_env, published, split
+from trpo_cli.compare.published import caveat, highest, of_env, published
 from trpo_cli.compare.read import Run, find_runs
 from trpo_cli.compare.scores import (
     FINAL_EVALUATION,
@@ -177,30 +177,3 @@ class TestPublished:
         old = highest("Hopper-v4", "ppo", 1_000_000, None, {"v2", "v3"})
         assert old is not None and (old.mean, old.version) == (2761, "v2")
         assert highest("CartPole-v1", "trpo", 1_000_000) is None
-
-    @pytest.mark.parametrize(
-        ("env", "name"),
-        [
-            ("Hopper-v4", ("Hopper", "v4")),
-            ("ALE/Pong-v5", ("Pong", "v5")),
-            ("PongNoFrameskip-v4", ("Pong", "v4")),
-            ("pkg:Mine-v0", ("Mine", "v0")),
-            ("odd", ("odd", "")),
-        ],
-    )
-    def test_names_and_versions(self, env, name):
-        assert split(env) == name
-
-    @pytest.mark.parametrize(
-        ("env", "played"),
-        [
-            ("ALE/Pong-v5", True),
-            ("ale_py:ALE/Pong-v5", True),
-            ("PongNoFrameskip-v4", True),
-            ("PongDeterministic-v4", True),
-            ("Hopper-v4", False),
-            ("mine:Alert-v0", False),
-        ],
-    )
-    def test_games(self, env, played):
-        assert is_game(env) is played

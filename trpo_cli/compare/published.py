@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from trpo_cli.compare.wording import listed
+from trpo_cli.env_ids import task_and_version
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def published() -> tuple[Published, ...]:
 
 def of_env(env: str) -> list[Published]:
     """Everything published about a task, of any version."""
-    name, _ = split(env)
+    name, _ = task_and_version(env)
     return [entry for entry in published() if entry.env == name]
 
 
@@ -100,7 +101,7 @@ def absent(env: str, rules: Mapping[str, int]) -> list[str]:
 def caveat(entry: Published, env: str, steps: int) -> str:
     """Why a number does not stand beside runs on `env` of `steps` steps without more ado."""
     reasons = []
-    _, version = split(env)
+    _, version = task_and_version(env)
     if entry.version and version not in entry.version.split("/"):
         reasons.append(f"{entry.version}, not {version}")
     if entry.steps is None:
@@ -129,19 +130,6 @@ def highest(
     if versions is not None:
         found = [x for x in found if set(x.version.split("/")) <= set(versions)]
     return max(found, key=lambda x: x.mean, default=None)
-
-
-def split(env: str) -> tuple[str, str]:
-    """Hopper-v4 -> (Hopper, v4); ALE/Pong-v5 and PongNoFrameskip-v4 -> (Pong, ...)."""
-    name = env.rpartition(":")[2]
-    match = re.fullmatch(r"(?:ALE/)?(.+?)(?:NoFrameskip|Deterministic)?-(v\d+)", name)
-    return (match[1], match[2]) if match else (name, "")
-
-
-def is_game(env: str) -> bool:
-    """Whether this is the id of an Atari game."""
-    name = env.rpartition(":")[2]
-    return name.startswith("ALE/") or bool(re.search(r"(NoFrameskip|Deterministic)-v\d+$", name))
 
 
 def reference(env: str, who: str) -> float | None:

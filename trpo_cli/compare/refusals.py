@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from trpo_cli.compare.groups import KWARGS, apart, differing, grouped, show, used
 from trpo_cli.compare.read import Run
+from trpo_cli.env_ids import unversioned
 from trpo_cli.errors import UserError
 
 ALLOW = ("versions", "steps", "envs")
@@ -49,7 +49,7 @@ def single(runs: Sequence[Run], keys: Iterable[str]) -> Iterable[str]:
 
 def mixed_tasks(runs: Sequence[Run], by: Collection[str]) -> Iterable[str]:
     """Versions of one task, and one id with other arguments, are different tasks."""
-    for task, same in grouped(runs, [re.sub(r"-v\d+$", "", run.env) for run in runs]).items():
+    for task, same in grouped(runs, [unversioned(run.env) for run in runs]).items():
         found = grouped(same, [run.env for run in same])
         if len(found) > 1:
             yield f"{task} is there in versions that are different tasks: {examples(found)}."

@@ -5,7 +5,7 @@ that a run starts from in the YAML files under ``conf/``.
 """
 
 from trpo_cli.config.checks import check_read, validate
-from trpo_cli.config.env import ATARI_ID, AtariConfig, EnvConfig
+from trpo_cli.config.env import AtariConfig, EnvConfig
 from trpo_cli.config.schema import (
     CHANGEABLE,
     CheckpointConfig,
@@ -17,7 +17,6 @@ from trpo_cli.config.schema import (
 from trpo_cli.config.text import config_from_yaml, config_to_yaml, named_modules, read_config
 
 __all__ = [
-    "ATARI_ID",
     "CHANGEABLE",
     "AtariConfig",
     "CheckpointConfig",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from trpo_cli.components import HOMES, conf_dir, defaults, read_yaml, set_with
-from trpo_cli.config.env import ATARI_ID
 from trpo_cli.config.schema import Config
+from trpo_cli.env_ids import is_game
 from trpo_cli.settings import on_command_line, walk
 
 
@@ -21,7 +21,7 @@ def changed(config: Config) -> list[str]:
         usual |= {f"{group}.{key}": value for key, value in defaults(group, section.name).items()}
     rule = f"algo/{config.algo.name}"
     also = {"value": set_with(conf_dir(), rule, f"value={config.value.name}")}
-    if ATARI_ID.search(config.env.id):
+    if is_game(config.env.id):
         also |= set_with(conf_dir(), rule, "env=atari")
     for group, settings in also.items():
         if isinstance(settings, dict):

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from trpo_cli.settings import setting
-
-ATARI_ID = re.compile(r"^ALE/|^ale_py:|(NoFrameskip|Deterministic)-v\d+$")
-"""Names of Atari games that say so."""
 
 
 @dataclass

@@ -11,10 +11,10 @@ import numpy as np
 from trpo_cli.compare import align
 from trpo_cli.compare.groups import BOOKKEEPING, used
 from trpo_cli.compare.metric import TRAIN_CURVE, Metric
-from trpo_cli.compare.published import is_game
 from trpo_cli.compare.read import DIAGNOSTICS, PROGRESS, Run, read_run
 from trpo_cli.compare.scores import final_evaluation
 from trpo_cli.compare.trust_region import kl_used
+from trpo_cli.env_ids import is_game
 from trpo_cli.errors import UserError
 from trpo_cli.reference.store import TUNING_SEEDS, Evaluation, Result, Trial, settings_id, spaced
 

@@ -15,7 +15,8 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from trpo_cli.components import imported
-from trpo_cli.config import ATARI_ID, EnvConfig
+from trpo_cli.config import EnvConfig
+from trpo_cli.env_ids import is_game, unversioned
 from trpo_cli.errors import UserError
 from trpo_cli.settings import suggestion
 from trpo_cli.simulators.lqr import environment as linear
@@ -44,7 +45,7 @@ def check_env(env: EnvConfig) -> EnvSpec:
     module, _, name = env.id.rpartition(":")
     if module:
         imported(module, f"env={env.id}")
-    if name not in gymnasium.registry and (ATARI_ID.search(name) or _old_atari(name)):
+    if name not in gymnasium.registry and (is_game(name) or _old_atari(name)):
         _need_atari(env.id)
         imported("ale_py", f"env={env.id}")
     spec = gymnasium.registry.get(name)
@@ -105,10 +106,10 @@ def _unknown(env_id: str, module: str, name: str) -> str:
         for k, spec in gymnasium.registry.items()
         if not _retired(spec) and (not module or _package(spec) == module.split(".")[0])
     ]
-    base = re.sub(r"-v\d+$", "", name)
+    base = unversioned(name)
     if not module and (game := [g for g in games() if g.casefold() == base.casefold()]):
         return f"env={env_id} is not a known environment. Did you mean ALE/{game[0]}-v5?"
-    versions = [k for k in known if re.sub(r"-v\d+$", "", k).casefold() == base.casefold()]
+    versions = [k for k in known if unversioned(k).casefold() == base.casefold()]
     if versions:
         versions.sort(key=lambda k: gymnasium.registry[k].version or 0)
         same = [k for k in versions if k.casefold() == name.casefold()]

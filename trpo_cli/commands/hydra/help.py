@@ -11,10 +11,11 @@ from trpo_cli.commands import arguments
 from trpo_cli.commands.hydra.help_words import EXAMPLES, OPTIONS, SHORT, USAGE
 from trpo_cli.commands.hydra.options import Setting, choices, settings_of
 from trpo_cli.components import TUNED, conf_dir, file_names, load, set_with
-from trpo_cli.config import ATARI_ID, Config
+from trpo_cli.config import Config
 from trpo_cli.config.checks import is_read
 from trpo_cli.config.schema import all_options, default_option
 from trpo_cli.config.settle import settle
+from trpo_cli.env_ids import is_game
 from trpo_cli.errors import UserError
 from trpo_cli.settings import as_typed, range_text, walk
 from trpo_cli.terminal.display import columns, fitted
@@ -44,7 +45,7 @@ def looked_at(config: Config, overrides: Sequence[str]) -> tuple[Config, bool]:
     An environment that the command line names is looked at where that is cheap; MuJoCo's, whose
     library takes longer to import than all the rest, are known.
     """
-    game = bool(ATARI_ID.search(config.env.id))
+    game = is_game(config.env.id)
     if game or "env" not in choices(overrides):
         return settle(config, game, emulated=game), not game
     from trpo_cli.simulators.resolve import check_env, mujoco_class
@@ -91,7 +92,7 @@ def _others(config: Config, continuous: bool, width: int) -> Iterator[str]:
     for key, _, value in walk(config):
         section, _, name = key.rpartition(".")
         known = key in LATER or name == "name" or section == "algo"
-        needless = section == "env.atari" and not ATARI_ID.search(config.env.id)
+        needless = section == "env.atari" and not is_game(config.env.id)
         if not known and not needless and is_read(config, key, continuous):
             sections.setdefault(section, []).append(f"{name}={as_typed(value)}")
     for section, pairs in sections.items():

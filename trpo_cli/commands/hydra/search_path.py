@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
 from trpo_cli.components import ALSO, HOMES, TUNED, conf_dir, load, read_yaml, set_with
-from trpo_cli.config import ATARI_ID
+from trpo_cli.env_ids import is_game, unversioned
 from trpo_cli.errors import UserError
 
 NO_FILE = "components"
@@ -66,7 +65,7 @@ class FilesSource(FileConfigSource):
             return {"value": also} if also else {}
         if group == "with_tuned":
             return _tuned(folder, *rest.split("/", 2)) if rest.count("/") > 1 else {}
-        if group == "with_env" and ATARI_ID.search(choice):
+        if group == "with_env" and is_game(choice):
             return set_with(folder, f"algo/{chosen}", "env=atari")
         if group == "with_advantage":
             chosen, _, choice = rest.rpartition("/")
@@ -85,8 +84,7 @@ def _tuned(folder: Path, name: str, rule: str, env: str) -> dict[str, Any]:
     if ALSO not in content:
         return {}
     known: dict[str, Any] = content[ALSO]
-    task = re.sub(r"-v\d+$", "", env)
-    entry = f"algo={rule} env={task}"
+    entry = f"algo={rule} env={unversioned(env)}"
     if entry not in known:
         raise UserError(
             f"tuned={name} has no settings for algo={rule} env={env}. It has some for "
