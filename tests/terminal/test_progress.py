@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from trpo_cli.components import SamplerTraits
 from trpo_cli.terminal import evaluating
 from trpo_cli.terminal import progress as progress_module
 from trpo_cli.terminal.display import PlainLines, duration, time_limit, write_anything
@@ -20,7 +21,7 @@ CONFIG = SimpleNamespace(
     env=SimpleNamespace(id="Hopper-v4"),
     policy=SimpleNamespace(name="mlp"),
     value=SimpleNamespace(name="mlp"),
-    sampler=SimpleNamespace(num_envs=10, steps_per_env=10),
+    sampler=SimpleNamespace(num_envs=10, steps_per_env=10, traits=SamplerTraits()),
     seed=7,
 )
 FACTS = {
@@ -74,6 +75,20 @@ class TestPlain:
             str(tmp_path),
         ):
             assert part in text
+
+    @pytest.mark.parametrize(
+        ("gives", "size"),
+        [
+            ("branches", "100 steps of the trunk per update and those of its rollouts, 100,000"),
+            ("evaluations", "10 steps = up to 100 steps per update, 100,000"),
+        ],
+    )
+    def test_an_update_of_another_sampler(self, tmp_path, gives, size):
+        sampler = SimpleNamespace(num_envs=10, steps_per_env=10, traits=SamplerTraits(gives))
+        config = SimpleNamespace(**{**vars(CONFIG), "sampler": sampler})
+        out = io.StringIO()
+        Progress(config, FACTS, tmp_path, out).banner()
+        assert size in out.getvalue()
 
     @pytest.mark.parametrize(
         ("seconds_per_update", "low", "high"),

@@ -25,6 +25,12 @@ LINE_SECONDS, QUIET_SECONDS = 2.0, 300.0
 """... but not more often than the first of these, and not more seldom than the second."""
 PACE = 20
 """Updates over which the speed is measured that is shown in training."""
+SIZE = "{:,} steps per update"
+SIZES = {
+    "branches": "{:,} steps of the trunk per update and those of its rollouts",
+    "evaluations": "up to {:,} steps per update",
+}
+"""How many steps an update is made from, by what the sampler gives."""
 REFRESH_SECONDS = 0.5
 """Live output: drawing costs about 2 ms, so this is under half a percent of the time."""
 
@@ -74,8 +80,9 @@ class Progress:
             + (f" ({facts['vector']})" if facts.get("vector") else "")
         )
         self.note(
-            f"{count(sampler.num_envs, 'environment')} x {count(sampler.steps_per_env, 'step')}"
-            f" = {sampler.num_envs * sampler.steps_per_env:,} steps per update, "
+            f"{count(sampler.num_envs, 'environment')} x {count(sampler.steps_per_env, 'step')} = "
+            + SIZES.get(sampler.traits.gives, SIZE).format(sampler.num_envs * sampler.steps_per_env)
+            + ", "
             + (f"{self._first_step:,} of " if self._first_step else "")
             + f"{self._total:,} steps {'done' if self._first_step else 'to do'}, "
             f"{facts['parameters']:,} parameters"
