@@ -102,6 +102,7 @@ def command(name: str, *words: str, cwd: Path, path: Path | None = None) -> Any:
 
 
 class TestRuns:
+    @pytest.mark.slow
     def test_killed_and_resumed(self, lab: Path, trained: Path) -> None:
         kill_and_resume(lab, "killed", OURS, trained)
 
@@ -129,6 +130,7 @@ class TestRuns:
         assert "my_lab:Ascent" in found.stdout
         assert "ppo" in found.stdout
 
+    @pytest.mark.slow
     def test_in_a_sweep(self, lab: Path) -> None:
         words = ("algo=my_lab:Ascent,vpg", "env=my_lab:Spring-v0,CartPole-v1")
         short = ("total_steps=128", "eval.episodes=0")
@@ -233,7 +235,13 @@ def training(*words: str) -> Training:
 
 @pytest.mark.usefixtures("beside")
 class TestModule:
-    @pytest.mark.parametrize("value", ["mlp", "my_lab:Critic", "none"])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "my_lab:Critic",
+            *(pytest.param(value, marks=pytest.mark.slow) for value in ("mlp", "none")),
+        ],
+    )
     @pytest.mark.parametrize("rule", RULES)
     def test_learns_with_every_rule(self, rule: str, value: str) -> None:
         advantage = "reward_to_go" if value == "none" else "gae"
@@ -254,7 +262,9 @@ class TestModule:
         run.close()
         assert np.isfinite(rows[1]["value/loss"])
 
-    @pytest.mark.parametrize("env", ["my_lab:Spring-v0", "CartPole-v1"])
+    @pytest.mark.parametrize(
+        "env", ["my_lab:Spring-v0", pytest.param("CartPole-v1", marks=pytest.mark.slow)]
+    )
     def test_gradient_and_fisher_product_are_plain_autograd_s(self, env: str) -> None:
         run = training("algo=trpo", f"env={env}")
         policy, batch, space = batch_of(run)

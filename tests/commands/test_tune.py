@@ -113,6 +113,7 @@ def test_settings_that_nothing_reads_are_left_out_of_our_spaces_and_refused_in_o
     assert "mine.yaml: policy.init_log_std=-2 would change nothing" in error
 
 
+@pytest.mark.slow
 def test_a_search_is_stopped_continued_and_reported(
     space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

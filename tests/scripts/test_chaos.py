@@ -22,11 +22,12 @@ def campaign(tmp_path: Path, *words: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("starts", "mutations", "kills", "more"),
     [
         (1, 4, 1, ["--case=ppo", "--damages=0", "--sweeps=0", "--searches=0"]),
-        pytest.param(20, 100, 60, ["--damages=10"], marks=pytest.mark.slow),
+        (20, 100, 60, ["--damages=10"]),
     ],
 )
 def test_nothing_is_lost(

@@ -215,6 +215,7 @@ class TestCommandLine:
         assert "unexpected keyword argument 'scal'" in capsys.readouterr().err
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.slow
     def test_killed_and_resumed(self, tmp_path: Path) -> None:
         """To the bit, evaluations included, with three kinds of state."""
         wrappers = f"[{{{OURS}:Noise:{{scale:0.2}}}},NormalizeObservation,{OURS}:Fading]"

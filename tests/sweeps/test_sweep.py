@@ -80,6 +80,7 @@ def test_a_failing_run_does_not_stop_the_others(tmp_path: Path) -> None:
     assert manifest["command"].startswith("trpo-run ") and "seed=1" in manifest["command"]
 
 
+@pytest.mark.slow
 def test_killed_and_continued(tmp_path: Path) -> None:
     """Every run gives the numbers of one that nobody disturbed."""
     process = start(*command("algo=trpo,vpg", "seed=1,2", "hydra.launcher.jobs=2"), cwd=tmp_path)

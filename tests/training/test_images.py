@@ -125,7 +125,9 @@ class TestGame:
         assert trpo_eval([str(run_dir), "--episodes", "1", "--seed", "5"]) == 0
         assert "deterministic  return 0 ± 0" in capsys.readouterr().out
 
-    @pytest.mark.parametrize("kind", ["two networks", "ridge"])
+    @pytest.mark.parametrize(
+        "kind", ["two networks", pytest.param("ridge", marks=pytest.mark.slow)]
+    )
     def test_interrupted_and_resumed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
     ) -> None:

@@ -76,5 +76,5 @@ def follow(training: Training, run_dir: Path) -> None:
     except Interrupted as error:
         raise ToldElsewhere from error
     except LostProcess as error:
-        advice = how_to_resume(run_dir, training.processes)
+        advice = how_to_resume(run_dir.absolute(), training.processes)
         raise LostProcess(f"{error} {advice} goes on from its last checkpoint.") from error

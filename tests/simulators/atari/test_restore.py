@@ -100,7 +100,7 @@ def test_every_game(env_id: str, frame_skip: int) -> None:
     ("frame_skip", "env_id"),
     [
         pytest.param(1, "ALE/TicTacToe3D-v5", marks=pytest.mark.slow),
-        (4, "ALE/TicTacToe3D-v5"),
+        pytest.param(4, "ALE/TicTacToe3D-v5", marks=pytest.mark.slow),
         (1, "ALE/Qbert-v5"),
         pytest.param(4, "ALE/Qbert-v5", marks=pytest.mark.slow),
     ],

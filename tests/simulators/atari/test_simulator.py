@@ -17,7 +17,7 @@ from trpo_cli.simulators.base import Simulator
 @pytest.mark.parametrize(
     ("env_id", "steps", "least"),
     [
-        ("ALE/Breakout-v5", 500, 2),
+        pytest.param("ALE/Breakout-v5", 500, 2, marks=pytest.mark.slow),
         ("ALE/Pong-v5", 60, 0),
         pytest.param("ALE/Freeway-v5", 60, 0, marks=pytest.mark.slow),
         ("SpaceInvadersNoFrameskip-v4", 60, 0),
@@ -50,7 +50,7 @@ def test_every_game(env_id: str) -> None:
 @pytest.mark.parametrize(
     ("env_id", "mode"),
     [
-        ("ALE/Berzerk-v5", None),
+        pytest.param("ALE/Berzerk-v5", None, marks=pytest.mark.slow),
         ("ALE/Adventure-v5", 2),
         pytest.param("ALE/DoubleDunk-v5", 0, marks=pytest.mark.slow),
         pytest.param("ALE/VideoCube-v5", 102, marks=pytest.mark.slow),

@@ -144,6 +144,7 @@ def test_refusals() -> None:
             check_elsewhere(EnvConfig("Mine-v0", workers=2), EnvSpec("Mine-v0", entry))
 
 
+@pytest.mark.slow
 def test_a_run_with_workers_is_the_same_run(tmp_path: Path) -> None:
     """Also when it is interrupted with two, and goes on with none."""
     settings = running.settings("ppo", "CartPole-v1", **{"algo.schedule": "constant"})

@@ -21,6 +21,7 @@ from trpo_cli.system.machine import usable_cores
 NATIVE = "env.vector=native"
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_same_run(tmp_path: Path) -> None:
     """Interrupted after four of eight iterations; and another one than on ordinary environments."""
     settings = [*running.settings("ppo", "CartPole-v1", **{"algo.schedule": "constant"}), NATIVE]
