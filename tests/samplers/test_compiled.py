@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -142,6 +146,25 @@ class TestPlay:
         assert record.terminated[0].tolist() == [False, True, False, False, False]
         assert record.rewards[0, 1] == 0.0
         np.testing.assert_array_equal(record.final_observations[0], before)
+
+
+def test_ctrl_c_ends_all_threads() -> None:
+    """The process waits for them, and what they had left to do may take hours."""
+    made = training()
+    crew = compiled.Crew(made.simulator, made.policy, threads=2)
+    began, seconds = time.monotonic(), 5.0
+
+    def do(task: int, *_: Any) -> int | None:
+        time.sleep(0.01)
+        return task if time.monotonic() < began + seconds else None
+
+    interrupting = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        crew.share([1, 2, 3], do)
+    crew.shutdown()
+    made.close()
+    assert time.monotonic() < began + 0.8 * seconds
 
 
 class TestEpisodes:

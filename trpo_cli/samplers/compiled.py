@@ -7,6 +7,7 @@ for all: the result does not depend on the number of threads.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -120,10 +121,10 @@ class Crew:
     def share(self, tasks: Sequence[T], do: Callable[[T, np.ndarray, Work], T | None]) -> None:
         """do(task, addresses of the thread's places, its scratch memory) for all tasks; what it
         returns is a task for later, after all that wait."""
-        waiting = deque(tasks)
+        waiting, given_up = deque(tasks), threading.Event()
 
         def run(places: Any, work: Work) -> None:
-            while True:
+            while not given_up.is_set():
                 try:
                     task = waiting.popleft()
                 except IndexError:
@@ -135,7 +136,11 @@ class Crew:
         if self._pool is None:
             run(self._places[0], self._works[0])
         else:
-            list(self._pool.map(run, self._places, self._works))
+            try:
+                list(self._pool.map(run, self._places, self._works))
+            except BaseException:  # Ctrl-C in this thread: the others would go on to the end
+                given_up.set()
+                raise
 
     def shutdown(self) -> None:
         if self._pool is not None:
