@@ -22,7 +22,7 @@ from trpo_cli.config import Config
 from trpo_cli.config.schema import replaced
 from trpo_cli.errors import UserError
 from trpo_cli.system.machine import usable_cores
-from trpo_cli.terminal.display import count
+from trpo_cli.terminal.display import count, update_size
 
 SECONDS, ITERATIONS = 3.0, 3
 """How long a candidate is timed, and how many iterations at least, after one that is not."""
@@ -71,9 +71,8 @@ def autotune(overrides: Sequence[str], config_dir: str | None, file: str | None)
             first[WORKERS] = prepared.config.env.workers
         if has_vector_environment(config):
             first[VECTOR] = config.env.vector
-    batch = first[ENVS] * first[STEPS]
     print(
-        f"{config.algo.name} on {config.env.id}: {batch:,} steps per update, "
+        f"{config.algo.name} on {config.env.id}: {update_size(config.sampler)}, "
         f"{count(cores, 'core')}; each line is {SECONDS:.0f} s of training",
         flush=True,
     )

@@ -7,7 +7,6 @@ for all: the result does not depend on the number of threads.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -110,6 +109,7 @@ class Crew:
             for _ in range(threads)
         ]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._closed = False
 
     def blocks(self, count: int) -> list[np.ndarray]:
         """0, ..., count - 1 in parts that a thread steps side by side."""
@@ -121,10 +121,10 @@ class Crew:
     def share(self, tasks: Sequence[T], do: Callable[[T, np.ndarray, Work], T | None]) -> None:
         """do(task, addresses of the thread's places, its scratch memory) for all tasks; what it
         returns is a task for later, after all that wait."""
-        waiting, given_up = deque(tasks), threading.Event()
+        waiting = deque(tasks)
 
         def run(places: Any, work: Work) -> None:
-            while not given_up.is_set():
+            while not self._closed:  # by a main thread that was interrupted meanwhile
                 try:
                     task = waiting.popleft()
                 except IndexError:
@@ -136,13 +136,10 @@ class Crew:
         if self._pool is None:
             run(self._places[0], self._works[0])
         else:
-            try:
-                list(self._pool.map(run, self._places, self._works))
-            except BaseException:  # Ctrl-C in this thread: the others would go on to the end
-                given_up.set()
-                raise
+            list(self._pool.map(run, self._places, self._works))
 
     def shutdown(self) -> None:
+        self._closed = True
         if self._pool is not None:
             self._pool.shutdown()
 

@@ -198,6 +198,14 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def update_size(sampler: Any) -> str:
+    """How many steps an update is made from, in words, by what the sampler gives."""
+    steps = f"{sampler.num_envs * sampler.steps_per_env:,} steps"
+    if sampler.traits.gives == "branches":
+        return f"{steps} of the trunk per update and those of its rollouts"
+    return f"{'up to ' * (sampler.traits.gives == 'evaluations')}{steps} per update"
+
+
 def time_limit(max_episode_steps: int | None, value: bool = True) -> str:
     """How the end of an episode by its time limit is treated, in words. value: whether there is a
     value function."""

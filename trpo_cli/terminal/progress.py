@@ -15,7 +15,15 @@ from typing import Any, TextIO
 from trpo_cli.runs.directory import CHECKPOINTS, EVAL, METRICS
 from trpo_cli.system.machine import memory_in_use
 from trpo_cli.terminal import evaluating
-from trpo_cli.terminal.display import count, display, duration, is_quiet, run_name, time_limit
+from trpo_cli.terminal.display import (
+    count,
+    display,
+    duration,
+    is_quiet,
+    run_name,
+    time_limit,
+    update_size,
+)
 from trpo_cli.terminal.evaluating import Teller
 from trpo_cli.terminal.view import View, kl_bound
 
@@ -25,12 +33,6 @@ LINE_SECONDS, QUIET_SECONDS = 2.0, 300.0
 """... but not more often than the first of these, and not more seldom than the second."""
 PACE = 20
 """Updates over which the speed is measured that is shown in training."""
-SIZE = "{:,} steps per update"
-SIZES = {
-    "branches": "{:,} steps of the trunk per update and those of its rollouts",
-    "evaluations": "up to {:,} steps per update",
-}
-"""How many steps an update is made from, by what the sampler gives."""
 REFRESH_SECONDS = 0.5
 """Live output: drawing costs about 2 ms, so this is under half a percent of the time."""
 
@@ -81,8 +83,7 @@ class Progress:
         )
         self.note(
             f"{count(sampler.num_envs, 'environment')} x {count(sampler.steps_per_env, 'step')} = "
-            + SIZES.get(sampler.traits.gives, SIZE).format(sampler.num_envs * sampler.steps_per_env)
-            + ", "
+            f"{update_size(sampler)}, "
             + (f"{self._first_step:,} of " if self._first_step else "")
             + f"{self._total:,} steps {'done' if self._first_step else 'to do'}, "
             f"{facts['parameters']:,} parameters"

@@ -69,6 +69,7 @@ def train(
 
 def follow(training: Training, run_dir: Path) -> None:
     """What all processes but the first do; that one writes and prints."""
+    run_dir = run_dir.absolute()  # an environment may change the folder
     try:
         with closing(training), Stop(deferred=True, quiet=True) as stop:
             training.processes.watch(stop)
@@ -76,5 +77,5 @@ def follow(training: Training, run_dir: Path) -> None:
     except Interrupted as error:
         raise ToldElsewhere from error
     except LostProcess as error:
-        advice = how_to_resume(run_dir.absolute(), training.processes)
+        advice = how_to_resume(run_dir, training.processes)
         raise LostProcess(f"{error} {advice} goes on from its last checkpoint.") from error
