@@ -124,7 +124,7 @@ class TestSettings:
             assert (value.epochs, value.minibatch_size, value.schedule) == (10, 256, "cooldown")
             named = composed(algo, f"env={VECTOR}", "value=mlp").value
             assert (named.epochs, named.minibatch_size, named.schedule) == (10, 256, "cooldown")
-        assert composed("algo=ppo", f"env={GAME}", "value=cnn").value.epochs == 1
+        assert composed("algo=ppo", f"env={GAME}", "value=cnn").value.epochs == 3
 
     @pytest.mark.parametrize(
         ("setting", "words"),

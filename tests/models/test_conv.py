@@ -277,7 +277,7 @@ class TestArchitectures:
         [
             # The sums of the docstring, and of Mnih et al.: 8,224 + 32,832 + 36,928 + 1,606,144
             # + 3,078 for six actions.
-            (TRPOCNNPolicyConfig(), (4, 52, 40), 1_040 + 4_112 + 28_180 + 126),
+            (TRPOCNNPolicyConfig(hidden_size=20), (4, 52, 40), 1_040 + 4_112 + 28_180 + 126),
             (NatureCNNPolicyConfig(), (4, 84, 84), 8_224 + 32_832 + 36_928 + 1_606_144 + 3_078),
         ],
     )
@@ -306,7 +306,7 @@ class TestArchitectures:
             for shape in ((20, 24, 3), (3, 20, 24))
         ]
         np.testing.assert_array_equal(made[0][1], made[1][1])
-        assert len(made[0][1]) == by_hand((3, 20, 24), CONVOLUTIONS["trpo_cnn"], 20, 2)
+        assert len(made[0][1]) == by_hand((3, 20, 24), CONVOLUTIONS["trpo_cnn"], config.hidden_size, 2)
 
     @pytest.mark.parametrize(("name", "side"), [("nature_cnn", 36), ("trpo_cnn", 10)])
     def test_images_have_a_smallest_size(self, name, side):

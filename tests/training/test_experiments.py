@@ -47,6 +47,29 @@ def test_the_trpo_papers_settings(task: str) -> None:
     assert trunk + branches == pytest.approx(steps, rel=0.2)
 
 
+def test_the_trpo_papers_atari() -> None:
+    """100,000 steps of an iteration, 400,000 with the vine and four rollouts per state, 500 times;
+    33,500 parameters."""
+    single, vine = (
+        config_of(f"+experiment=paper_atari_{s}", "env=BreakoutNoFrameskip-v4")
+        for s in ("single_path", "vine")
+    )
+    for config, steps in ((single, 100_000), (vine, 400_000)):
+        assert config.env.id == "BreakoutNoFrameskip-v4" and config.algo.name == "trpo"
+        assert config.algo.max_kl == 0.01 and config.discount == 0.99
+        assert config.total_steps == 500 * steps
+        frames, actions = spaces.Box(0, 255, (4, 52, 40), np.uint8), spaces.Discrete(6)
+        config.policy.precision = "float32"
+        count = len(config.policy.build(frames, actions, np.random.default_rng(0)).parameters)
+        assert round(count, -2) == 33_500
+    trunk = [c.sampler.num_envs * c.sampler.steps_per_env for c in (single, vine)]
+    assert trunk == [100_000, 100_000]
+    sampler: Any = vine.sampler
+    assert sampler.proposal == "uniform" and sampler.actions == 4
+    assert not (sampler.bootstrap or sampler.use_trunk)
+    assert sampler.rollout_states * sampler.actions * sampler.horizon == 300_000
+
+
 def test_the_swimmers_parameters() -> None:
     """8 observations, 30 units, 2 actions, 2 log standard deviations."""
     policy = config_of("+experiment=paper_swimmer_vine").policy
