@@ -306,7 +306,8 @@ class TestArchitectures:
             for shape in ((20, 24, 3), (3, 20, 24))
         ]
         np.testing.assert_array_equal(made[0][1], made[1][1])
-        assert len(made[0][1]) == by_hand((3, 20, 24), CONVOLUTIONS["trpo_cnn"], config.hidden_size, 2)
+        count = by_hand((3, 20, 24), CONVOLUTIONS["trpo_cnn"], config.hidden_size, 2)
+        assert len(made[0][1]) == count
 
     @pytest.mark.parametrize(("name", "side"), [("nature_cnn", 36), ("trpo_cnn", 10)])
     def test_images_have_a_smallest_size(self, name, side):
