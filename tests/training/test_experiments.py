@@ -59,8 +59,9 @@ def test_the_trpo_papers_atari() -> None:
         assert config.algo.max_kl == 0.01 and config.discount == 0.99
         assert config.total_steps == 500 * steps
         frames, actions = spaces.Box(0, 255, (4, 52, 40), np.uint8), spaces.Discrete(6)
-        config.policy.precision = "float32"
-        count = len(config.policy.build(frames, actions, np.random.default_rng(0)).parameters)
+        policy: Any = config.policy
+        policy.precision = "float32"
+        count = len(policy.build(frames, actions, np.random.default_rng(0)).parameters)
         assert round(count, -2) == 33_500
     trunk = [c.sampler.num_envs * c.sampler.steps_per_env for c in (single, vine)]
     assert trunk == [100_000, 100_000]
