@@ -43,7 +43,9 @@ LONG = {"total_steps": 10**7, "eval.every": 0, "eval.episodes": 0}
 def pong(rule: str, value: str) -> list[str]:
     found = running.settings(rule, "ALE/Pong-v5", value=value, **IMAGES)
     absent = ("value.epochs", "value.minibatch_size") if value == "shared" else ()
-    return [s for s in found if not s.startswith(absent)]
+    # Sums in another order differ in the last digits, and less damping leaves more of that.
+    damping = ["algo.damping=0.1"] if rule == "trpo" else []
+    return [s for s in found if not s.startswith(absent)] + damping
 
 
 # Conjugate gradients on Hopper's nearly singular Fisher matrix blow rounding errors up by a
