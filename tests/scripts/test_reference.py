@@ -66,14 +66,14 @@ def test_tuned_settings_are_told_from_the_defaults() -> None:
 
 
 def test_the_file_of_cells_has_every_rule_on_every_task() -> None:
-    names, usual = list[str](), set[tuple[str, str]]()
+    names, usual = list[str](), list[tuple[str, str]]()
     for some in all_cells():
         cells = [(rule, env) for rule in some.rules for env in some.envs]
         names += [f"{cell} {some.settings} {some.steps} {seed}" for cell in cells
                   for seed in some.seeds]  # fmt: skip
         assert max(some.seeds) < store.TUNING_SEEDS
-        if (some.settings, some.steps) == ([], 1_000_000):
-            usual.update(cells)
+        if (some.settings, some.steps, list(some.seeds)) == ([], 1_000_000, [0, 1, 2, 3, 4]):
+            usual += cells
     assert len(set(names)) == len(names)
     assert len([env for _, env in usual if env.endswith("-v4")]) == 4 * 9
     assert len([env for _, env in usual if env.endswith("-v5")]) == 2 * 9
