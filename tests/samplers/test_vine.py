@@ -20,10 +20,11 @@ from trpo_cli.data.records import BranchBatch
 from trpo_cli.errors import UserError
 from trpo_cli.maths.distributions import mean_kl
 from trpo_cli.models.policy import Policy
+from trpo_cli.samplers.branching import check_vine, choose_states, number_of_actions
 from trpo_cli.samplers.compiled import can_be_compiled, play_branches
 from trpo_cli.samplers.rollouts import Rollouts, roll_out
 from trpo_cli.samplers.vine import VineConfig
-from trpo_cli.samplers.vine_sampler import Moments, check_vine, choose_states, number_of_actions
+from trpo_cli.samplers.vine_sampler import Moments
 from trpo_cli.simulators.make import make_simulator
 from trpo_cli.training.trainer import Training
 

@@ -72,7 +72,8 @@ class VineConfig:
     )
 
     def build(self, config: Any, world: World) -> tuple[VineSampler, Split]:
-        from trpo_cli.samplers.vine_sampler import VineSampler, width
+        from trpo_cli.samplers.branching import width
+        from trpo_cli.samplers.vine_sampler import VineSampler
         from trpo_cli.simulators.make import is_emulated, make_simulator
 
         trunk, split = build_trajectories(config, world)
@@ -104,6 +105,6 @@ class VineConfig:
             )
 
     def check_world(self, config: Any, simulator: Simulator) -> None:
-        from trpo_cli.samplers.vine_sampler import check_vine
+        from trpo_cli.samplers.branching import check_vine
 
         check_vine(config, simulator)
