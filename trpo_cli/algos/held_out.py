@@ -62,7 +62,7 @@ class HeldOut:
         generator, gradients, steps = np.random.default_rng(self._updates), [], []
         for half in halves(batch):
             here = policy.linearize(half.observations)
-            gradients.append(objective_of(policy, here, half).gradient)
+            gradients.append(objective_of(policy, here, half, config.entropy_coef).gradient)
             natural = natural_direction(policy, half, gradients[-1], config, generator)
             if natural.reason:
                 return {}

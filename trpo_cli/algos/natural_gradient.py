@@ -9,7 +9,6 @@ import numpy as np
 
 from trpo_cli.algos.base import Metrics
 from trpo_cli.algos.compiled_solution import can_compile, compiled_solution
-from trpo_cli.algos.objectives import Objective
 from trpo_cli.data.records import Batch
 from trpo_cli.errors import UserError
 from trpo_cli.maths.arrays import Array, copy
@@ -137,9 +136,11 @@ def step_metrics(
     result: LineSearchResult,
     natural: NaturalDirection,
     alpha: float,
-    objective: Objective,
+    gradient: Array,
+    before: float,
 ) -> Metrics:
-    """The rows of `trust_region/`, for a full step of alpha x.
+    """The rows of `trust_region/`, for a full step of alpha x. gradient, before: of what the rule
+    maximises, at theta_old.
 
     predicted_kl: the quadratic model, half of (fraction alpha)^2 x'Fx. expected_improvement: the
     linear model, fraction alpha g'x.
@@ -151,7 +152,7 @@ def step_metrics(
         "trust_region/backtracks": result.backtracks,
         "trust_region/step_fraction": result.fraction,
         "trust_region/predicted_kl": 0.5 * length**2 * natural.curvature,
-        "trust_region/expected_improvement": length * float(objective.gradient @ natural.direction),
-        "trust_region/actual_improvement": result.objective - objective.before,
+        "trust_region/expected_improvement": length * float(gradient @ natural.direction),
+        "trust_region/actual_improvement": result.objective - before,
         **natural.metrics,
     }

@@ -28,7 +28,7 @@ from trpo_cli.algos.natural_gradient import (
     natural_direction,
     step_metrics,
 )
-from trpo_cli.algos.objectives import objective_of
+from trpo_cli.algos.objectives import entropy_bonus, objective_of
 from trpo_cli.components import RuleTraits, component
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array, copy
@@ -64,6 +64,7 @@ class NPGConfig:
     fisher_fraction: float = setting(help="share of the batch in Fisher products", above=0, high=1)
     fisher: str = setting(help=FISHER, choices=["kl_hessian", "empirical"])
     log_std_step: float = setting(help=LOG_STD_STEP, above=0, high=1, when=CONTINUOUS)
+    entropy_coef: float = setting(help="weight of the entropy bonus", low=0)
 
     def check(self, config: Any) -> None:
         check_log_std_step(config)
@@ -84,10 +85,11 @@ class NPG:
         config = self.config
         here = policy.linearize(batch.observations)
         old = here.distribution.detach() if batch.acted is None else batch.acted
-        objective = objective_of(policy, here, batch)
+        objective = objective_of(policy, here, batch, config.entropy_coef)
+        before = objective.before + entropy_bonus(batch, here.distribution, config.entropy_coef)
 
         natural = natural_direction(policy, batch, objective.gradient, config, generator)
-        result = LineSearchResult(False, natural.reason, 0, 0.0, objective.before, 0.0)
+        result = LineSearchResult(False, natural.reason, 0, 0.0, before, 0.0)
         alpha = 0.0
 
         def length(curvature: float) -> float:
@@ -106,13 +108,18 @@ class NPG:
         metrics = policy_metrics(policy, batch, old, objective)
         kl, after = metrics["policy/kl"], metrics["policy/surrogate_after"]
         if not natural.reason:
+            after += config.entropy_coef * metrics["policy/entropy"]
             result = LineSearchResult(True, "", 0, 1.0, after, kl)
             if not (math.isfinite(kl) and math.isfinite(after)):
                 policy.parameters[:] = saved
                 reason = "objective is not finite"
-                result = LineSearchResult(False, reason, 0, 0.0, objective.before, 0.0)
+                result = LineSearchResult(False, reason, 0, 0.0, before, 0.0)
                 metrics = policy_metrics(policy, batch, old, objective)
-        return {**metrics, **step_metrics(result, natural, alpha, objective), **held_out}
+        return {
+            **metrics,
+            **step_metrics(result, natural, alpha, objective.gradient, before),
+            **held_out,
+        }
 
     def state(self) -> dict[str, Array]:
         return self._held_out.state()

@@ -155,6 +155,11 @@ def objective_of(
     return TrunkAndBranches(trunk, vine, branches.trunk_weight)
 
 
+def entropy_bonus(batch: Batch, distribution: Distribution, coef: float) -> float:
+    """c_H times the mean entropy over the batch, whose gradient an `Objective` can hold."""
+    return coef * float(batch.average(distribution.entropy().mean())) if coef else 0.0
+
+
 def _with_bonuses(
     here: PolicyLinearization,
     batch: Batch,

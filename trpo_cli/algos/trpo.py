@@ -33,7 +33,7 @@ from trpo_cli.algos.natural_gradient import (
     natural_direction,
     step_metrics,
 )
-from trpo_cli.algos.objectives import objective_of
+from trpo_cli.algos.objectives import entropy_bonus, objective_of
 from trpo_cli.components import RuleTraits, component
 from trpo_cli.data.records import Batch
 from trpo_cli.maths.arrays import Array
@@ -63,6 +63,7 @@ class TRPOConfig:
     fisher_fraction: float = setting(help="share of the batch in Fisher products", above=0, high=1)
     fisher: str = setting(help=FISHER, choices=["kl_hessian", "empirical"])
     log_std_step: float = setting(help=LOG_STD_STEP, above=0, high=1, when=CONTINUOUS)
+    entropy_coef: float = setting(help="weight of the entropy bonus", low=0)
     backtrack_ratio: float = setting(
         help="shrink per line-search trial", above=0, below=1, when="max_backtracks!=0"
     )
@@ -92,10 +93,11 @@ class TRPO:
         max_kl = config.bound(remaining)
         here = policy.linearize(batch.observations)
         old = self._old(here.distribution.detach(), batch, max_kl)
-        objective = objective_of(policy, here, batch)
+        objective = objective_of(policy, here, batch, config.entropy_coef)
+        before = objective.before + entropy_bonus(batch, here.distribution, config.entropy_coef)
 
         natural = natural_direction(policy, batch, objective.gradient, config, generator)
-        result = LineSearchResult(False, natural.reason, 0, 0.0, objective.before, 0.0)
+        result = LineSearchResult(False, natural.reason, 0, 0.0, before, 0.0)
         alpha, new = 0.0, old
 
         def length(curvature: float) -> float:
@@ -109,13 +111,14 @@ class TRPO:
                 nonlocal new
                 policy.hold()
                 new = policy.distribution(batch.observations)
-                return objective.at(new), float(batch.average(mean_kl(old, new)))
+                trial = objective.at(new) + entropy_bonus(batch, new, config.entropy_coef)
+                return trial, float(batch.average(mean_kl(old, new)))
 
             result = line_search(
                 evaluate,
                 policy.parameters,
                 alpha * natural.direction,
-                objective=objective.before,
+                objective=before,
                 max_kl=max_kl,
                 ratio=config.backtrack_ratio,
                 max_backtracks=config.max_backtracks,
@@ -123,7 +126,7 @@ class TRPO:
         new = new if result.accepted else here.distribution
         return {
             **policy_metrics(policy, batch, old, objective, new),
-            **step_metrics(result, natural, alpha, objective),
+            **step_metrics(result, natural, alpha, objective.gradient, before),
             **held_out,
         }
 
