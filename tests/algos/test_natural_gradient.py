@@ -15,6 +15,7 @@ from tests.support.small import (
     make_policy,
 )
 from trpo_cli.algos.compiled_solution import can_compile
+from trpo_cli.algos.held_out import HELD_OUT
 from trpo_cli.algos.natural_gradient import natural_direction
 from trpo_cli.algos.npg import NPGConfig
 from trpo_cli.algos.objectives import SinglePathObjective
@@ -236,6 +237,56 @@ class TestTRPO:
         for _ in range(5):
             metrics = algorithm.update(policy, replace(batch), generator, 1.0)
             assert metrics["trust_region/accepted"] == 1
+
+
+class TestEntropyBonus:
+    COEF = 2.0
+
+    @pytest.mark.parametrize("rule", ["npg", "trpo"])
+    def test_the_step_is_that_of_the_sum(self, update, rule):
+        """s = sqrt(2 max_kl / g'F^-1 g) F^-1 g with g = grad (mean r A + c mean H)."""
+        policy, batch, gradient, fisher = problem()
+        here = policy.linearize(batch.observations)
+        whole = SinglePathObjective(here, batch, self.COEF).gradient
+        assert abs(whole - gradient).max() > 0.1 * abs(gradient).max()
+        natural = np.linalg.solve(fisher, whole)
+        expected = np.sqrt(2.0 * 1e-6 / (whole @ natural)) * natural
+        result = update(rule, policy, batch, max_kl=1e-6, entropy_coef=self.COEF, **EXACT)
+        share = result["trust_region/step_fraction"]
+        np.testing.assert_allclose(result.step, share * expected, rtol=1e-5, atol=1e-9)
+        improvement = result["trust_region/expected_improvement"]
+        assert improvement == pytest.approx(share * (whole @ expected))
+        # The linear model is exact in the limit.
+        assert result["trust_region/actual_improvement"] == pytest.approx(improvement, rel=0.01)
+
+    @pytest.mark.parametrize("space", [BOX, DISCRETE], ids=["Box", "Discrete"])
+    def test_the_search_asks_for_more_of_the_sum(self, update, space):
+        """Also where the surrogate alone falls, which happens among these batches."""
+        fell = 0
+        for seed in range(25):
+            policy = make_policy(space, seed=seed, dtype=np.float32)
+            batch = make_batch(policy, seed=seed)
+            entropy = float(policy.distribution(batch.observations).entropy().mean())
+            result = update("trpo", policy, batch, max_kl=0.1, entropy_coef=self.COEF)
+            assert result["trust_region/accepted"] == 1
+            gain = result["policy/surrogate_after"] - result["policy/surrogate_before"]
+            fell += gain < 0.0
+            gain += self.COEF * (result["policy/entropy"] - entropy)
+            assert gain > 0.0
+            # Differences of single-precision numbers of size 1 to 10.
+            assert result["trust_region/actual_improvement"] == pytest.approx(gain, abs=1e-5)
+        assert fell
+
+    @pytest.mark.parametrize("rule", ["npg", "trpo"])
+    def test_counts_in_what_the_halves_gain(self, rule):
+        found = []
+        for coef in (0.0, self.COEF):
+            policy, batch, *_ = problem()
+            flat = replace(batch, advantages=0.0 * batch.advantages)
+            algorithm = BUILD[rule](policy, entropy_coef=coef)
+            found.append(algorithm.update(policy, flat, np.random.default_rng(0), 1.0)[HELD_OUT])
+        assert found[0] is None  # nothing to gain: no direction
+        assert found[1] > 0.0
 
 
 class TestSchedule:

@@ -116,6 +116,8 @@ class TestReading:
             ("lqr", ("algo=npg", "algo.step_rule=fixed"), None),  # advantages are standardised
             ("lqr", ("algo=trpo", "algo.schedule=linear"), None),
             ("lqr", ("algo=trpo", "sampler=vine"), None),
+            ("lqr", ("algo=trpo", "algo.entropy_coef=0.1"), None),
+            ("lqr_expected_vpg", ("algo.entropy_coef=0.1",), None),
             ("lqr_vpg", (), None),  # Adam
             ("lqr", ("algo=ppo",), None),
         ],

@@ -1,6 +1,6 @@
 """Natural policy gradient (Kakade 2001): TRPO without the line search.
 
-    theta <- theta + alpha F^-1 g
+    theta <- theta + alpha F^-1 g,  g = mean A grad log pi (+ entropy_coef grad mean H)
 
     normalized:  alpha = sqrt(2 delta / x'Fx), x ~= F^-1 g: predicted KL of exactly delta
     fixed:       alpha = step_size

@@ -3,6 +3,7 @@
     maximise  L(theta)   subject to  mean KL(pi_old || pi_theta) <= delta
 
     L  = mean r(theta) A (single path), or the vine's objective: see `algos.objectives`
+         (+ entropy_coef mean H)
     g  = grad L at theta_old
     x ~= F^-1 g               by k conjugate-gradient iterations on F + damping I
     s  = sqrt(2 delta / x'Fx) x

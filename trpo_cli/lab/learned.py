@@ -112,13 +112,13 @@ def _rule(algo: dict[str, Any], config: dict[str, Any]) -> Rule | None:
     advantage = config["advantage"]
     if algo.get("schedule") != "constant" or config["sampler"]["name"] != "single_path":
         return None
-    if advantage.get("discount_states"):
+    if advantage.get("discount_states") or algo.get("entropy_coef"):
         return None
     normalised = algo.get("step_rule") == "normalized" or algo["name"] == "trpo"
     if algo["name"] in ("npg", "trpo") and (normalised or not advantage["standardize"]):
         max_kl = algo["max_kl"] if normalised else None
         return Rule("npg", algo.get("step_size", 0.0), max_kl, algo["damping"])
-    plain = algo.get("optimizer") == "sgd" and not algo["entropy_coef"]
-    if algo["name"] == "vpg" and plain and not advantage["standardize"]:
+    plain = algo["name"] == "vpg" and algo.get("optimizer") == "sgd"
+    if plain and not advantage["standardize"]:
         return Rule("vpg", algo["learning_rate"])
     return None
