@@ -57,6 +57,8 @@ def test_the_trpo_papers_atari() -> None:
     for config, steps in ((single, 100_000), (vine, 400_000)):
         assert config.env.id == "BreakoutNoFrameskip-v4" and config.algo.name == "trpo"
         assert config.algo.max_kl == 0.01 and config.discount == 0.99
+        algo: Any = config.algo
+        assert algo.entropy_coef == 0.0
         assert config.total_steps == 500 * steps
         frames, actions = spaces.Box(0, 255, (4, 52, 40), np.uint8), spaces.Discrete(6)
         policy: Any = config.policy
