@@ -105,6 +105,8 @@ algo=npg env=Hopper-v4 algo.damping=0.01 algo.cg_iterations=4 algo.fisher_fracti
 algo=trpo env=Hopper-v4 algo.fisher=empirical algo.damping=0.5
 algo=trpo env=Hopper-v4 algo.max_kl=0.05 algo.backtrack_ratio=0.5 algo.max_backtracks=2
 algo=trpo env=CartPole-v1 algo.schedule=linear algo.cg_tolerance=1e-3
+algo=trpo env=Hopper-v4 algo.entropy_coef=0.01
+algo=npg env=CartPole-v1 algo.entropy_coef=0.1
 algo=ppo env=Hopper-v4 algo.objective=unclipped algo.epochs=3
 algo=ppo env=CartPole-v1 algo.objective=clip_only
 algo=ppo env=Hopper-v4 algo.objective=spo
