@@ -241,7 +241,7 @@ def report(
     """Print a line per case as its results arrive, and a count; returns the exit status."""
     equal, begin = 0, time.monotonic()
     for case, theirs, ours in zip(chosen, expected, found, strict=True):
-        if theirs is not None and theirs.get("command") != case.command:
+        if theirs and "error" not in theirs and theirs.get("command") != case.command:
             theirs = {"error": "the case was another one when that was saved"}
         why = difference(theirs or {"error": "not among the saved results"}, ours, ignore)
         equal += not why

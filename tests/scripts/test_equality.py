@@ -85,6 +85,7 @@ def test_the_exit_status(
     assert "2 of 2 equal" in capsys.readouterr().out
     for theirs, ours, why in (
         (good[0], {"error": "exit status 2: no"}, "this: exit status 2: no"),
+        ({"error": "exit status 2: no"}, good[0], "other: exit status 2: no"),
         (None, good[0], "not among the saved"),
         ({**good[0], "command": ["seed=4"]}, good[0], "another one"),
     ):
