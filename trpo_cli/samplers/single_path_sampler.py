@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from trpo_cli.data.records import Trajectories
-from trpo_cli.data.sequences import Memory
 from trpo_cli.errors import RunFailed, UserError
 from trpo_cli.maths.noise import coloured
 from trpo_cli.models.acting import Acting, nothing_remembered
@@ -18,7 +17,8 @@ from trpo_cli.models.heads import GaussianHead
 from trpo_cli.models.normalizer import IdentityNormalizer
 from trpo_cli.samplers.compiled import Crew, can_be_compiled, play_steps
 from trpo_cli.samplers.episodes import Group, pack, take, unpack
-from trpo_cli.samplers.recorders import FrameRecorder, Recorder, VectorRecorder, join
+from trpo_cli.samplers.recorders import FrameRecorder, Recorder, VectorRecorder
+from trpo_cli.samplers.walks import Steps, Walk, joined
 from trpo_cli.simulators.base import Simulator, shows_images
 
 if TYPE_CHECKING:
@@ -161,93 +161,62 @@ class SinglePathSampler:
 
     def _step(self, policy: Policy, noise: np.ndarray, moments: Moments | None) -> Trajectories:
         """By way of the simulators' and the policy's own methods, a thread for each group."""
-        shape = (self.steps, self.num_envs)
-        rewards = np.empty(shape, dtype=np.float32)
-        terminated, truncated = np.empty(shape, dtype=bool), np.empty(shape, dtype=bool)
-        lives_lost = np.zeros(shape, dtype=bool)
-        actions: list[np.ndarray] = [np.empty(0)] * len(self.simulators)
-        ends: list[list[tuple[int, int, float, int]]] = [[] for _ in self.simulators]
-        recorders = self._recorders(policy)
         if self._states.shape[1] != policy.state_size:
             self._states = nothing_remembered(policy, self.num_envs)
-        states = np.empty((*shape, policy.state_size), dtype=np.float32)
-        forgotten: list[list[np.ndarray]] = [[] for _ in self.simulators]
+        recorders = self._recorders(policy)
+        steps = Steps.empty(self.steps, self.num_envs, policy.state_size)
 
-        def run(group: int) -> None:
-            simulator, columns = self.simulators[group], self.columns[group]
-            current, first = self._observations[group], columns.start
-            returns, lengths = self._returns[columns], self._lengths[columns]
-            recorder, taken = recorders[group], []
-            acting = Acting(policy, self._states[columns])
-            for t in range(self.steps):
-                if self._closed:  # by a main thread that was interrupted meanwhile
-                    return
-                if moments is not None:
-                    moments.visit(t, group)
-                states[t, columns] = acting.states
-                chosen = acting.act(recorder.seen(t, current), noise[t, columns])
-                taken.append(chosen)
-                try:
-                    step = simulator.step(policy.to_env(chosen))
-                except RunFailed as error:
-                    error.arrays = {
-                        **recorder.so_far(t),
-                        "actions": np.stack(taken),
-                        "rewards": rewards[:t, columns],
-                    }
-                    raise
-                recorder.moved(t, step)
-                rewards[t, columns] = step.rewards
-                terminated[t, columns] = step.terminated
-                truncated[t, columns] = step.truncated
-                if step.lives_lost is not None:
-                    lives_lost[t, columns] = step.lives_lost
-                returns += step.rewards
-                lengths += 1
-                for i in step.ended:
-                    ends[group].append((t, first + int(i), returns[i], int(lengths[i])))
-                    returns[i], lengths[i] = 0.0, 0
-                    forgotten[group].append(acting.states[i].copy())
-                acting.forget(step.ended)
-                current = step.observations
-            self._observations[group][...] = current
-            actions[group] = np.stack(taken)
+        def walk(group: int) -> Walk:
+            return self._walk(group, policy, noise, recorders[group], steps, moments)
 
-        groups = range(len(self.simulators))
-        if self._pool is None:
-            for group in groups:
-                run(group)
-        else:
-            list(self._pool.map(run, groups))
+        run = map if self._pool is None else self._pool.map
+        walks = list(run(walk, range(len(self.simulators))))
+        return joined(steps, walks, recorders, self._states.copy())
 
-        every = [end for group in ends for end in group]
-        order = sorted(range(len(every)), key=lambda k: every[k][:2])
-        finished = [every[k] for k in order]
-        observations, last, final = join(recorders, np.array(order, dtype=np.int64))
-        memory = None
-        if policy.state_size:
-            ended = [state for group in forgotten for state in group]
-            over = (terminated | truncated)[:-1]
-            memory = Memory(
-                states,
-                self._states.copy(),
-                np.array([ended[k] for k in order], np.float32).reshape(-1, states.shape[2]),
-                np.concatenate([np.zeros((1, self.num_envs), dtype=bool), over]),
-            )
-        return Trajectories(
-            observations=observations,
-            actions=np.concatenate(actions, axis=1),
-            rewards=rewards,
-            terminated=terminated,
-            truncated=truncated,
-            ends=np.array([end[:2] for end in finished], dtype=np.int64).reshape(-1, 2),
-            final_observations=final,
-            last_observations=last,
-            episode_returns=[float(end[2]) for end in finished],
-            episode_lengths=[end[3] for end in finished],
-            lives_lost=lives_lost if lives_lost.any() else None,
-            memory=memory,
-        )
+    def _walk(
+        self,
+        group: int,
+        policy: Policy,
+        noise: np.ndarray,
+        recorder: Recorder,
+        steps: Steps,
+        moments: Moments | None,
+    ) -> Walk:
+        """One group's steps."""
+        simulator, columns = self.simulators[group], self.columns[group]
+        current, first = self._observations[group], columns.start
+        returns, lengths = self._returns[columns], self._lengths[columns]
+        acting = Acting(policy, self._states[columns])
+        taken, ends, forgotten = [], [], []
+        for t in range(self.steps):
+            if self._closed:  # by a main thread that was interrupted, and wants no result
+                raise RuntimeError("The sampler was closed.")
+            if moments is not None:
+                moments.visit(t, group)
+            steps.states[t, columns] = acting.states
+            chosen = acting.act(recorder.seen(t, current), noise[t, columns])
+            taken.append(chosen)
+            try:
+                step = simulator.step(policy.to_env(chosen))
+            except RunFailed as error:
+                error.arrays = {
+                    **recorder.so_far(t),
+                    "actions": np.stack(taken),
+                    "rewards": steps.rewards[:t, columns],
+                }
+                raise
+            recorder.moved(t, step)
+            steps.write(t, columns, step)
+            returns += step.rewards
+            lengths += 1
+            for i in step.ended:
+                ends.append((t, first + int(i), float(returns[i]), int(lengths[i])))
+                returns[i], lengths[i] = 0.0, 0
+                forgotten.append(acting.states[i].copy())
+            acting.forget(step.ended)
+            current = step.observations
+        self._observations[group][...] = current
+        return Walk(np.stack(taken), ends, forgotten)
 
     def metrics(self, records: Trajectories) -> dict[str, Any]:
         return {}

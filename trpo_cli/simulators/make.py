@@ -54,47 +54,25 @@ def make_simulator(
     if env.backend == "warp":
         _check_warp(env, spec)
     emulated = runs_on_emulator(env, spec)
-    ours = emulated or (not env.wrappers and (mujoco_class(spec) or is_linear(spec)))
-    for name, value, default in (("workers", env.workers, 0), ("vector", env.vector, "auto")):
-        if ours and value != default:
-            raise UserError(
-                f"env.{name}={value} is for environments that run through Gymnasium, and "
-                f"env={env.id} has a backend of its own, which uses threads=N. Leave env.{name} "
-                "out."
-            )
+    family = None if env.wrappers else mujoco_class(spec)
+    linear = not env.wrappers and is_linear(spec)
+    if emulated or linear or family is not None:
+        _check_stepped_by_us(env)
     if emulated:
         from trpo_cli.simulators.atari.simulator import AtariSimulator
 
         settings = game_settings(env, spec)
         actions = action_count(env, settings)
         return AtariSimulator(settings, env.id, actions, num_envs, threads, first)
-
-    def build() -> gymnasium.Env[Any, Any]:
-        return build_env(env, spec)
-
-    family = None if env.wrappers else mujoco_class(spec)
     if family is not None:
-        from trpo_cli.simulators.mujoco.quiet import keep_quiet
-
-        keep_quiet()
-    template = build()
+        _quiet_mujoco()
+    template = build_env(env, spec)
     _check_spaces(env, template)
     limit = env.max_episode_steps or spec.max_episode_steps
     if family is not None:
         _try_out(env, template)
-        from trpo_cli.simulators.mujoco.simulator import MujocoSimulator
-        from trpo_cli.simulators.mujoco.tasks import FAMILY
-
-        name, v5 = family
-        if env.backend == "warp":
-            import torch
-
-            from trpo_cli.simulators.warp.simulator import WarpSimulator
-
-            where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            return WarpSimulator(template.unwrapped, FAMILY[name], v5, num_envs, limit, where)
-        return MujocoSimulator(template.unwrapped, FAMILY[name], v5, num_envs, threads, limit)
-    if is_linear(spec) and not env.wrappers:
+        return _on_mujoco(env, template, *family, num_envs, threads, limit, device)
+    if linear:
         from trpo_cli.simulators.lqr.simulator import LinearSimulator
 
         base: Any = template.unwrapped
@@ -104,12 +82,51 @@ def make_simulator(
 
         with contextlib.closing(template):
             return make_native(env, spec, template, num_envs)
-    from trpo_cli.simulators.gym.simulator import GymnasiumSimulator
+    workers = env.workers if workers is None else workers
+    return _on_gymnasium(env, spec, template, num_envs, limit, first, workers)
+
+
+def _on_mujoco(
+    env: EnvConfig,
+    template: gymnasium.Env[Any, Any],
+    name: str,
+    v5: bool,
+    num_envs: int,
+    threads: int,
+    limit: int | None,
+    device: str | None,
+) -> Simulator:
+    """Gymnasium's class of this name on MuJoCo's batched stepping, or on MuJoCo Warp."""
+    from trpo_cli.simulators.mujoco.simulator import MujocoSimulator
+    from trpo_cli.simulators.mujoco.tasks import FAMILY
+
+    base: Any = template.unwrapped
+    if env.backend != "warp":
+        return MujocoSimulator(base, FAMILY[name], v5, num_envs, threads, limit)
+    import torch
+
+    from trpo_cli.simulators.warp.simulator import WarpSimulator
+
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return WarpSimulator(base, FAMILY[name], v5, num_envs, limit, where)
+
+
+def _on_gymnasium(
+    env: EnvConfig,
+    spec: EnvSpec,
+    template: gymnasium.Env[Any, Any],
+    num_envs: int,
+    limit: int | None,
+    first: int,
+    workers: int,
+) -> Simulator:
+    """Any environment by its own step: in this process, or in worker processes."""
+
+    def build() -> gymnasium.Env[Any, Any]:
+        return build_env(env, spec)
 
     if "mujoco" in sys.modules:  # an environment of somebody else's on MuJoCo
-        from trpo_cli.simulators.mujoco.quiet import keep_quiet
-
-        keep_quiet()
+        _quiet_mujoco()
     if env.wrappers:
         with contextlib.closing(build()) as tried:
             _try_out(env, tried)
@@ -123,15 +140,33 @@ def make_simulator(
         return _TRIED[kind, way]
 
     said = remarks(template, env)
-    workers = env.workers if workers is None else workers
     if workers:
         from trpo_cli.simulators.gym.parallel import ParallelSimulator
 
         return ParallelSimulator(
             env, spec, template, num_envs, workers, limit, why_not, first, said
         )
+    from trpo_cli.simulators.gym.simulator import GymnasiumSimulator
+
     envs = [template, *(build() for _ in range(num_envs - 1))]
     return GymnasiumSimulator(envs, env.id, limit, why_not, first, said)
+
+
+def _quiet_mujoco() -> None:
+    from trpo_cli.simulators.mujoco.quiet import keep_quiet
+
+    keep_quiet()
+
+
+def _check_stepped_by_us(env: EnvConfig) -> None:
+    """Raises `UserError` for settings of environments that run through Gymnasium."""
+    for name, value, default in (("workers", env.workers, 0), ("vector", env.vector, "auto")):
+        if value != default:
+            raise UserError(
+                f"env.{name}={value} is for environments that run through Gymnasium, and "
+                f"env={env.id} has a backend of its own, which uses threads=N. Leave env.{name} "
+                "out."
+            )
 
 
 def _check_warp(env: EnvConfig, spec: EnvSpec) -> None:
