@@ -1,4 +1,4 @@
-"""What a run that goes on is checked against, before anything is changed."""
+"""What a run that goes on is checked against, before anything is changed, and what is said then."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trpo_cli.errors import UserError
-from trpo_cli.runs import chain
+from trpo_cli.runs import chain, checkpoint, manifest
 from trpo_cli.runs.cut import Moment, before_last
 from trpo_cli.runs.directory import CHECKPOINTS, MANIFEST, METRICS
 
@@ -76,3 +76,29 @@ def check_total(run_dir: Path, known: dict[str, Any], moment: Moment, total: int
             f"The run in {run_dir} is finished: it has done {moment.step} of {total} steps. Give a "
             "larger total_steps=... to train on."
         )
+
+
+def words_of_resumption(
+    run_dir: Path, known: dict[str, Any], step: int, rows: chain.Known | None, restarted: str
+) -> list[str]:
+    """What a person should know of a run that goes on at this step.
+
+    known: the content of its manifest before. rows: what its checkpoint knows of the rows.
+    restarted: why its episodes could not go on, empty when they could.
+    """
+    said = [f"resumed at step {step:,}"]
+    newest = known.get("checkpoint") or 0
+    if newest > step and not checkpoint.path(run_dir, newest).is_dir():
+        said.append(f"the checkpoint of step {newest:,} is missing: what followed is made again")
+    if not known:
+        said.append(f"{MANIFEST} was missing and is written anew")
+    if rows is None:
+        said.append(
+            "its rows carry no chain, as an older version began it: changes to them would go "
+            "unnoticed"
+        )
+    if restarted:
+        said.append(f"new episodes were started everywhere: {restarted}")
+    if changed := manifest.changed_numbers(run_dir):
+        said.append(f"numbers may differ in their last digits from here on: {changed}")
+    return said

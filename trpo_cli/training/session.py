@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any
 
 from trpo_cli.config import config_to_yaml, loggers_of
-from trpo_cli.config.changed import changed
 from trpo_cli.distributed.processes import Processes
 from trpo_cli.errors import CannotWrite, RunFailed, UserError, describe
 from trpo_cli.runs import chain, checkpoint, manifest
@@ -25,15 +24,15 @@ from trpo_cli.system.signals import Stop
 from trpo_cli.terminal.display import is_quiet
 from trpo_cli.terminal.progress import Progress
 from trpo_cli.trackers.start import Trackers
-from trpo_cli.training import initial
+from trpo_cli.training import facts, initial
 from trpo_cli.training.evaluation import Abandoned, Evaluator
 from trpo_cli.training.filming import Filmer
-from trpo_cli.training.memory import observation_bytes, size_in_words
 from trpo_cli.training.resumption import (
     check_origin,
     check_total,
     moment_of,
     rows_of_a_new_beginning,
+    words_of_resumption,
 )
 from trpo_cli.training.trainer import Training
 
@@ -73,40 +72,20 @@ class Session:
             origin, words = initial.begin(training, known)
             notes.append(words)
             self._saved = (-1, -1)
-        backend = training.simulator.backend
-        facts: dict[str, Any] = {
-            "seed": training.seed,
-            "device": training.parts.device,
-            "backend": backend,
-            "vector": self.config.env.stepped if backend == "gymnasium" else None,
-            "threads": training.threads,
-            "processes": training.processes.count,
-        }
+        told = facts.for_manifest(training)
+        told |= {"command": command, "rows": self._rows}
         config = config_to_yaml(self.config).encode()
         if resume:
-            facts |= {"command": command, "rows": self._rows}
-            self._manifest = manifest.resume(run_dir, step=training.step, config=config, **facts)
+            self._manifest = manifest.resume(run_dir, step=training.step, config=config, **told)
             notes += self._cut()
         write_atomically(run_dir / CONFIG, config)
         if not resume:
-            self._manifest = manifest.start(
-                run_dir, command=command, rows=self._rows, init=origin, **facts
-            )
+            self._manifest = manifest.start(run_dir, init=origin, **told)
         hyperparameters = {key: value for key, _, value in walk(self.config)}
         start = self._rows["start"] if self._rows is not None else None
         self._start: str | None = start
         self._logger = MetricsLogger(run_dir, hyperparameters, start)
-        facts["parameters"] = len(training.policy.parameters) + len(training.value.parameters)
-        facts["device_reason"] = training.parts.device_reason
-        needed = observation_bytes(training.config, training.simulator)
-        facts["observations"] = size_in_words(needed)
-        facts["max_episode_steps"] = training.simulator.max_episode_steps
-        facts["why_not_restorable"] = training.sampler.why_not_restorable
-        facts["remarks"] = training.simulator.remarks
-        facts["changed"] = changed(self.config)
-        facts["steps_done"] = training.step
-        facts["command"] = training.processes.command
-        self._progress = Progress(self.config, facts, shown)
+        self._progress = Progress(self.config, facts.for_banner(training), shown)
         self._progress.banner()
         for note in notes:
             self._progress.note(note)
@@ -142,24 +121,7 @@ class Session:
         moment = moment_of(state)
         check_total(run_dir, known, moment, total)
         self._cut_moment = moment
-        notes = [f"resumed at step {training.step:,}"]
-        newest = known.get("checkpoint") or 0
-        if newest > training.step and not checkpoint.path(run_dir, newest).is_dir():
-            notes.append(
-                f"the checkpoint of step {newest:,} is missing: what followed is made again"
-            )
-        if not known:
-            notes.append(f"{MANIFEST} was missing and is written anew")
-        if self._rows is None:
-            notes.append(
-                "its rows carry no chain, as an older version began it: changes to them would go "
-                "unnoticed"
-            )
-        if restarted:
-            notes.append(f"new episodes were started everywhere: {restarted}")
-        if changed := manifest.changed_numbers(run_dir):
-            notes.append(f"numbers may differ in their last digits from here on: {changed}")
-        return notes
+        return words_of_resumption(run_dir, known, training.step, self._rows, restarted)
 
     def _cut(self) -> list[str]:
         if self._checkpoint is None:
@@ -324,13 +286,13 @@ class Session:
     def _failure(self, error: BaseException) -> RunFailed:
         """The failure that says what is left of the run; a crash folder is written."""
         step, good = self._saved[0], checkpoint.path(self.run_dir, self._saved[0])
-        left, facts = "No checkpoint was written before that.", dict[str, Any]()
+        left, known = "No checkpoint was written before that.", dict[str, Any]()
         if good.is_dir():
             go_on = how_to_resume(self.run_dir, self.training.processes)
             left = f"The last good checkpoint is {good}: {go_on} goes on from step {step:,}."
-            facts["checkpoint"] = good.name
-        facts |= {"step": self.training.step, "iteration": self.training.iteration + 1}
-        folder = write_crash(self.run_dir, error, facts, config_to_yaml(self.config))
+            known["checkpoint"] = good.name
+        known |= {"step": self.training.step, "iteration": self.training.iteration + 1}
+        folder = write_crash(self.run_dir, error, known, config_to_yaml(self.config))
         seen = f" What it failed on is in {folder}." if folder else ""
         return RunFailed(f"{describe(error)} {left}{seen}")
 
