@@ -57,9 +57,7 @@ class NPGConfig:
     schedule: str = setting(help="step length over training", choices=SCHEDULES)
     step_size: float = setting(help="alpha of the fixed step", above=0, when="step_rule=fixed")
     cg_iterations: int = setting(help="conjugate-gradient iterations", low=1)
-    cg_tolerance: float = setting(
-        help="stop at this squared residual, as a share of the gradient's", low=0
-    )
+    cg_tolerance: float = setting(help="squared residual to stop at, as a share of |g|^2", low=0)
     damping: float = setting(help="added to the Fisher matrix's diagonal", low=0)
     fisher_fraction: float = setting(help="share of the batch in Fisher products", above=0, high=1)
     fisher: str = setting(help=FISHER, choices=["kl_hessian", "empirical"])
