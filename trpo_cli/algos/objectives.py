@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Objective(Protocol):
-    """before: its value at theta_old; gradient: (P,), there, without bonuses."""
+    """before: its value at theta_old, without bonuses; gradient: (P,), there, with them."""
 
     before: float
     gradient: Array
