@@ -280,6 +280,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+@functools.cache
 def conf_dir() -> Path:
     """The folder of YAML files: inside an installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent

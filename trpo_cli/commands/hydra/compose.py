@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.hydra import Hydra
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -19,26 +17,15 @@ from trpo_cli.commands.hydra.overrides import check_overrides, check_settings
 from trpo_cli.commands.hydra.search_path import search_path
 from trpo_cli.components import HOMES
 from trpo_cli.config import Config, check_read, validate
-from trpo_cli.config.schema import all_options, option_schema, to_config, top_schema
+from trpo_cli.config.schema import all_options, to_config
 from trpo_cli.errors import UserError
 
 CONFIG_NAME = "config"
 
 
-@functools.cache
-def register_schemas() -> None:
-    """Put the dataclasses into Hydra's store, so that types and typos are checked on merging."""
-    store = ConfigStore.instance()
-    for group, options in all_options().items():
-        for name, kind in options.items():
-            store.store(group=f"schema/{group}", name=name, node=option_schema(kind))
-    store.store(group="schema", name="config", node=top_schema(), package="_global_")
-    launcher_schema.register()
-
-
 def start_hydra(config_dir: str | None = None) -> Hydra:
     """A Hydra object that knows our files, our schemas and every Gymnasium id."""
-    register_schemas()
+    launcher_schema.register()
     GlobalHydra.instance().clear()
     return Hydra.create_main_hydra2("trpo-run", search_path(config_dir))
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,17 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
-from trpo_cli.components import ALSO, HOMES, TUNED, conf_dir, load, read_yaml, set_with
+from trpo_cli.components import (
+    ALSO,
+    HOMES,
+    TUNED,
+    conf_dir,
+    file_names,
+    load,
+    read_yaml,
+    set_with,
+)
+from trpo_cli.config.schema import option_schema, top_schema
 from trpo_cli.env_ids import is_game, unversioned
 from trpo_cli.errors import UserError
 
@@ -94,8 +106,9 @@ def _tuned(folder: Path, name: str, rule: str, env: str) -> dict[str, Any]:
 
 
 class NoFileSource(ConfigSource):
-    """Answers ``env/<id>`` for every id, and ``<group>/<module>:<Class>`` with the settings of
-    somebody else's component. It is last on the path, so YAML files win."""
+    """Answers ``env/<id>`` for every id, ``<group>/<module>:<Class>`` with the settings of somebody
+    else's component, and ``schema/<group>/<name>`` with the dataclass of one of ours, against which
+    types and typos are checked on merging. It is last on the path, so YAML files win."""
 
     @staticmethod
     def scheme() -> str:
@@ -103,13 +116,19 @@ class NoFileSource(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         group, _, name = config_path.removesuffix(".yaml").partition("/")
-        content: Any = {"id": name} if group == "env" else load(group, name)
-        config = OmegaConf.create(content) if group == "env" else OmegaConf.structured(content)
+        package = None
+        if group == "env":
+            config = OmegaConf.create({"id": name})
+        elif group == "schema":
+            config = copy.deepcopy(_schema(name))
+            package = "_global_" if name == "config" else None
+        else:
+            config = OmegaConf.structured(load(group, name))
         return ConfigResult(
             provider=self.provider,
             path=self.full_path(),
             config=config,
-            header={"package": None},
+            header={"package": package},
         )
 
     def available(self) -> bool:
@@ -120,6 +139,9 @@ class NoFileSource(ConfigSource):
 
     def is_config(self, config_path: str) -> bool:
         group, _, name = config_path.removesuffix(".yaml").partition("/")
+        if group == "schema":
+            component, _, option = name.partition("/")
+            return name == "config" or (component in HOMES and option in file_names(component))
         return bool(name) and (group == "env" or (group in HOMES and ":" in name))
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
@@ -129,6 +151,15 @@ class NoFileSource(ConfigSource):
         import gymnasium
 
         return sorted(gymnasium.registry)
+
+
+@functools.cache
+def _schema(name: str) -> DictConfig:
+    """The typed node of ``<group>/<option>``, or of the whole: ``config``. Not to be changed."""
+    if name == "config":
+        return OmegaConf.structured(top_schema())
+    group, _, option = name.partition("/")
+    return OmegaConf.structured(option_schema(load(group, option)))
 
 
 class SearchPath(ConfigSearchPathImpl):
