@@ -14,9 +14,12 @@ from tests.support.cli_stub import Cli
 if TYPE_CHECKING:
     from trpo_cli.config import Config
 
-# A shell starts background jobs with Ctrl-C ignored, and runs keep it that way. The tests that
-# send it, from here or to a process of their own, must not depend on how they were started.
+# A shell starts background jobs with Ctrl-C ignored, nohup all with a closed terminal, and runs keep
+# it that way. The tests that send these, from here or to a process of their own, must not depend on
+# how they were started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
