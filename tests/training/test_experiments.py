@@ -42,6 +42,7 @@ def test_the_trpo_papers_settings(task: str) -> None:
     sampler = vine.sampler
     assert sampler.name == "vine" and sampler.actions == 4 and sampler.horizon == length
     assert not sampler.bootstrap and sampler.common_random_numbers
+    assert vine.value.name == "none"  # its Q-values are of rollouts alone
     assert sampler.rollout_states * sampler.actions == q_values
     trunk, branches = sampler.num_envs * sampler.steps_per_env, q_values * length
     assert trunk + branches == pytest.approx(steps, rel=0.2)
@@ -69,7 +70,7 @@ def test_the_trpo_papers_atari() -> None:
     assert trunk == [100_000, 100_000]
     sampler: Any = vine.sampler
     assert sampler.proposal == "uniform" and sampler.actions == 4
-    assert not (sampler.bootstrap or sampler.use_trunk)
+    assert not (sampler.bootstrap or sampler.use_trunk) and vine.value.name == "none"
     assert sampler.rollout_states * sampler.actions * sampler.horizon == 300_000
 
 
