@@ -7,6 +7,12 @@ COOLDOWN = 0.25
 """Share of training, at its end, over which `cooldown` falls to zero."""
 
 
+def cooled(before: float, after: float) -> float:
+    """The share of the cooldown that lies between two shares of training still to come; those of
+    a whole training add up to 1."""
+    return (min(before, COOLDOWN) - min(max(after, 0.0), COOLDOWN)) / COOLDOWN
+
+
 ADAPTIVE = "adaptive"
 FACTOR = 1.5
 SMALLEST, LARGEST = 1e-6, 1e-2

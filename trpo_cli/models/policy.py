@@ -9,7 +9,7 @@ import numpy as np
 
 from trpo_cli.data.sequences import Memory
 from trpo_cli.data.states import join, part
-from trpo_cli.maths.arrays import Array, as_numpy, namespace
+from trpo_cli.maths.arrays import Array, as_numpy, copy, namespace
 from trpo_cli.maths.distributions import Distribution, Parameters
 from trpo_cli.models.heads import GaussianHead, Head
 from trpo_cli.models.mlp import MLP
@@ -150,6 +150,7 @@ class Policy:
         self.parameters = parameters
         size = network.num_parameters
         self._layers, self._extra = network.views(parameters[:size]), parameters[size:]
+        self._ceiling: Array | None = None
 
     def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """The random part of actions, shape + (k,), independent of theta."""
@@ -253,16 +254,21 @@ class Policy:
     def _numpy_extra(self) -> np.ndarray:
         return as_numpy(self._extra)
 
+    def cool(self, nats: float) -> None:
+        """Let the update that comes leave shared log deviations at least so far below where they
+        are now."""
+        self._ceiling = copy(self._extra) - nats if nats > 0.0 else None
+
     def hold(self) -> None:
-        """Put log deviations that are below their floor back on it: for a rule that has moved
-        theta, before it measures how far."""
-        floor = self.head.min_log_std if isinstance(self.head, GaussianHead) else None
-        if floor is None:
+        """Put shared log deviations back below what `cool` asked for, and above their floor: for a
+        rule that has moved theta, before it measures how far."""
+        if not isinstance(self.head, GaussianHead):
             return
-        if isinstance(self._extra, np.ndarray):
-            np.maximum(self._extra, floor, out=self._extra)
-        else:
-            self._extra.clamp_(min=floor)
+        xp, extra, floor = namespace(self._extra), self._extra, self.head.min_log_std
+        if self._ceiling is not None:
+            extra[:] = xp.minimum(extra, self._ceiling)
+        if floor is not None:
+            extra[:] = xp.clip(extra, floor, None)
 
     def state(self) -> dict[str, Array]:
         normalizer = join({"normalizer": self.normalizer.state()})

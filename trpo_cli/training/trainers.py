@@ -20,6 +20,7 @@ from trpo_cli.data.records import Batch, Evaluations, Trajectories
 from trpo_cli.distributed.split import Split
 from trpo_cli.estimators.batch import Estimation
 from trpo_cli.maths.returns import explained_variance
+from trpo_cli.maths.schedule import cooled
 from trpo_cli.models.packed import packable
 from trpo_cli.models.parts import use_threads
 from trpo_cli.models.policy import Policy
@@ -61,6 +62,7 @@ class BatchTrainer:
     def __init__(self, parts: Components, world: World, clip_rewards: bool) -> None:
         self._parts, self._processes, self._threads = parts, world.processes, world.threads
         self._clip_rewards = clip_rewards
+        self._cooldown = getattr(parts.config.policy, "log_std_cooldown", 0.0)
         self._shares_out = getattr(parts.policy.network, "shares_out", False)
 
     def iterate(self, generators: Generators, clock: Clock, step: int) -> Learned:
@@ -105,12 +107,13 @@ class BatchTrainer:
             if earlier and acted is not None:
                 learned_from = dataclasses.replace(trajectories, rewards=estimation.rewards)
                 wide, reused = earlier.join(policy, batch, learned_from, acted, self._estimated)
+        after = step + trajectories.num_steps
+        policy.cool(self._cooldown * cooled(remaining, 1.0 - after / config.total_steps))
         update, fit = self._learn(estimation, batch, wide, generators, clock, remaining)
         # All processes have computed the same from the same sums, but the libraries they did it
         # with promise no bits, and on another kind of processor the last ones do differ.
         processes.align(policy.parameters, value.parameters)
         with processes.agreed():
-            after = step + trajectories.num_steps
             check_learned(policy, value, update | fit, after, trajectories, batch)
         if config.value.traits.learned:
             # That of the predictions that the returns were made with.

@@ -28,6 +28,10 @@ MIN_LOG_STD = (
     "floor of the log standard deviation, where all states share one: nearly sure of its actions, "
     "a policy hardly tries any, and a bound on the KL hardly lets it move; null: none"
 )
+LOG_STD_COOLDOWN = (
+    "how far a log standard deviation that all states share falls over the last quarter of "
+    "training, at least, down to its floor: the last policy explores less"
+)
 NORMALIZE = "running mean and variance of observations"
 CLIP = "bound on normalised observations"
 LOG_STD = (
@@ -49,6 +53,7 @@ class VectorConfig:
     output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
     init_log_std: float = setting(help=INIT_LOG_STD, when=CONTINUOUS)
     min_log_std: float | None = setting(help=MIN_LOG_STD, when=CONTINUOUS)
+    log_std_cooldown: float = setting(help=LOG_STD_COOLDOWN, low=0, when=CONTINUOUS)
     normalize_observations: bool = setting(help=NORMALIZE)
     observation_clip: float = setting(help=CLIP, above=0, when="normalize_observations=true")
     actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
@@ -67,6 +72,7 @@ class CNNConfig:
     output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
     init_log_std: float = setting(help=INIT_LOG_STD, when=CONTINUOUS)
     min_log_std: float | None = setting(help=MIN_LOG_STD, when=CONTINUOUS)
+    log_std_cooldown: float = setting(help=LOG_STD_COOLDOWN, low=0, when=CONTINUOUS)
     actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
     precision: str = setting(help=PRECISION, choices=["auto", "float32", "bfloat16"])
 
