@@ -44,6 +44,7 @@ def validate(config: Config) -> None:
     _check_loggers(config)
     _check_records(config)
     _check_floor(config.policy)
+    _check_cooldown(config)
     if getattr(config.policy.traits, "remembers", False):
         _check_remembering(config)
     estimates = config.sampler.traits.gives == "trajectories"
@@ -101,10 +102,26 @@ def _check_floor(policy: Any) -> None:
         )
 
 
+def _check_cooldown(config: Config) -> None:
+    """Whether there is a deviation that can be lowered."""
+    policy: Any = config.policy
+    given = getattr(policy, "given", {})  # of a choice that is still open
+    nats = given.get("log_std_cooldown", getattr(policy, "log_std_cooldown", 0.0))
+    if not nats:
+        return
+    said = f"policy.log_std_cooldown={nats:g} lowers a deviation that all states share"
+    if given.get("log_std", getattr(policy, "log_std", "shared")) == "state":
+        raise UserError(f"{said}, and policy.log_std=state has none. Leave one of the two out.")
+    if config.sampler.traits.gives == "evaluations":
+        raise UserError(
+            f"{said}, and sampler={config.sampler.name} draws no actions from it. Leave it out."
+        )
+
+
 def _check_remembering(config: Config) -> None:
     """Whether a policy that remembers can be carried along and learned from."""
     said = f"policy={config.policy.name} remembers what it saw"
-    if config.sampler.traits.gives != "trajectories":
+    if config.sampler.traits.gives == "evaluations":
         raise UserError(
             f"{said}, and sampler={config.sampler.name} begins in the middle of episodes, or runs "
             "many policies at once, without what was remembered there. Try "

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 SCHEDULES = ("constant", "linear", "cooldown")
 COOLDOWN = 0.25
 """Share of training, at its end, over which `cooldown` falls to zero."""
 
 
 def cooled(before: float, after: float) -> float:
-    """The share of the cooldown that lies between two shares of training still to come; those of
-    a whole training add up to 1."""
+    """The share of the cooldown that lies between two shares of training still to come. Those of a
+    whole training add up to 1."""
     return (min(before, COOLDOWN) - min(max(after, 0.0), COOLDOWN)) / COOLDOWN
+
+
+def fall_within(kl: float, size: int) -> float:
+    """How far `size` log deviations may fall, all alike, for a KL(old || new) of at most `kl`.
+
+    A Gaussian whose deviation falls by s nats, its mean unchanged, has
+    KL(old || new) = (e^2s - 1) / 2 - s <= s^2 e^2s. With r = sqrt(kl / size), s = r e^-r is within.
+    """
+    root = math.sqrt(kl / size)
+    return root * math.exp(-root)
 
 
 ADAPTIVE = "adaptive"

@@ -11,6 +11,7 @@ from trpo_cli.data.sequences import Memory
 from trpo_cli.data.states import join, part
 from trpo_cli.maths.arrays import Array, as_numpy, copy, namespace
 from trpo_cli.maths.distributions import Distribution, Parameters
+from trpo_cli.maths.schedule import fall_within
 from trpo_cli.models.heads import GaussianHead, Head
 from trpo_cli.models.mlp import MLP
 from trpo_cli.models.normalizer import IdentityNormalizer, Normalizer
@@ -254,10 +255,14 @@ class Policy:
     def _numpy_extra(self) -> np.ndarray:
         return as_numpy(self._extra)
 
-    def cool(self, nats: float) -> None:
+    def cool(self, nats: float, bound: float | None = None) -> None:
         """Let the update that comes leave shared log deviations at least so far below where they
-        are now."""
-        self._ceiling = copy(self._extra) - nats if nats > 0.0 else None
+        are now. bound: on its KL; at most a quarter of it goes to that."""
+        self._ceiling = None
+        if nats > 0.0 and isinstance(self.head, GaussianHead) and self.head.num_extra:
+            if bound is not None:
+                nats = min(nats, fall_within(0.25 * bound, self.head.num_extra))
+            self._ceiling = copy(self._extra) - nats
 
     def hold(self) -> None:
         """Put shared log deviations back below what `cool` asked for, and above their floor: for a

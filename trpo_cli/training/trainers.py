@@ -77,6 +77,7 @@ class BatchTrainer:
             check_trajectories(trajectories, policy, step)
         self._use_threads(self._threads)
         traits, earlier = config.algo.traits, parts.earlier
+        bound = config.algo.bound(remaining) if traits.keeps_bound else None
         with clock("estimate"):
             acted = earlier.acted(policy, trajectories) if earlier else None
             moved = renormalize(
@@ -85,7 +86,7 @@ class BatchTrainer:
                 len(trajectories.rewards),
                 split,
                 whole=traits.bounds_kl and earlier is None,
-                bound=config.algo.bound(remaining) if traits.keeps_bound else None,
+                bound=bound,
                 memory=trajectories.memory,
             )
             estimation = Estimation(
@@ -108,7 +109,8 @@ class BatchTrainer:
                 learned_from = dataclasses.replace(trajectories, rewards=estimation.rewards)
                 wide, reused = earlier.join(policy, batch, learned_from, acted, self._estimated)
         after = step + trajectories.num_steps
-        policy.cool(self._cooldown * cooled(remaining, 1.0 - after / config.total_steps))
+        cooldown = self._cooldown * cooled(remaining, 1.0 - after / config.total_steps)
+        policy.cool(cooldown, bound)
         update, fit = self._learn(estimation, batch, wide, generators, clock, remaining)
         # All processes have computed the same from the same sums, but the libraries they did it
         # with promise no bits, and on another kind of processor the last ones do differ.

@@ -1,0 +1,124 @@
+"""Shared log deviations fall over the last quarter of training, within every bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from tests.support.small import make_policy, on_tensors
+from trpo_cli.commands.hydra.compose import config_of
+from trpo_cli.errors import UserError
+from trpo_cli.maths.arrays import as_numpy
+from trpo_cli.maths.distributions import Gaussian, mean_kl
+from trpo_cli.maths.schedule import COOLDOWN, cooled, fall_within
+from trpo_cli.training.trainer import Training
+
+BATCH, UPDATES = 4 * 64, 16
+COOLED = int(UPDATES * COOLDOWN)
+SMALL = [
+    "env=HalfCheetah-v4", "seed=1", "threads=1", "sampler.num_envs=4",
+    "sampler.steps_per_env=64", "policy.hidden_sizes=[8]", "value.hidden_sizes=[8]",
+    f"total_steps={BATCH * UPDATES}",
+]  # fmt: skip
+
+
+def log_stds(algo: str, *words: str) -> tuple[np.ndarray, list[float]]:
+    """Log deviations before the first update and after each, (updates + 1, A), and the KLs."""
+    training = Training(config_of(f"algo={algo}", *SMALL, *words))
+    size = training.policy.network.num_parameters
+
+    def now() -> np.ndarray:
+        return as_numpy(training.policy.parameters[size:]).copy()
+
+    found, kls = [now()], []
+    for _ in range(UPDATES):
+        kls.append(training.iterate()["policy/kl"])
+        found.append(now())
+    training.close()
+    return np.array(found), kls
+
+
+@pytest.mark.parametrize("algo", ["vpg", "npg", "trpo", "ppo", "ppo_penalty", "dual"])
+def test_they_fall_at_the_end_and_not_before(algo: str) -> None:
+    """Nothing else in the first three quarters; then, at every update, at least the same part."""
+    plain, _ = log_stds(algo)
+    nats = 0.08 if algo == "trpo" else 1.0  # within its bound
+    cooled_down, kls = log_stds(algo, f"policy.log_std_cooldown={nats}")
+    before = UPDATES - COOLED
+    np.testing.assert_array_equal(cooled_down[: before + 1], plain[: before + 1])
+    falls = -np.diff(cooled_down[before:], axis=0)
+    accepted = np.array(kls[before:]) > 0.0
+    assert accepted.sum() >= COOLED - 1  # a line search may fail
+    assert (falls[accepted] > nats / COOLED - 1e-6).all()
+    if algo != "trpo":
+        assert (plain[before] - plain[-1]).max() < 0.5  # by itself it does not
+
+
+def test_as_far_as_a_bound_allows() -> None:
+    """Of TRPO's bound, 0.01 nats, a quarter is for it: falls of 0.25 nats would cost six actions
+    0.4 nats. An update that is accepted makes at least the smaller fall."""
+    found, kls = log_stds("trpo", "policy.log_std_cooldown=1")
+    assert 0.0 < max(kls) <= 0.01
+    falls = -np.diff(found[-COOLED - 1 :], axis=0)
+    accepted = np.array(kls[-COOLED:]) > 0.0
+    allowed = fall_within(0.0025, 6)
+    assert accepted.any() and (falls[accepted] > allowed - 1e-6).all()
+    assert falls.max() < 0.1
+
+
+@pytest.mark.parametrize(("kl", "size"), [(0.0025, 6), (0.1, 1), (1.0, 1), (1e-6, 17)])
+def test_the_fall_within_a_bound(kl: float, size: int) -> None:
+    """The KL of the distributions themselves is below it, and not far."""
+    fall = fall_within(kl, size)
+    mean, std = np.zeros((1, size)), np.zeros(size)
+    old, new = Gaussian(mean, std), Gaussian(mean, std - fall)
+    found = float(mean_kl(old, new))
+    assert found <= kl and (kl > 0.01 or found > 0.8 * kl)
+
+
+def test_never_below_the_floor() -> None:
+    found, _ = log_stds("ppo", "policy.log_std_cooldown=4", "policy.min_log_std=-1.5")
+    assert found.min() == found[-1].max() == -1.5
+
+
+def test_the_shares_of_a_training_add_up() -> None:
+    """Whatever the batches: the last one may go beyond the end."""
+    rng = np.random.default_rng(0)
+    ends = np.append(np.sort(rng.uniform(0.0, 1.0, 50)), 1.01)
+    remaining = 1.0 - np.append(0.0, ends)
+    shares = [cooled(a, b) for a, b in pairwise(remaining)]
+    assert sum(shares) == pytest.approx(1.0)
+    assert all(s == 0.0 for s, end in zip(shares, ends, strict=True) if end < 1.0 - COOLDOWN)
+
+
+def test_tensors() -> None:
+    there = on_tensors(make_policy(spaces.Box(-1, 1, (2,))))
+    there.parameters[-2:] = torch.tensor([-1.0, -2.0])
+    before = there.parameters.clone()
+    there.cool(0.5)
+    there.parameters[-2:] = torch.tensor([-1.2, -3.0])  # what an update made of them
+    there.hold()
+    assert there.parameters[-2:].tolist() == [-1.5, -3.0]
+    assert torch.equal(there.parameters[:-2], before[:-2])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["policy.log_std=state"], "policy.log_std=state has none"),
+        (["algo=es"], "sampler=perturbations draws no actions"),
+    ],
+)
+def test_where_there_is_none_to_lower(words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        config_of("policy=mlp", "policy.log_std_cooldown=1", *words)
+
+
+def test_discrete_actions_have_none(refused: Callable[[Sequence[str]], str]) -> None:
+    said = refused(["env=CartPole-v1", "policy=mlp", "policy.log_std_cooldown=1"])
+    assert "policy.log_std_cooldown" in said and "discrete" in said
