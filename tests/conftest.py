@@ -14,9 +14,9 @@ from tests.support.cli_stub import Cli
 if TYPE_CHECKING:
     from trpo_cli.config import Config
 
-# A shell starts background jobs with Ctrl-C ignored, and nohup all with SIGHUP ignored; runs keep it
-# that way. The tests that send these, from here or to a process of their own, must not depend on
-# how they were started.
+# A shell starts background jobs with Ctrl-C ignored, nohup all with SIGHUP, and runs keep it that
+# way. The tests that send these, from here or to a process of their own, must not depend on how
+# they were started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
