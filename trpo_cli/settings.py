@@ -19,6 +19,8 @@ from trpo_cli.errors import UserError
 
 CONTINUOUS = "continuous actions"
 """The condition of a setting that nothing reads where the environment's actions are discrete."""
+SHARED_STD = "shared deviation"
+"""The condition of a setting of the log standard deviation that all states share."""
 WHOLE = 2**63
 """Whole numbers lie below: arrays and files have no room for larger ones."""
 IN_FILE: Any = object()
@@ -82,7 +84,7 @@ def setting(
     choices: the allowed words of a string setting.
     when: the choice without which nothing reads the setting: ``key=value`` (or ``key=a|b``, or
         ``key!=value``) of the same section or, with a dot, of another one; ``section.trait`` or
-        ``not section.trait`` of a component; or `CONTINUOUS`.
+        ``not section.trait`` of a component; `CONTINUOUS` or `SHARED_STD`.
     """
     metadata = {
         "in_file": default is IN_FILE,

@@ -12,7 +12,6 @@ from gymnasium import spaces
 
 from tests.support.small import make_policy, on_tensors
 from trpo_cli.commands.hydra.compose import config_of
-from trpo_cli.errors import UserError
 from trpo_cli.maths.arrays import as_numpy
 from trpo_cli.maths.distributions import Gaussian, mean_kl
 from trpo_cli.maths.schedule import COOLDOWN, cooled, fall_within
@@ -108,17 +107,13 @@ def test_tensors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["policy.log_std=state"], "policy.log_std=state has none"),
-        (["algo=es"], "sampler=perturbations draws no actions"),
-    ],
+    "words",
+    [["env=CartPole-v1"], ["policy.log_std=state"], ["algo=es", "sampler=perturbations"]],
 )
-def test_where_there_is_none_to_lower(words: list[str], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        config_of("policy=mlp", "policy.log_std_cooldown=1", *words)
-
-
-def test_discrete_actions_have_none(refused: Callable[[Sequence[str]], str]) -> None:
-    said = refused(["env=CartPole-v1", "policy=mlp", "policy.log_std_cooldown=1"])
-    assert "policy.log_std_cooldown" in said and "discrete" in said
+@pytest.mark.parametrize("key", ["log_std_cooldown", "min_log_std"])
+def test_where_nothing_is_to_be_held(
+    refused: Callable[[Sequence[str]], str], words: list[str], key: str
+) -> None:
+    """Discrete actions, a deviation for each state, no samples: said, and only where asked for."""
+    said = refused(["policy=mlp", f"policy.{key}=0.5", "policy.init_log_std=1", *words])
+    assert f"policy.{key}=0.5 would change nothing here" in said and "policy.log_std=shared" in said

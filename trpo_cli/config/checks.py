@@ -9,7 +9,7 @@ from typing import Any
 from trpo_cli.components import HOMES, load
 from trpo_cli.config.schema import Config, is_auto, loggers_of
 from trpo_cli.errors import UserError
-from trpo_cli.settings import CONTINUOUS, as_typed, check_ranges, on_command_line, walk
+from trpo_cli.settings import CONTINUOUS, SHARED_STD, as_typed, check_ranges, on_command_line, walk
 
 KINDS = {
     "trajectories": "trajectories",
@@ -44,7 +44,6 @@ def validate(config: Config) -> None:
     _check_loggers(config)
     _check_records(config)
     _check_floor(config.policy)
-    _check_cooldown(config)
     if getattr(config.policy.traits, "remembers", False):
         _check_remembering(config)
     estimates = config.sampler.traits.gives == "trajectories"
@@ -99,22 +98,6 @@ def _check_floor(policy: Any) -> None:
         raise UserError(
             f"policy.init_log_std={first:g} lies below policy.min_log_std={floor:g}, to which the "
             "first update would raise it. Try a lower floor, or null for none."
-        )
-
-
-def _check_cooldown(config: Config) -> None:
-    """Whether there is a deviation that can be lowered."""
-    policy: Any = config.policy
-    given = getattr(policy, "given", {})  # of a choice that is still open
-    nats = given.get("log_std_cooldown", getattr(policy, "log_std_cooldown", 0.0))
-    if not nats:
-        return
-    said = f"policy.log_std_cooldown={nats:g} lowers a deviation that all states share"
-    if given.get("log_std", getattr(policy, "log_std", "shared")) == "state":
-        raise UserError(f"{said}, and policy.log_std=state has none. Leave one of the two out.")
-    if config.sampler.traits.gives == "evaluations":
-        raise UserError(
-            f"{said}, and sampler={config.sampler.name} draws no actions from it. Leave it out."
         )
 
 
@@ -228,9 +211,14 @@ def is_read(config: Config, key: str, continuous: bool) -> bool:
     """Whether anything reads a setting in this configuration."""
     fields = {name: field for name, field, _ in walk(config)}
     when = fields[key].metadata.get("when")
-    return when is None or (
-        continuous if when == CONTINUOUS else holds(config, key.partition(".")[0], when)
-    )
+    if when is None:
+        return True
+    if when == CONTINUOUS:
+        return continuous
+    if when == SHARED_STD:
+        shared = getattr(config.policy, "log_std", "shared") == "shared"
+        return continuous and shared and config.sampler.traits.gives != "evaluations"
+    return holds(config, key.partition(".")[0], when)
 
 
 def holds(config: Config, section: str, when: str) -> bool:
@@ -248,6 +236,8 @@ def holds(config: Config, section: str, when: str) -> bool:
 
 CONDITIONS = {
     CONTINUOUS: "where actions are continuous (Box), and these are discrete",
+    SHARED_STD: "where all states share one log standard deviation (policy.log_std=shared) and "
+    "continuous actions are sampled with it",
     "algo.fits_value": "by rules that fit V together with the policy (vpg, ppo, ppo_penalty, dual)",
     "not algo.fits_value": "by rules that do not fit V together with the policy (npg, trpo)",
 }

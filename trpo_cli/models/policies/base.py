@@ -10,7 +10,7 @@ import numpy as np
 
 from trpo_cli.errors import UserError
 from trpo_cli.models.mlp import ACTIVATIONS
-from trpo_cli.settings import CONTINUOUS, setting
+from trpo_cli.settings import CONTINUOUS, SHARED_STD, setting
 
 if TYPE_CHECKING:
     from gymnasium import spaces
@@ -52,8 +52,8 @@ class VectorConfig:
 
     output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
     init_log_std: float = setting(help=INIT_LOG_STD, when=CONTINUOUS)
-    min_log_std: float | None = setting(help=MIN_LOG_STD, when=CONTINUOUS)
-    log_std_cooldown: float = setting(help=LOG_STD_COOLDOWN, low=0, when=CONTINUOUS)
+    min_log_std: float | None = setting(help=MIN_LOG_STD, when=SHARED_STD)
+    log_std_cooldown: float = setting(help=LOG_STD_COOLDOWN, low=0, when=SHARED_STD)
     normalize_observations: bool = setting(help=NORMALIZE)
     observation_clip: float = setting(help=CLIP, above=0, when="normalize_observations=true")
     actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
@@ -71,8 +71,8 @@ class CNNConfig:
     activation: str = setting(help="hidden activation", choices=["tanh", "relu"])
     output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
     init_log_std: float = setting(help=INIT_LOG_STD, when=CONTINUOUS)
-    min_log_std: float | None = setting(help=MIN_LOG_STD, when=CONTINUOUS)
-    log_std_cooldown: float = setting(help=LOG_STD_COOLDOWN, low=0, when=CONTINUOUS)
+    min_log_std: float | None = setting(help=MIN_LOG_STD, when=SHARED_STD)
+    log_std_cooldown: float = setting(help=LOG_STD_COOLDOWN, low=0, when=SHARED_STD)
     actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
     precision: str = setting(help=PRECISION, choices=["auto", "float32", "bfloat16"])
 
