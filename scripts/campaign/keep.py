@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from campaign.cells import changes
+from campaign.cells import changes, defaults
 from trpo_cli.reference import store
 from trpo_cli.reference.distil import (
     is_trial,
@@ -36,7 +36,7 @@ def put(folder: Path, found: Sequence[Result | Trial]) -> int:
     results = [r for r in found if isinstance(r, Result)]
     trials = [t for t in found if isinstance(t, Trial)]
     with alone(folder):
-        before = store.add(folder, results) if results else 0
+        before = store.add(folder, results, defaults) if results else 0
         return before + (store.add_trials(folder, trials) if trials else 0)
 
 

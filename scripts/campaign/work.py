@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign import keep
-from campaign.cells import Job
+from campaign.cells import Job, defaults
 from trpo_cli.errors import UserError
 from trpo_cli.reference import store
 from trpo_cli.reference.distil import episodes_of, is_evaluated, is_trial, read_finished
@@ -44,8 +44,11 @@ def _is_there(job: Job, results: Sequence[Result], trials: set[tuple[Any, ...]])
         mine = (job.env, job.algo, job.sampler, job.total_steps)
         return (*mine, settings_id(job.settings), job.seed) in trials
     cell = (job.algo, job.sampler, job.env, job.total_steps, job.seed)
+    usual = defaults(job.algo, job.sampler, job.env)  # what a run had that does not know a setting
+    wanted = {**usual, **job.settings}
     return any(
-        (*r.cell, r.seed) == cell and not differing(r.settings, job.settings) for r in results
+        (*r.cell, r.seed) == cell and not differing({**usual, **r.settings}, wanted)
+        for r in results
     )
 
 

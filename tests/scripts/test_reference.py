@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import reference
-from campaign import work
+from campaign import keep, work
 from campaign.cells import Job, all_cells, changes, defaults, named, tuned
 from tests.reference.results import result
 from tests.reference.test_distil import both, chained_run
@@ -97,6 +97,20 @@ def test_what_is_stored_is_not_done_again(tmp_path: Path) -> None:
     # Another default is another cell.
     other = jobs_of(["trpo", "Hopper-v4", "algo.max_kl=0.02"], "0,1,1000", 5000)
     assert [job.seed for job in work.missing(other, tmp_path)] == [0, 1, 1000]
+
+
+def test_a_setting_that_the_stored_run_does_not_know(tmp_path: Path) -> None:
+    """It had what is the default now; with anything else it is another run, and stays."""
+    key = "policy.log_std_cooldown"
+    (job,) = jobs_of(["trpo", "Hopper-v4"], "0", 5000)
+    known = {name: value for name, value in job.settings.items() if name != key}
+    keep.put(tmp_path, [result(0, **{**stored(job), "settings": known})])
+    assert work.missing([job], tmp_path) == []
+    (other,) = jobs_of(["trpo", "Hopper-v4", f"{key}=0.5"], "0", 5000)
+    assert work.missing([other], tmp_path) == [other]
+    assert keep.put(tmp_path, [result(0, **stored(other))]) == 0
+    assert keep.put(tmp_path, [result(0, **stored(job))]) == 1
+    assert len(store.read(tmp_path)) == 2
 
 
 def test_add_keeps_what_is_good_and_says_what_is_not(

@@ -15,7 +15,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -86,10 +86,13 @@ class Result:
     def cell(self) -> tuple[str, str, str, int]:
         return (self.algo, self.sampler, self.env, self.total_steps)
 
-    def repeats(self, other: Result) -> bool:
-        """Whether both are the same run, of this version of the code or another."""
+    def repeats(self, other: Result, usual: Mapping[str, Any]) -> bool:
+        """Whether both are the same run, of this version of the code or another. usual: what stands
+        for settings that one of them does not know."""
         mine, theirs = ((*r.cell, r.seed) for r in (self, other))
-        return mine == theirs and not differing(self.settings, other.settings)
+        return mine == theirs and not differing(
+            {**usual, **self.settings}, {**usual, **other.settings}
+        )
 
 
 @dataclass(frozen=True)
@@ -163,15 +166,20 @@ def settings_id(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def add(store: Path, new: Sequence[Result]) -> int:
+def add(
+    store: Path, new: Sequence[Result], usual: Callable[..., Mapping[str, Any]] = lambda *_: {}
+) -> int:
     """Put runs into a store, each in the place of the one that it repeats; returns how many took
-    the place of one."""
+    the place of one. usual: of a rule, a sampler and an environment, the settings of old: what an
+    older version's run had, where it does not know them."""
     replaced = 0
     settings = read_settings(store) | {settings_id(r.settings): dict(r.settings) for r in new}
     _write_settings(store, settings)  # before the runs that name them
     for env in dict.fromkeys(r.env for r in new):
         mine, old = [r for r in new if r.env == env], read(store, env)
-        rest = [r for r in old if not any(r.repeats(n) for n in mine)]
+        rest = [
+            r for r in old if not any(r.repeats(n, usual(n.algo, n.sampler, n.env)) for n in mine)
+        ]
         replaced += len(old) - len(rest)
         runs = sorted([*rest, *mine], key=lambda r: (*r.cell, settings_id(r.settings), r.seed))
         _write(store / f"{file_name(env)}.jsonl", map(_row, runs))
