@@ -7,12 +7,15 @@ import math
 SCHEDULES = ("constant", "linear", "cooldown")
 COOLDOWN = 0.25
 """Share of training, at its end, over which `cooldown` falls to zero."""
+TENTH = 0.1
+"""Share of training, at its end, over which a deviation falls. A trust region shrinks with it: over
+a longer one the mean would learn less."""
 
 
 def cooled(before: float, after: float) -> float:
-    """The share of the cooldown that lies between two shares of training still to come. Those of a
-    whole training add up to 1."""
-    return (min(before, COOLDOWN) - min(max(after, 0.0), COOLDOWN)) / COOLDOWN
+    """The share of the last tenth of training that lies between two shares still to come. Those of
+    a whole training add up to 1."""
+    return (min(before, TENTH) - min(max(after, 0.0), TENTH)) / TENTH
 
 
 def fall_within(kl: float, size: int) -> float:

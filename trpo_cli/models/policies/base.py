@@ -29,7 +29,7 @@ MIN_LOG_STD = (
     "a policy hardly tries any, and a bound on the KL hardly lets it move; null: none"
 )
 LOG_STD_COOLDOWN = (
-    "how far a log standard deviation that all states share falls over the last quarter of "
+    "how far a log standard deviation that all states share falls over the last tenth of "
     "training, at least, down to its floor: the last policy explores less"
 )
 NORMALIZE = "running mean and variance of observations"
