@@ -19,9 +19,7 @@ from trpo_cli.training.trainer import Training
 
 BATCH, UPDATES = 4 * 64, 32
 SHARES = np.array([cooled(1 - k / UPDATES, 1 - (k + 1) / UPDATES) for k in range(UPDATES)])
-BEFORE = (
-    UPDATES - 4
-)  # updates that lie before the last tenth: the rest are 3.2, one of them in part
+BEFORE = UPDATES - 4  # the last tenth is 3.2 updates
 SMALL = [
     "env=HalfCheetah-v4", "seed=1", "threads=1", "sampler.num_envs=4",
     "sampler.steps_per_env=64", "policy.hidden_sizes=[8]", "value.hidden_sizes=[8]",
