@@ -104,7 +104,7 @@ def _check_floor(policy: Any) -> None:
 def _check_remembering(config: Config) -> None:
     """Whether a policy that remembers can be carried along and learned from."""
     said = f"policy={config.policy.name} remembers what it saw"
-    if config.sampler.traits.gives == "evaluations":
+    if config.sampler.traits.gives != "trajectories":
         raise UserError(
             f"{said}, and sampler={config.sampler.name} begins in the middle of episodes, or runs "
             "many policies at once, without what was remembered there. Try "
