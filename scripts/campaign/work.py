@@ -44,10 +44,9 @@ def _is_there(job: Job, results: Sequence[Result], trials: set[tuple[Any, ...]])
         mine = (job.env, job.algo, job.sampler, job.total_steps)
         return (*mine, settings_id(job.settings), job.seed) in trials
     cell = (job.algo, job.sampler, job.env, job.total_steps, job.seed)
-    usual = defaults(job.algo, job.sampler, job.env)  # what a run had that does not know a setting
-    wanted = {**usual, **job.settings}
+    usual = defaults(job.algo, job.sampler, job.env)
     return any(
-        (*r.cell, r.seed) == cell and not differing({**usual, **r.settings}, wanted)
+        (*r.cell, r.seed) == cell and not differing(r.settings, job.settings, usual)
         for r in results
     )
 

@@ -14,7 +14,7 @@ from tests.support.small import make_policy, on_tensors
 from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.maths.arrays import as_numpy
 from trpo_cli.maths.distributions import Gaussian, mean_kl
-from trpo_cli.maths.schedule import TENTH, cooled, fall_within
+from trpo_cli.maths.schedule import DEVIATION_COOLDOWN, cooled, fall_within
 from trpo_cli.training.trainer import Training
 
 BATCH, UPDATES = 4 * 64, 32
@@ -93,7 +93,9 @@ def test_the_shares_of_a_training_add_up() -> None:
     remaining = 1.0 - np.append(0.0, ends)
     shares = [cooled(a, b) for a, b in pairwise(remaining)]
     assert sum(shares) == pytest.approx(1.0)
-    assert all(s == 0.0 for s, end in zip(shares, ends, strict=True) if end < 1.0 - TENTH)
+    assert all(
+        s == 0.0 for s, end in zip(shares, ends, strict=True) if end < 1.0 - DEVIATION_COOLDOWN
+    )
 
 
 def test_tensors() -> None:

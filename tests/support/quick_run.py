@@ -20,10 +20,13 @@ from trpo_cli.system.signals import Stop
 def run(what: dict[str, Any]) -> None:
     folder = Path(what["folder"])
     folder.mkdir(parents=True, exist_ok=True)
-    pid = folder / "pid"
+
+    def known() -> None:
+        (folder / "pid").write_text(str(os.getpid()))
+
     # A test that waits for this file may stop the run at once: it must be listening by then.
     if not {"work", "hang"} & set(what["overrides"]):
-        pid.write_text(str(os.getpid()))
+        known()
     for word in what["overrides"]:
         if word == "print":
             print("on standard output", flush=True)
@@ -43,13 +46,13 @@ def run(what: dict[str, Any]) -> None:
             os._exit(9)
         elif word == "work":  # until it is told to stop, as a run does
             with Stop(deferred=True, quiet=True) as stop:
-                pid.write_text(str(os.getpid()))
+                known()
                 while not stop.requested():
                     time.sleep(0.01)
                 (folder / "checkpoint").touch()
         elif word == "hang":  # deaf to a first signal
             with Stop(deferred=True, quiet=True):
-                pid.write_text(str(os.getpid()))
+                known()
                 time.sleep(60)
 
 

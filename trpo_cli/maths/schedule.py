@@ -7,15 +7,16 @@ import math
 SCHEDULES = ("constant", "linear", "cooldown")
 COOLDOWN = 0.25
 """Share of training, at its end, over which `cooldown` falls to zero."""
-TENTH = 0.1
+DEVIATION_COOLDOWN = 0.1
 """Share of training, at its end, over which a deviation falls. A trust region shrinks with it: over
 a longer one the mean would learn less."""
 
 
 def cooled(before: float, after: float) -> float:
-    """The share of the last tenth of training that lies between two shares still to come. Those of
-    a whole training add up to 1."""
-    return (min(before, TENTH) - min(max(after, 0.0), TENTH)) / TENTH
+    """The share of a deviation's fall that lies between two shares of training still to come. Those
+    of a whole training add up to 1."""
+    whole = DEVIATION_COOLDOWN
+    return (min(before, whole) - min(max(after, 0.0), whole)) / whole
 
 
 def fall_within(kl: float, size: int) -> float:

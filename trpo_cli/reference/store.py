@@ -87,12 +87,10 @@ class Result:
         return (self.algo, self.sampler, self.env, self.total_steps)
 
     def repeats(self, other: Result, usual: Mapping[str, Any]) -> bool:
-        """Whether both are the same run, of this version of the code or another. usual: what stands
-        for settings that one of them does not know."""
+        """Whether both are the same run, of this version of the code or another. usual: as
+        `differing` has it."""
         mine, theirs = ((*r.cell, r.seed) for r in (self, other))
-        return mine == theirs and not differing(
-            {**usual, **self.settings}, {**usual, **other.settings}
-        )
+        return mine == theirs and not differing(self.settings, other.settings, usual)
 
 
 @dataclass(frozen=True)
@@ -135,9 +133,13 @@ def rule_in_words(algo: str, sampler: str) -> str:
     return algo if sampler == "single_path" else f"{algo}+{sampler}"
 
 
-def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Settings of two runs that have other values. A version that knows a setting and one that
-    does not are taken to agree in it: a new setting's default is what was there before."""
+def differing(
+    a: Mapping[str, Any], b: Mapping[str, Any], usual: Mapping[str, Any] | None = None
+) -> dict[str, tuple[Any, Any]]:
+    """Settings of two runs that have other values. A version that does not know a setting had its
+    default, as a new one's is what was there before. usual: the defaults; without them, two
+    versions of which one knows a setting are taken to agree in it."""
+    a, b = ({**(usual or {}), **settings} for settings in (a, b))
     return {key: (a[key], b[key]) for key in sorted(a.keys() & b.keys()) if a[key] != b[key]}
 
 
@@ -170,16 +172,14 @@ def add(
     store: Path, new: Sequence[Result], usual: Callable[..., Mapping[str, Any]] = lambda *_: {}
 ) -> int:
     """Put runs into a store, each in the place of the one that it repeats; returns how many took
-    the place of one. usual: of a rule, a sampler and an environment, the settings of old: what an
-    older version's run had, where it does not know them."""
+    the place of one. usual: the defaults of a rule, a sampler and an environment."""
     replaced = 0
     settings = read_settings(store) | {settings_id(r.settings): dict(r.settings) for r in new}
     _write_settings(store, settings)  # before the runs that name them
     for env in dict.fromkeys(r.env for r in new):
         mine, old = [r for r in new if r.env == env], read(store, env)
-        rest = [
-            r for r in old if not any(r.repeats(n, usual(n.algo, n.sampler, n.env)) for n in mine)
-        ]
+        known = [(n, usual(n.algo, n.sampler, n.env)) for n in mine]
+        rest = [r for r in old if not any(r.repeats(n, defaults) for n, defaults in known)]
         replaced += len(old) - len(rest)
         runs = sorted([*rest, *mine], key=lambda r: (*r.cell, settings_id(r.settings), r.seed))
         _write(store / f"{file_name(env)}.jsonl", map(_row, runs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from hydra.core.config_store import ConfigStore
@@ -15,6 +16,7 @@ class WorkersConf:
     jobs: int | None = None
 
 
+@functools.cache
 def register() -> None:
     """Make the launcher known. Hydra never instantiates it: it needs more of a job than its
     overrides (`LocalLauncher` in multirun/local.py)."""
