@@ -25,6 +25,8 @@ WHOLE = 2**63
 """Whole numbers lie below: arrays and files have no room for larger ones."""
 IN_FILE: Any = object()
 """The default stands in a YAML file (see `components`)."""
+BEFORE = "before"
+"""In a field's metadata: what runs had that do not know the setting, where that is no default."""
 ALSO_CALLED = {
     "gamma": "discount",
     "lr": "algo.learning_rate",
@@ -72,6 +74,7 @@ def setting(
     below: float | None = None,
     choices: Sequence[str] | None = None,
     when: str | None = None,
+    before: Any = IN_FILE,
 ) -> Any:
     """A dataclass field with its help text and its range.
 
@@ -85,6 +88,8 @@ def setting(
     when: the choice without which nothing reads the setting: ``key=value`` (or ``key=a|b``, or
         ``key!=value``) of the same section or, with a dot, of another one; ``section.trait`` or
         ``not section.trait`` of a component; `CONTINUOUS` or `SHARED_STD`.
+    before: what a run does that is older than the setting, where that is not the default: its
+        config.yaml does not say it.
     """
     metadata = {
         "in_file": default is IN_FILE,
@@ -96,6 +101,8 @@ def setting(
         "below": below,
         "choices": tuple(choices) if choices else None,
     }
+    if before is not IN_FILE:
+        metadata[BEFORE] = before
     if isinstance(default, (list, dict)):
         return dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

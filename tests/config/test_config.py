@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from trpo_cli.algos.trpo import TRPOConfig
 from trpo_cli.commands.hydra.compose import config_of
@@ -126,6 +127,26 @@ class TestRoundTrip:
         assert config_from_yaml(config_to_yaml(Config())) == Config()
 
     @pytest.mark.parametrize(
+        ("words", "key", "had"),
+        [
+            (("policy=mlp",), "policy.min_log_std", None),
+            (("algo=npg", "env=ALE/Pong-v5"), "algo.entropy_coef", 0.0),
+            (("sampler=vine",), "sampler.use_trunk", False),
+        ],
+    )
+    def test_a_run_that_is_older_than_a_setting(self, words: Any, key: str, had: Any) -> None:
+        """It goes on as it was, and not with what became the default."""
+        config = config_of("env=Hopper-v4", *words)
+        section, _, name = key.partition(".")
+        assert getattr(getattr(config, section), name) != had
+        data = dataclasses.asdict(config)
+        del data[section][name]
+        again = config_from_yaml(OmegaConf.to_yaml(data))
+        assert getattr(getattr(again, section), name) == had
+        setattr(getattr(again, section), name, getattr(getattr(config, section), name))
+        assert again == config
+
+    @pytest.mark.parametrize(
         ("change", "words"),
         [
             ({"newer": 1}, ["newer", "another version"]),
@@ -137,8 +158,6 @@ class TestRoundTrip:
         ],
     )
     def test_what_this_version_cannot_use(self, change: dict[str, Any], words: list[str]) -> None:
-        from omegaconf import OmegaConf
-
         data = {**dataclasses.asdict(Config()), **change}
         with pytest.raises(UserError) as caught:
             config_from_yaml(OmegaConf.to_yaml(data), "runs/config.yaml")

@@ -16,7 +16,6 @@ from tests.support.small import DISCRETE, estimate, make_batch, make_policy, ora
 from trpo_cli.algos.objectives import SinglePathObjective, objective_of
 from trpo_cli.algos.trpo import TRPO, TRPOConfig
 from trpo_cli.commands.hydra.compose import config_of
-from trpo_cli.config import config_from_yaml, config_to_yaml
 from trpo_cli.data.records import Batch, BranchBatch
 from trpo_cli.errors import UserError
 from trpo_cli.models.policy import Policy
@@ -221,12 +220,6 @@ class TestRuns:
 
 
 class TestSettings:
-    def test_a_run_of_before_the_setting_goes_on_without(self) -> None:
-        text = config_to_yaml(config_of("sampler=vine", "env=CartPole-v1"))
-        assert "use_trunk: true" in text
-        sampler: Any = config_from_yaml(text.replace("  use_trunk: true\n", "")).sampler
-        assert sampler.use_trunk is False
-
     @pytest.mark.parametrize("task", ["hopper", "swimmer", "walker2d"])
     def test_the_papers_scheme_has_none(self, task: str) -> None:
         sampler: Any = config_of(f"+experiment=paper_{task}_vine").sampler

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trpo_cli.components import HOMES, conf_dir, defaults, read_yaml, set_with
+from trpo_cli.components import HOMES, conf_dir, read_yaml, set_with
 from trpo_cli.config.schema import Config
 from trpo_cli.env_ids import is_game
 from trpo_cli.settings import on_command_line, walk
@@ -17,8 +17,6 @@ def changed(config: Config) -> list[str]:
     for group in HOMES:
         section = getattr(config, group)
         usual |= {key: value for key, _, value in walk(type(section)(), f"{group}.")}
-        # its file comes last: a class may keep another default for runs that knew no such setting
-        usual |= {f"{group}.{key}": value for key, value in defaults(group, section.name).items()}
     rule = f"algo/{config.algo.name}"
     also = {"value": set_with(conf_dir(), rule, f"value={config.value.name}")}
     if is_game(config.env.id):

@@ -11,6 +11,7 @@ from trpo_cli.components import HOMES, load
 from trpo_cli.config.checks import validate
 from trpo_cli.config.schema import Config, to_config, top_schema
 from trpo_cli.errors import UserError
+from trpo_cli.settings import BEFORE
 from trpo_cli.system.known import check_modules
 from trpo_cli.untrusted import MAX_YAML, check_yaml
 
@@ -64,7 +65,11 @@ def config_from_yaml(text: str, source: str = "config.yaml", trusted: bool = Fal
             check_modules(named_modules(data), source)
         blank = OmegaConf.structured(top_schema())
         for group in HOMES:
-            blank[group] = OmegaConf.structured(_option(group, data.get(group), source))
+            kind = _option(group, data.get(group), source)
+            blank[group] = OmegaConf.structured(kind)
+            for field in dataclasses.fields(kind):
+                if BEFORE in field.metadata:
+                    blank[group][field.name] = field.metadata[BEFORE]
         config = to_config(OmegaConf.merge(blank, data))
     except (YAMLError, ValueError, OverflowError) as error:
         raise UserError(

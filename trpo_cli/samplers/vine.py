@@ -56,11 +56,10 @@ class VineConfig:
     bootstrap: bool = setting(
         help="add the value function at the end of a rollout that was cut (the paper does not)"
     )
-    # A run of before there was this setting has none in its config.yaml, and goes on without.
     use_trunk: bool = setting(
-        False,
         help="learn from the trunk's own samples too, weighted by inverse variances (the paper "
         "does not)",
+        before=False,
     )
     width: int | None = setting(
         help="rollouts simulated together; null: 1024 on MuJoCo, 64 Atari games, 256 others", low=1

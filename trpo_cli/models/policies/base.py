@@ -52,7 +52,7 @@ class VectorConfig:
 
     output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
     init_log_std: float = setting(help=INIT_LOG_STD, when=CONTINUOUS)
-    min_log_std: float | None = setting(help=MIN_LOG_STD, when=SHARED_STD)
+    min_log_std: float | None = setting(help=MIN_LOG_STD, when=SHARED_STD, before=None)
     log_std_cooldown: float = setting(help=LOG_STD_COOLDOWN, low=0, when=SHARED_STD)
     normalize_observations: bool = setting(help=NORMALIZE)
     observation_clip: float = setting(help=CLIP, above=0, when="normalize_observations=true")
@@ -71,7 +71,7 @@ class CNNConfig:
     activation: str = setting(help="hidden activation", choices=["tanh", "relu"])
     output_gain: float = setting(help="gain of the last layer's orthogonal start", low=0)
     init_log_std: float = setting(help=INIT_LOG_STD, when=CONTINUOUS)
-    min_log_std: float | None = setting(help=MIN_LOG_STD, when=SHARED_STD)
+    min_log_std: float | None = setting(help=MIN_LOG_STD, when=SHARED_STD, before=None)
     log_std_cooldown: float = setting(help=LOG_STD_COOLDOWN, low=0, when=SHARED_STD)
     actions: str = setting(help=ACTIONS, choices=ACTION_CHOICES, when=CONTINUOUS)
     precision: str = setting(help=PRECISION, choices=["auto", "float32", "bfloat16"])
