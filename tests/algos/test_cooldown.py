@@ -15,21 +15,22 @@ from trpo_cli.commands.hydra.compose import config_of
 from trpo_cli.maths.arrays import as_numpy
 from trpo_cli.maths.distributions import Gaussian, mean_kl
 from trpo_cli.maths.schedule import DEVIATION_COOLDOWN, cooled, fall_within
+from trpo_cli.models.heads import GaussianHead
 from trpo_cli.training.trainer import Training
 
 BATCH, UPDATES = 4 * 64, 32
 SHARES = np.array([cooled(1 - k / UPDATES, 1 - (k + 1) / UPDATES) for k in range(UPDATES)])
 BEFORE = UPDATES - 4  # the last tenth is 3.2 updates
 SMALL = [
-    "env=HalfCheetah-v4", "seed=1", "threads=1", "sampler.num_envs=4",
+    "seed=1", "threads=1", "sampler.num_envs=4",
     "sampler.steps_per_env=64", "policy.hidden_sizes=[8]", "value.hidden_sizes=[8]",
     f"total_steps={BATCH * UPDATES}",
 ]  # fmt: skip
 
 
-def log_stds(algo: str, *words: str) -> tuple[np.ndarray, list[float]]:
+def log_stds(algo: str, *words: str, env: str = "HalfCheetah-v4") -> tuple[np.ndarray, list[float]]:
     """Log deviations before the first update and after each, (updates + 1, A), and the KLs."""
-    training = Training(config_of(f"algo={algo}", *SMALL, *words))
+    training = Training(config_of(f"algo={algo}", f"env={env}", *SMALL, *words))
     size = training.policy.network.num_parameters
 
     def now() -> np.ndarray:
@@ -81,9 +82,29 @@ def test_the_fall_within_a_bound(kl: float, size: int) -> None:
     assert found <= kl and (kl > 0.01 or found > 0.8 * kl)
 
 
-def test_never_below_the_floor() -> None:
-    found, _ = log_stds("ppo", "policy.log_std_cooldown=4", "policy.min_log_std=-1.5")
-    assert found.min() == found[-1].max() == -1.5
+def test_the_floor_falls_with_them() -> None:
+    """It keeps a policy exploring that still has to learn, and the last one has not."""
+    words = ("policy.log_std_cooldown=2", "policy.min_log_std=-1")
+    found, _ = log_stds("ppo", *words, env="InvertedPendulum-v4")
+    floors = -1.0 - 2.0 * np.append(0.0, SHARES.cumsum())
+    assert (found[:, 0] > floors - 1e-6).all()
+    assert found[BEFORE] == -1.0  # this task is learned by being surer
+    assert found[-1] == pytest.approx(-3.0)
+
+
+def test_nothing_is_lifted_to_the_floor() -> None:
+    """Where a run goes on after its cooldown, that would go far beyond a trust region."""
+    policy = make_policy(spaces.Box(-1, 1, (2,)), dtype=np.float32)
+    assert isinstance(policy.head, GaussianHead)
+    policy.head.min_log_std = -3.0
+    for there in (policy, on_tensors(policy)):
+        there.parameters[-2:] = there.to_device(np.array([-4.0, -1.0], np.float32))
+        there.cool(0.0)
+        there.hold()
+        assert there.parameters[-2:].tolist() == [-4.0, -1.0]
+        there.parameters[-2:] -= 3.0  # what an update made of them
+        there.hold()
+        assert there.parameters[-2:].tolist() == [-4.0, -3.0]
 
 
 def test_the_shares_of_a_training_add_up() -> None:

@@ -55,5 +55,7 @@ def test_holds_tensors() -> None:
 
 
 def test_a_start_below_the_floor_is_refused() -> None:
-    with pytest.raises(UserError, match=r"policy.init_log_std=-5 lies below policy.min_log_std=-4"):
+    with pytest.raises(
+        UserError, match=r"policy.init_log_std=-5 lies below policy.min_log_std=-4, its floor"
+    ):
         config_of("policy=mlp", "policy.init_log_std=-5", "policy.min_log_std=-4")

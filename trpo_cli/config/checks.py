@@ -96,8 +96,8 @@ def _check_floor(policy: Any) -> None:
     first, floor = (getattr(policy, f"{name}_log_std", None) for name in ("init", "min"))
     if first is not None and floor is not None and first < floor:
         raise UserError(
-            f"policy.init_log_std={first:g} lies below policy.min_log_std={floor:g}, to which the "
-            "first update would raise it. Try a lower floor, or null for none."
+            f"policy.init_log_std={first:g} lies below policy.min_log_std={floor:g}, its floor. "
+            "Try a lower one, or null for none."
         )
 
 

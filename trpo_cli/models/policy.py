@@ -152,6 +152,7 @@ class Policy:
         size = network.num_parameters
         self._layers, self._extra = network.views(parameters[:size]), parameters[size:]
         self._ceiling: Array | None = None
+        self._floor: Array | None = None
 
     def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """The random part of actions, shape + (k,), independent of theta."""
@@ -255,11 +256,16 @@ class Policy:
     def _numpy_extra(self) -> np.ndarray:
         return as_numpy(self._extra)
 
-    def cool(self, nats: float, bound: float | None = None) -> None:
+    def cool(self, nats: float, bound: float | None = None, lowered: float = 0.0) -> None:
         """Let the update that comes leave shared log deviations at least so far below where they
-        are now. bound: on its KL; at most a quarter of it goes to that."""
-        self._ceiling = None
-        if nats > 0.0 and isinstance(self.head, GaussianHead) and self.head.num_extra:
+        are now. bound: on its KL; at most a quarter of it goes to that. lowered: by how much their
+        floor lies lower by then; one that is below its floor already is not lifted to it."""
+        self._ceiling = self._floor = None
+        if not isinstance(self.head, GaussianHead) or not self.head.num_extra:
+            return
+        if self.head.min_log_std is not None:
+            self._floor = self._extra.clip(None, self.head.min_log_std - lowered)
+        if nats > 0.0:
             if bound is not None:
                 nats = min(nats, fall_within(0.25 * bound, self.head.num_extra))
             self._ceiling = copy(self._extra) - nats
@@ -269,11 +275,13 @@ class Policy:
         rule that has moved theta, before it measures how far."""
         if not isinstance(self.head, GaussianHead):
             return
-        xp, extra, floor = namespace(self._extra), self._extra, self.head.min_log_std
+        xp, extra = namespace(self._extra), self._extra
         if self._ceiling is not None:
             extra[:] = xp.minimum(extra, self._ceiling)
-        if floor is not None:
-            extra[:] = xp.clip(extra, floor, None)
+        if self._floor is not None:
+            extra[:] = xp.maximum(extra, self._floor)
+        elif self.head.min_log_std is not None:
+            extra[:] = xp.clip(extra, self.head.min_log_std, None)
 
     def state(self) -> dict[str, Array]:
         normalizer = join({"normalizer": self.normalizer.state()})

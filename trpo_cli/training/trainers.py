@@ -109,8 +109,9 @@ class BatchTrainer:
                 learned_from = dataclasses.replace(trajectories, rewards=estimation.rewards)
                 wide, reused = earlier.join(policy, batch, learned_from, acted, self._estimated)
         after = step + trajectories.num_steps
-        cooldown = self._cooldown * cooled(remaining, 1.0 - after / config.total_steps)
-        policy.cool(cooldown, bound)
+        left = 1.0 - after / config.total_steps
+        cooldown, lowered = (self._cooldown * cooled(s, left) for s in (remaining, 1.0))
+        policy.cool(cooldown, bound, lowered)
         update, fit = self._learn(estimation, batch, wide, generators, clock, remaining)
         # All processes have computed the same from the same sums, but the libraries they did it
         # with promise no bits, and on another kind of processor the last ones do differ.

@@ -30,7 +30,7 @@ MIN_LOG_STD = (
 )
 LOG_STD_COOLDOWN = (
     "how far a log standard deviation that all states share falls over the last tenth of "
-    "training, at least, down to its floor: the last policy explores less"
+    "training, at least, and its floor with it: the last policy explores less"
 )
 NORMALIZE = "running mean and variance of observations"
 CLIP = "bound on normalised observations"
