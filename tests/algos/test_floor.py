@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 import torch
 from gymnasium import spaces
 
 from tests.support.small import make_policy, on_tensors
 from trpo_cli.commands.hydra.compose import config_of
-from trpo_cli.errors import UserError
 from trpo_cli.maths.arrays import as_numpy
 from trpo_cli.models.heads import GaussianHead
 from trpo_cli.training.trainer import Training
@@ -54,8 +55,10 @@ def test_holds_tensors() -> None:
     assert torch.equal(there.parameters[:-2], before[:-2])
 
 
-def test_a_start_below_the_floor_is_refused() -> None:
-    with pytest.raises(
-        UserError, match=r"policy.init_log_std=-5 lies below policy.min_log_std=-4, its floor"
-    ):
-        config_of("policy=mlp", "policy.init_log_std=-5", "policy.min_log_std=-4")
+@pytest.mark.parametrize("chosen", [["policy=mlp"], []])
+def test_a_start_below_the_floor_is_refused(
+    refused: Callable[[Sequence[str]], str], chosen: list[str]
+) -> None:
+    """By whatever policy: one that is chosen for a person is known when the environment is."""
+    said = refused(["env=Hopper-v4", "policy.init_log_std=-5", "policy.min_log_std=-4", *chosen])
+    assert "policy.init_log_std=-5 lies below policy.min_log_std=-4, its floor" in said

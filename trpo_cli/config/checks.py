@@ -43,7 +43,7 @@ def validate(config: Config) -> None:
     _check_vector(config)
     _check_loggers(config)
     _check_records(config)
-    _check_floor(config.policy)
+    check_floor(config.policy)
     if getattr(config.policy.traits, "remembers", False):
         _check_remembering(config)
     estimates = config.sampler.traits.gives == "trajectories"
@@ -91,8 +91,11 @@ def _check_vector(config: Config) -> None:
         )
 
 
-def _check_floor(policy: Any) -> None:
-    """Whether deviations begin above their floor."""
+def check_floor(policy: Any) -> None:
+    """Whether deviations begin above their floor; of a policy that is still open, nothing is known.
+
+    Raises `UserError` where they do not.
+    """
     first, floor = (getattr(policy, f"{name}_log_std", None) for name in ("init", "min"))
     if first is not None and floor is not None and first < floor:
         raise UserError(

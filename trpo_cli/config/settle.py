@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any
 
 from trpo_cli.components import conf_dir, load, set_with
+from trpo_cli.config.checks import check_floor
 from trpo_cli.config.schema import Config, is_auto
 from trpo_cli.errors import UserError
 from trpo_cli.settings import check_ranges
@@ -29,6 +30,7 @@ def settle(config: Config, images: bool, emulated: bool = False) -> Config:
     """
     rule = config.algo.traits
     policy = _decided("policy", config, images)
+    check_floor(policy)
     value = _decided("value", config, policy.traits.images)
     looks = policy.traits.images
     if looks and not images:
