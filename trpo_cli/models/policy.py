@@ -278,10 +278,9 @@ class Policy:
         xp, extra = namespace(self._extra), self._extra
         if self._ceiling is not None:
             extra[:] = xp.minimum(extra, self._ceiling)
-        if self._floor is not None:
-            extra[:] = xp.maximum(extra, self._floor)
-        elif self.head.min_log_std is not None:
-            extra[:] = xp.clip(extra, self.head.min_log_std, None)
+        floor = self.head.min_log_std if self._floor is None else self._floor
+        if floor is not None:
+            extra[:] = xp.clip(extra, floor, None)
 
     def state(self) -> dict[str, Array]:
         normalizer = join({"normalizer": self.normalizer.state()})
